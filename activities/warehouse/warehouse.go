@@ -1,0 +1,71 @@
+// Package warehouse has goods picked, packed and shipped. The warehouse is the
+// system of record for what physically is, was picked and shipped.
+package warehouse
+
+import (
+	"context"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// Reader reads shipments and counts and can change nothing.
+type Reader interface {
+	// Lookup returns the order's shipments, drafts and cancelled ones included;
+	// none is Absent. Strong.
+	Lookup(ctx context.Context, s reconcile.Subject) (reconcile.Observation, error)
+
+	// List walks shipments that changed or were created within a window.
+	List(ctx context.Context, r reconcile.ListRequest) (reconcile.Page, error)
+
+	// Count returns the physical stock of one SKU: what lies in the storage
+	// locations, whether or not it is promised. An unknown SKU is NotFound.
+	Count(ctx context.Context, sku string) (reconcile.Count, error)
+}
+
+// Warehouse is the port that an adapter implements. The system has no keys:
+// a request is made in two steps, a draft that does nothing and its promotion;
+// the key is the shipment's reference, it is looked up before anything is made,
+// the lowest id of several is kept and promoted and the other drafts removed.
+// A transition from the wrong state is a silent no-op there, so every call
+// reads back what it did. So each call may be repeated, also late.
+type Warehouse interface {
+	Reader
+
+	// Request asks for one shipment and returns it. Repeated, it returns the
+	// shipment of the key in whatever state it is. Declined when the warehouse
+	// does not know a SKU.
+	Request(ctx context.Context, r RequestRequest) (reconcile.Shipment, error)
+
+	// UpdateAddress sends the shipment elsewhere. Conflict when it is packed or
+	// later; the shipment is returned with it.
+	UpdateAddress(ctx context.Context, r UpdateAddressRequest) (reconcile.Shipment, error)
+
+	// Cancel takes the request back. The system itself would accept the cancel
+	// of a packed shipment, so the state is read first, with its version, and
+	// packed or later is Conflict with the shipment as it is. A cancelled one
+	// is no error. Unknown to the warehouse: a zero Shipment and no error.
+	Cancel(ctx context.Context, r CancelRequest) (reconcile.Shipment, error)
+}
+
+// RequestRequest asks for one shipment.
+type RequestRequest struct {
+	Key      string           `json:"key"`
+	Order    order.ID         `json:"order"`
+	Lines    []order.Quantity `json:"lines"`
+	Customer order.Customer   `json:"customer"`
+	ShipTo   order.Address    `json:"ship_to"`
+}
+
+// UpdateAddressRequest asks to send a shipment elsewhere.
+type UpdateAddressRequest struct {
+	Key    string        `json:"key"` // of the shipment
+	Order  order.ID      `json:"order"`
+	ShipTo order.Address `json:"ship_to"`
+}
+
+// CancelRequest asks to take a shipment back.
+type CancelRequest struct {
+	Key   string   `json:"key"` // of the shipment
+	Order order.ID `json:"order"`
+}

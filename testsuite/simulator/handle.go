@@ -1,0 +1,154 @@
+package simulator
+
+import (
+	"bytes"
+	"database/sql"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+)
+
+// Call is one request, classified by what it does in this system.
+type Call struct {
+	Operation order.Operation // also "lookup", "list", "count"
+	Order     order.ID        // empty when it is about no single order
+	Key       string
+	Detail    string // one line for the ledger, without secrets
+}
+
+// Answer is what a system answers.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Do has the effect of the call and returns the answer. It gets the kinds that
+// the frame leaves to the system, else NoFault. It is called twice under Twice,
+// and later than the request under Late. Effects append to the ledger in their
+// own transaction.
+type Do func(kind FaultKind) Answer
+
+// maxBody is the most that a system reads of a request.
+const maxBody = 4 << 20
+
+// ReadBody reads the whole body, and puts it back for a second reader.
+func ReadBody(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, nil
+}
+
+// Handle answers one classified request under the fault that it suffers, and
+// writes the request to the ledger. Read the body before.
+func (s *System) Handle(w http.ResponseWriter, r *http.Request, c Call, do Do) {
+	f := s.faults.next(c.Operation, c.Order)
+	a, answered := s.suffer(r, c, f, do)
+	s.note(c, f, a.Status)
+	if !answered {
+		panic(http.ErrAbortHandler) // cuts the connection; a direct transport maps it to an error
+	}
+	for k, v := range a.Header {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body)
+}
+
+// suffer returns the answer, and whether there is one.
+func (s *System) suffer(r *http.Request, c Call, f Fault, do Do) (Answer, bool) {
+	switch f.Kind {
+	case NoFault:
+		return s.remember(r, do(NoFault)), true
+	case Refused:
+		return Answer{}, false
+	case Unavailable:
+		return plain(http.StatusServiceUnavailable, "temporarily unavailable"), true
+	case ResponseLost:
+		do(NoFault)
+		return Answer{}, false
+	case ResponseError:
+		do(NoFault)
+		return plain(http.StatusInternalServerError, "internal error"), true
+	case RateLimited:
+		a := plain(http.StatusTooManyRequests, "too many requests")
+		after := max(f.Delay, time.Second)
+		a.Header.Set("Retry-After", strconv.Itoa(int(after.Seconds())))
+		return a, true
+	case Unauthorized:
+		return plain(http.StatusUnauthorized, "unauthorized"), true
+	case Late:
+		<-r.Context().Done() // until the client gave up
+		s.After(f.Delay, "late."+string(c.Operation), func() { do(NoFault) })
+		return Answer{}, false
+	case Garbage:
+		do(NoFault)
+		a := plain(http.StatusOK, "<html><body>It works!</body></html>")
+		a.Header.Set("Content-Type", "text/html")
+		return a, true
+	case Twice:
+		do(NoFault)
+		return do(NoFault), true
+	case Stale:
+		if old, ok := s.recall(r, f.Delay); ok {
+			return old, true
+		}
+		return do(Stale), true
+	case Rejected, Vanishes, Partial, ReplaysError, NotListed, EmptyList, Foreign:
+		return do(f.Kind), true
+	}
+	return do(NoFault), true
+}
+
+func plain(status int, text string) Answer {
+	return Answer{Status: status, Header: http.Header{"Content-Type": {"text/plain"}}, Body: []byte(text + "\n")}
+}
+
+func (s *System) note(c Call, f Fault, status int) {
+	_ = s.Update(func(tx *sql.Tx) error {
+		return s.Append(tx, Entry{
+			Kind: EntryRequest, Operation: c.Operation, Order: c.Order, Key: c.Key,
+			Status: status, Fault: f.Kind, Detail: c.Detail,
+		})
+	})
+}
+
+// answered is an old answer to a read, kept for Stale.
+type answered struct {
+	at     time.Time
+	answer Answer
+}
+
+// remember keeps the answers of reads, so that Stale can repeat an old one.
+func (s *System) remember(r *http.Request, a Answer) Answer {
+	if r.Method != http.MethodGet || a.Status != http.StatusOK {
+		return a
+	}
+	s.outbox.mu.Lock()
+	defer s.outbox.mu.Unlock()
+	key := r.URL.String()
+	old := append(s.outbox.reads[key], answered{s.Now(), a})
+	s.outbox.reads[key] = old[max(0, len(old)-8):]
+	return a
+}
+
+func (s *System) recall(r *http.Request, age time.Duration) (Answer, bool) {
+	s.outbox.mu.Lock()
+	defer s.outbox.mu.Unlock()
+	kept := s.outbox.reads[r.URL.String()]
+	for i := len(kept) - 1; i >= 0; i-- {
+		if s.Now().Sub(kept[i].at) >= age {
+			return kept[i].answer, true
+		}
+	}
+	if len(kept) > 0 {
+		return kept[0].answer, true
+	}
+	return Answer{}, false
+}

@@ -1,0 +1,143 @@
+// Package simulator is the frame in which the six simulated systems stand: a
+// SQLite database each, a ledger of every request and effect, named faults,
+// notifications, and a console by which a person in that system would look and
+// edit. The systems themselves are the packages below it; each speaks the wire
+// protocol of the real product that its adapter is for, with that product's
+// manners.
+//
+// A simulated system is an http.Handler over an injected clock, so that it runs
+// behind a real listener as well as inside a virtual-time universe whose
+// transport calls the handler directly.
+package simulator
+
+import (
+	"database/sql"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the database of every simulated system
+
+	"github.com/trueup-orders/trueup/order"
+)
+
+// Clock is the time of a simulated world. RealClock is the usual one; a
+// virtual-time universe has its own.
+type Clock interface {
+	Now() time.Time
+	// After runs f once, d from now, under a stable name by which a scheduler
+	// may order what is due at the same moment.
+	After(d time.Duration, name string, f func())
+}
+
+// Options open a system.
+type Options struct {
+	// Database is the SQLite file; empty keeps it in memory.
+	Database string
+	// Clock is nil for the real one.
+	Clock Clock
+	// Endpoint is where notifications are posted; empty sends none.
+	Endpoint string
+	// Transport carries notifications; nil is the usual one.
+	Transport http.RoundTripper
+	// Secret signs notifications.
+	Secret string
+}
+
+// System is the frame of one simulated system.
+type System struct {
+	Name  order.System
+	clock Clock
+
+	mu     sync.Mutex // one writer: SQLite's own rule, and it makes effects atomic
+	db     *sql.DB
+	faults faults
+	outbox outbox
+}
+
+var memory struct {
+	sync.Mutex
+	n int
+}
+
+// Open opens the system's database, makes the frame's tables and those of
+// schema, and returns the frame.
+func Open(name order.System, schema string, o Options) (*System, error) {
+	dsn := "file:" + o.Database + "?_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)"
+	if o.Database == "" {
+		memory.Lock()
+		memory.n++
+		dsn = fmt.Sprintf("file:%s-%d?mode=memory&cache=shared&_pragma=foreign_keys(1)", name, memory.n)
+		memory.Unlock()
+	}
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("open the database of the simulated %s: %w", name, err)
+	}
+	db.SetMaxOpenConns(1) // an in-memory database lives as long as its one connection
+	if _, err := db.Exec(frameSchema + schema); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("make the tables of the simulated %s in %q: %w", name, o.Database, err)
+	}
+	clock := o.Clock
+	if clock == nil {
+		clock = RealClock{}
+	}
+	s := &System{Name: name, clock: clock, db: db}
+	s.outbox = newOutbox(s, o)
+	return s, nil
+}
+
+// Close closes the database. What was still to happen by itself no longer does.
+func (s *System) Close() error {
+	s.outbox.stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.db.Close()
+}
+
+// Now returns the system's own time, which may be skewed, in UTC.
+func (s *System) Now() time.Time { return s.clock.Now().UTC().Add(s.faults.skewed()) }
+
+// After lets the system do something by itself later.
+func (s *System) After(d time.Duration, name string, f func()) {
+	s.clock.After(d, string(s.Name)+"."+name, f)
+}
+
+// Update runs f in one transaction; an effect and its ledger entry stand or
+// fall together. f must not call Update, View or Handle.
+func (s *System) Update(f func(tx *sql.Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tx, err := s.db.Begin()
+	if err != nil {
+		return fmt.Errorf("simulated %s: begin: %w", s.Name, err)
+	}
+	if err := f(tx); err != nil {
+		_ = tx.Rollback()
+		return err
+	}
+	return tx.Commit()
+}
+
+// View runs f in a transaction that is rolled back.
+func (s *System) View(f func(tx *sql.Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tx, err := s.db.Begin()
+	if err != nil {
+		return fmt.Errorf("simulated %s: begin: %w", s.Name, err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	return f(tx)
+}
+
+// RealClock is the machine's clock.
+type RealClock struct{}
+
+// Now returns the time.
+func (RealClock) Now() time.Time { return time.Now() } //nolint:forbidigo // this is the injected clock
+
+// After runs f after d.
+func (RealClock) After(d time.Duration, _ string, f func()) { time.AfterFunc(d, f) }
