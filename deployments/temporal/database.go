@@ -84,7 +84,7 @@ func createFile(file string) error {
 // that they own the only shard. The lock is not on the database itself, so that it can be backed up while in use;
 // it is SQLite's, so that it works wherever the database does.
 func lockFile(ctx context.Context, file string) (*sql.DB, error) {
-	lock, err := sql.Open("sqlite", "file:"+escape(file+".lock")+"?mode=rwc")
+	lock, err := sql.Open("sqlite", "file:"+escape(file+".lock")+"?mode=rwc&_pragma=journal_mode(memory)")
 	if err != nil {
 		return nil, fmt.Errorf("locking the database %s: %w", file, err)
 	}

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/server/common/membership/static"
 	"go.temporal.io/server/common/primitives"
 	"go.temporal.io/server/temporal"
+	"go.uber.org/zap"
 )
 
 const (
@@ -52,6 +53,7 @@ type engine struct {
 	server   temporal.Server
 	web      *uiserver.Server // nil: headless
 	database *database
+	logLevel zap.AtomicLevel
 	frontend string // host:port
 	ui       string // URL, empty: headless
 }
@@ -59,6 +61,10 @@ type engine struct {
 // startEngine returns when the namespace and its search attributes can be used.
 func startEngine(ctx context.Context, set settings) (_ *engine, err error) {
 	e := &engine{}
+	if e.logLevel, err = zap.ParseAtomicLevel(set.logLevel); err != nil {
+		return nil, fmt.Errorf("reading --log-level: %w", err)
+	}
+	defer quieten(e.logLevel)()
 	if e.database, err = openDatabase(ctx, set.db, set.durable); err != nil {
 		return nil, err
 	}
@@ -76,7 +82,7 @@ func startEngine(ctx context.Context, set settings) (_ *engine, err error) {
 		return nil, err
 	}
 	e.frontend = net.JoinHostPort(reachable(set.ip), strconv.Itoa(ports.frontend))
-	options, err := serverOptions(set, e.database.config, ports)
+	options, err := serverOptions(serverConfig(set, e.database.config, ports), newLogger(e.logLevel))
 	if err != nil {
 		return nil, err
 	}
@@ -84,10 +90,10 @@ func startEngine(ctx context.Context, set settings) (_ *engine, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring the Temporal server: %w", err)
 	}
-	e.server = server
 	if err := server.Start(); err != nil {
 		return nil, fmt.Errorf("starting the Temporal server: %w; --log-level info shows more", err)
 	}
+	e.server = server
 	if set.uiPort >= 0 {
 		e.web = newUI(set.ip, ports.ui, e.frontend, set.namespace)
 		e.ui = uiURL(set.ip, ports.ui)
@@ -99,6 +105,7 @@ func startEngine(ctx context.Context, set settings) (_ *engine, err error) {
 // stop ends the UI and the server, then closes the database. What was acknowledged is in the database already, so
 // that a stop which takes too long is given up without loss.
 func (e *engine) stop() error {
+	defer quieten(e.logLevel)()
 	done := make(chan error, 1)
 	go func() {
 		if e.web != nil {
@@ -121,9 +128,7 @@ func (e *engine) stop() error {
 }
 
 // serverOptions assembles the server: all four services in this process, found at fixed addresses, no authorization.
-func serverOptions(set settings, store *config.SQL, ports ports) ([]temporal.ServerOption, error) {
-	logger := log.NewZapLogger(log.BuildZapLogger(log.Config{Level: set.logLevel, Format: "console"}))
-	cfg := serverConfig(set, store, ports)
+func serverOptions(cfg *config.Config, logger log.Logger) ([]temporal.ServerOption, error) {
 	authorizer, err := authorization.GetAuthorizerFromConfig(&cfg.Global.Authorization)
 	if err != nil {
 		return nil, fmt.Errorf("configuring the authorization: %w", err)
