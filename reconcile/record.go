@@ -39,6 +39,10 @@ type Observation struct {
 	Version string `json:"version,omitempty"`
 	// Why says why the system could not be read.
 	Why string `json:"why,omitempty"`
+	// LastRead is set on an unreadable observation that carries the records of
+	// the last readable one: when that was read. Without records the order was
+	// absent then. See Merge.
+	LastRead time.Time `json:"last_read,omitzero"`
 
 	Payment   *Payment   `json:"payment,omitempty"`
 	Inventory *Inventory `json:"inventory,omitempty"`
@@ -244,6 +248,8 @@ type Deal struct {
 	Cart    string    `json:"cart,omitempty"`
 	Stage   DealStage `json:"stage"`
 	Revenue int64     `json:"revenue"`
+	// Currency of Revenue, as the deal says; a person may have changed it.
+	Currency order.Currency `json:"currency,omitempty"`
 }
 
 // Template names a mail to the customer.

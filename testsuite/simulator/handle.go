@@ -61,6 +61,14 @@ func (s *System) Handle(w http.ResponseWriter, r *http.Request, c Call, do Do) {
 	_, _ = w.Write(a.Body)
 }
 
+// Suffer picks and counts the fault that a call suffers, for a system whose
+// protocol is not HTTP; it carries out every kind itself and calls Note after.
+func (s *System) Suffer(c Call) Fault { return s.faults.next(c.Operation, c.Order) }
+
+// Note writes to the ledger how a call that came through Suffer was answered; 0
+// says that it was not.
+func (s *System) Note(c Call, f Fault, status int) { s.note(c, f, status) }
+
 // suffer returns the answer, and whether there is one.
 func (s *System) suffer(r *http.Request, c Call, f Fault, do Do) (Answer, bool) {
 	switch f.Kind {

@@ -1,0 +1,262 @@
+package hubspot_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/trueup-orders/trueup/activities/apierr"
+	"github.com/trueup-orders/trueup/activities/crm"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
+	simcrm "github.com/trueup-orders/trueup/testsuite/simulator/crm"
+)
+
+func TestUpsertDeal_MakesItWithItsContact(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	r := dealRequest()
+	r.Cart = "cart-1"
+	contact, deal := w.must(contactRequest(), r)
+	want := reconcile.Deal{ID: "50001", Cart: "cart-1", Stage: reconcile.DealWon, Revenue: 9980, Currency: "EUR"}
+	if deal != want {
+		t.Errorf("deal is %+v; want %+v", deal, want)
+	}
+	s := w.state("42")
+	if len(s.Deals) != 1 || s.Deals[0].Properties["amount"] != "99.80" || s.Deals[0].Properties["dealname"] != "Order 42" {
+		t.Fatalf("deals are %+v", s.Deals)
+	}
+	if tied := s.Deals[0].Tied; len(tied) != 1 || tied[0] != contact.Contact.ID {
+		t.Errorf("deal is tied to %v; want %s", tied, contact.Contact.ID)
+	}
+}
+
+func TestUpsertDeal_Currencies_AreExact(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	for i, x := range []struct {
+		amount order.Amount
+		text   string
+	}{
+		{order.Amount{Minor: 500, Currency: "JPY"}, "500"},
+		{order.Amount{Minor: 1250, Currency: "KWD"}, "1.250"},
+		{order.Amount{Minor: 999_999_999_999, Currency: "EUR"}, "9999999999.99"},
+		{order.Amount{Minor: -5, Currency: "USD"}, "-0.05"}, // refunded more than captured: not for us to judge
+		{order.Amount{Minor: 0, Currency: "EUR"}, "0.00"},
+	} {
+		r := dealRequest()
+		r.Order, r.Revenue = order.ID(fmt.Sprint("o", i)), x.amount
+		d, err := w.book.UpsertDeal(t.Context(), r)
+		if err != nil || d.Revenue != x.amount.Minor || d.Currency != x.amount.Currency {
+			t.Errorf("deal is %+v, %v; want %v", d, err, x.amount)
+		}
+		if got := w.state(r.Order).Deals[0].Properties["amount"]; got != x.text {
+			t.Errorf("amount is %q; want %q", got, x.text)
+		}
+	}
+}
+
+func TestUpsertDeal_ChangesOnlyWhatDiffers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{settings: simcrm.Settings{MoreStages: []string{"negotiation"}}})
+	_, deal := w.must(contactRequest(), dealRequest())
+	r := dealRequest()
+	r.Contact = w.state("42").Contacts[0].ID
+	for range 2 {
+		if _, err := w.book.UpsertDeal(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.count("deal changed"); n != 0 {
+		t.Errorf("%d changes of a deal that was right", n)
+	}
+	r.Revenue.Minor, r.Stage = 7480, reconcile.DealOpen
+	got, err := w.book.UpsertDeal(t.Context(), r)
+	if err != nil || got.ID != deal.ID || got.Revenue != 7480 || got.Stage != reconcile.DealOpen {
+		t.Errorf("deal is %+v, %v", got, err)
+	}
+	w.edit(`{"order": "42", "stage": "negotiation", "properties": {"dealname": "the big one"}}`)
+	if _, err := w.book.UpsertDeal(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	p := w.state("42").Deals[0].Properties
+	if p["dealstage"] != "negotiation" || p["dealname"] != "the big one" {
+		t.Errorf("properties are %v: an open deal that a person moved along is still open", p)
+	}
+	w.edit(`{"order": "42", "currency": "USD", "stage": "lost"}`)
+	if got, err := w.book.UpsertDeal(t.Context(), r); err != nil || got.Currency != "EUR" || got.Stage != reconcile.DealOpen {
+		t.Errorf("deal is %+v, %v", got, err)
+	}
+}
+
+func TestUpsertDeal_MadeByHandWithoutContact_IsTied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.edit(`{"order": "42", "stage": "won", "revenue": 9980}`)
+	contact, deal := w.must(contactRequest(), dealRequest())
+	if deal.ID != "50001" || w.count("deal created") != 0 {
+		t.Errorf("deal is %+v; want the one that was there", deal)
+	}
+	if tied := w.state("42").Deals[0].Tied; len(tied) != 1 || tied[0] != contact.Contact.ID {
+		t.Errorf("deal is tied to %v", tied)
+	}
+}
+
+func TestUpsertDeal_ConcurrentRepeat_OneDeal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	c, err := w.book.UpsertContact(t.Context(), contactRequest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := dealRequest()
+	r.Contact = c.Contact.ID
+	var all sync.WaitGroup
+	for range 6 {
+		all.Go(func() {
+			if d, err := w.book.UpsertDeal(t.Context(), r); err != nil || d.ID != "50001" {
+				t.Errorf("deal is %+v, %v", d, err)
+			}
+		})
+	}
+	all.Wait()
+	if w.count("deal created") != 1 || w.count("deal changed") != 0 {
+		t.Errorf("effects are %v", w.effects())
+	}
+}
+
+func TestUpsertDeal_AnswerNotGiven_RepeatHasOneEffect(t *testing.T) {
+	t.Parallel()
+	for kind, code := range map[simulator.FaultKind]apierr.Code{
+		simulator.ResponseLost: apierr.InDoubt, simulator.ResponseError: apierr.InDoubt, simulator.Garbage: apierr.InDoubt,
+		simulator.Unavailable: apierr.InDoubt, simulator.Foreign: apierr.InDoubt, simulator.Vanishes: apierr.InDoubt,
+		simulator.RateLimited: apierr.RateLimited, simulator.Rejected: apierr.Invalid, simulator.Unauthorized: apierr.Unauthorized,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, options{})
+			w.inject("upsert", kind, func(f *simulator.Fault) { f.Order = "42" })
+			_, err := w.book.UpsertDeal(t.Context(), dealRequest())
+			wantCode(t, err, code)
+			d, err := w.book.UpsertDeal(t.Context(), dealRequest())
+			if err != nil || d.Revenue != 9980 {
+				t.Fatalf("deal is %+v, %v", d, err)
+			}
+			if got := w.state("42").Deals; len(got) != 1 {
+				t.Errorf("deals are %+v", got)
+			}
+			if n := w.count("deal created"); n != 1 && kind != simulator.Vanishes {
+				t.Errorf("%d deals were made", n)
+			}
+			w.fired()
+		})
+	}
+}
+
+func TestUpsertDeal_ChangeWithoutAnswer_Repeats(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []simulator.FaultKind{simulator.ResponseLost, simulator.ResponseError, simulator.Garbage, simulator.Unavailable, simulator.Foreign, simulator.Twice} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, options{})
+			w.must(contactRequest(), dealRequest())
+			r := dealRequest()
+			r.Revenue.Minor, r.Stage = 0, reconcile.DealLost
+			w.inject("upsert", kind)
+			if _, err := w.book.UpsertDeal(t.Context(), r); kind != simulator.Twice {
+				wantCode(t, err, apierr.InDoubt)
+			}
+			d, err := w.book.UpsertDeal(t.Context(), r)
+			if err != nil || d.Revenue != 0 || d.Stage != reconcile.DealLost {
+				t.Errorf("deal is %+v, %v", d, err)
+			}
+			if n := w.count("deal changed"); n != 1 {
+				t.Errorf("%d changes; want 1", n)
+			}
+			w.fired()
+		})
+	}
+}
+
+func TestUpsertDeal_DeliveredTwice_OneEffect(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.inject("upsert", simulator.Twice)
+	if _, err := w.book.UpsertDeal(t.Context(), dealRequest()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.effects(); len(got) != 1 {
+		t.Errorf("effects are %v; want one", got)
+	}
+	w.fired()
+}
+
+func TestUpsertDeal_LandsAfterTheRepeat_OneEffect(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{timeout: 300 * time.Millisecond})
+	w.inject("upsert", simulator.Late, func(f *simulator.Fault) { f.Delay = time.Minute })
+	_, err := w.book.UpsertDeal(t.Context(), dealRequest())
+	wantCode(t, err, apierr.InDoubt)
+	r := dealRequest()
+	r.Revenue.Minor = 100 // what is true by the time of the repeat
+	if _, err := w.book.UpsertDeal(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	w.waitLate()
+	w.clock.pass(2 * time.Minute)
+	if got := w.state("42").Deals; len(got) != 1 || got[0].Revenue != 100 {
+		t.Errorf("deals are %+v: a late create must not change what is there", got)
+	}
+	w.fired()
+}
+
+// The wrong amount is read back, so that whoever compares sees it.
+func TestUpsertDeal_Partial_IsReadBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.inject("upsert", simulator.Partial)
+	d, err := w.book.UpsertDeal(t.Context(), dealRequest())
+	if err != nil || d.Revenue != 4990 {
+		t.Errorf("deal is %+v, %v; want what HubSpot holds", d, err)
+	}
+	if d, err = w.book.UpsertDeal(t.Context(), dealRequest()); err != nil || d.Revenue != 9980 {
+		t.Errorf("deal is %+v, %v", d, err)
+	}
+	w.fired()
+}
+
+func TestUpsertDeal_NonsenseRequests_Invalid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	for name, change := range map[string]func(*crm.DealRequest){
+		"order":    func(r *crm.DealRequest) { r.Order = "a/b" },
+		"currency": func(r *crm.DealRequest) { r.Revenue.Currency = "XXX" },
+		"stage":    func(r *crm.DealRequest) { r.Stage = reconcile.DealAbandoned },
+		"contact":  func(r *crm.DealRequest) { r.Contact = "../1" },
+	} {
+		r := dealRequest()
+		change(&r)
+		_, err := w.book.UpsertDeal(t.Context(), r)
+		wantCode(t, err, apierr.Invalid)
+		if err != nil && !strings.Contains(err.Error(), name) && name != "currency" {
+			t.Errorf("error %q does not name the %s", err, name)
+		}
+	}
+	if got := w.effects(); len(got) != 0 {
+		t.Errorf("effects are %v", got)
+	}
+}
+
+// A wrong stage in the settings is said at the first write, with HubSpot's code.
+func TestUpsertDeal_UnknownStage_SaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{settings: simcrm.Settings{WonStage: "another"}})
+	_, err := w.book.UpsertDeal(t.Context(), dealRequest())
+	wantCode(t, err, apierr.Invalid)
+	if apierr.ReasonOf(err) != "INVALID_OPTION" {
+		t.Errorf("reason is %q", apierr.ReasonOf(err))
+	}
+}

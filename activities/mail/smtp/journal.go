@@ -1,0 +1,443 @@
+package smtp
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	netmail "net/mail"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"github.com/trueup-orders/trueup/activities/apierr"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+const (
+	maxJournal = 8 << 20 // bytes that we read of one IMAP session
+	// early is how long before an order was placed its first message may have
+	// come by the server's calendar: clocks and zones differ.
+	early = 48 * time.Hour
+)
+
+// Lookup searches the journal for the order's messages, doubled ones included.
+func (c *Client) Lookup(ctx context.Context, s reconcile.Subject) (reconcile.Observation, error) {
+	at := c.config.Now().UTC()
+	found, err := c.lookup(ctx, s)
+	if err != nil {
+		return reconcile.Observation{}, fmt.Errorf("look up mail of order %s: imap: %w", s.Order, err)
+	}
+	o := reconcile.Observation{System: order.SystemMail, Order: s.Order, State: reconcile.Absent, At: at}
+	if len(found) > 0 {
+		o.State, o.Version = reconcile.Present, version(found)
+		o.Mail = &reconcile.Mail{Messages: messages(found)}
+	}
+	return o, nil
+}
+
+func (c *Client) lookup(ctx context.Context, s reconcile.Subject) ([]entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	j, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer j.close()
+	uids, err := j.search(criteriaOf(s))
+	if err != nil {
+		return nil, err
+	}
+	var found []entry
+	for batch := range slices.Chunk(uids, pageLimit) {
+		entries, err := j.fetch(batch)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if !e.resembles(s.Order) {
+				return nil, apierr.New(apierr.Garbage, "", errors.New("a message was found that is about no such order"))
+			}
+			if e.belongsTo(s.Order) {
+				found = append(found, e)
+			}
+		}
+	}
+	return found, nil
+}
+
+// criteriaOf finds every message that names the order, and as few others as a
+// search can that only knows substrings: 42 is in 142, but order/42/ is not in
+// order/142/. What has no key of ours is found by the order alone.
+func criteriaOf(s reconcile.Subject) *imap.SearchCriteria {
+	header := func(name, value string) []imap.SearchCriteriaHeaderField {
+		return []imap.SearchCriteriaHeaderField{{Key: name, Value: value}}
+	}
+	c := &imap.SearchCriteria{Or: [][2]imap.SearchCriteria{{
+		{Header: header(headerKey, "order/"+string(s.Order)+"/")},
+		{
+			Header: header(headerOrder, string(s.Order)),
+			Not:    []imap.SearchCriteria{{Header: header(headerKey, "order/")}},
+		},
+	}}}
+	if !s.PlacedAt.IsZero() {
+		c.Since = s.PlacedAt.UTC().Add(-early)
+	}
+	return c
+}
+
+// List walks the journal by UID within a window of INTERNALDATE, which has
+// whole seconds. Messages never change, so that both listings are one.
+func (c *Client) List(ctx context.Context, r reconcile.ListRequest) (reconcile.Page, error) {
+	page, err := c.list(ctx, r)
+	if err != nil {
+		return reconcile.Page{}, fmt.Errorf("list mail: imap: %w", err)
+	}
+	return page, nil
+}
+
+func (c *Client) list(ctx context.Context, r reconcile.ListRequest) (reconcile.Page, error) {
+	after, err := parseCursor(r.Cursor)
+	if err != nil {
+		return reconcile.Page{}, err
+	}
+	at := c.config.Now().UTC()
+	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	j, err := c.open(ctx)
+	if err != nil {
+		return reconcile.Page{}, err
+	}
+	defer j.close()
+	if r.Cursor != "" && after.validity != j.validity {
+		return reconcile.Page{}, apierr.New(apierr.Conflict, "uidvalidity_changed",
+			errors.New("the mailbox was made anew since the page before; the listing must start again"))
+	}
+	uids, err := j.search(&imap.SearchCriteria{
+		UID: []imap.UIDSet{{imap.UIDRange{Start: after.uid + 1}}},
+		// A day is the server's own, and its zone may be any.
+		Since: r.From.UTC().Add(-24 * time.Hour), Before: r.To.UTC().Add(48 * time.Hour),
+	})
+	if err != nil {
+		return reconcile.Page{}, err
+	}
+	// n:* holds the last message even when that is before n.
+	uids = slices.DeleteFunc(uids, func(u imap.UID) bool { return u <= after.uid })
+	limit := pageLimit
+	if r.Limit > 0 {
+		limit = min(limit, r.Limit)
+	}
+	shown := uids[:min(limit, len(uids))]
+	entries, err := j.fetch(shown)
+	if err != nil {
+		return reconcile.Page{}, err
+	}
+	page := c.page(entries, r, at)
+	if len(shown) < len(uids) {
+		page.Next = cursor{j.validity, shown[len(shown)-1]}.String()
+	}
+	return page, nil
+}
+
+// page sorts messages by order, in the order of their first one.
+func (c *Client) page(entries []entry, r reconcile.ListRequest, at time.Time) reconcile.Page {
+	var page reconcile.Page
+	groups := map[order.ID][]entry{}
+	var names []order.ID
+	from := r.From.Truncate(time.Second)
+	for _, e := range entries {
+		if e.at.Before(from) || !e.at.Before(r.To) {
+			continue
+		}
+		of, problem := e.claim()
+		switch {
+		case of != "":
+			if _, known := groups[of]; !known {
+				names = append(names, of)
+			}
+			groups[of] = append(groups[of], e)
+		case problem == "" && !strings.EqualFold(e.from, c.config.From.Address):
+			// somebody else's mail in the same mailbox
+		default:
+			if problem == "" {
+				problem = "sent in our name, and names no order"
+			}
+			page.Orphans = append(page.Orphans, reconcile.Orphan{
+				System: string(order.SystemMail), Record: e.record(), Kind: "message", What: problem, At: e.at,
+			})
+		}
+	}
+	for _, of := range names {
+		page.Observations = append(page.Observations, reconcile.Observation{
+			System: order.SystemMail, Order: of, State: reconcile.Present, At: at,
+			Version: version(groups[of]), Mail: &reconcile.Mail{Messages: messages(groups[of])},
+		})
+	}
+	return page
+}
+
+// cursor is the last message of a page; UIDs mean something only as long as
+// the mailbox's UIDVALIDITY stays.
+type cursor struct {
+	validity uint32
+	uid      imap.UID
+}
+
+func (c cursor) String() string { return fmt.Sprintf("%d.%d", c.validity, c.uid) }
+
+func parseCursor(s string) (cursor, error) {
+	if s == "" {
+		return cursor{}, nil
+	}
+	v, u, _ := strings.Cut(s, ".")
+	validity, err1 := strconv.ParseUint(v, 10, 32)
+	uid, err2 := strconv.ParseUint(u, 10, 32)
+	if err := errors.Join(err1, err2); err != nil {
+		return cursor{}, apierr.New(apierr.Invalid, "bad_cursor", err)
+	}
+	return cursor{uint32(validity), imap.UID(uid)}, nil
+}
+
+// entry is what the headers of one message say.
+type entry struct {
+	uid                                      imap.UID
+	at                                       time.Time
+	id, order, key, template, occasion, from string
+}
+
+// belongsTo says whether the message names the order, by its own header or by
+// its key: a message that lost one of them was still sent.
+func (e entry) belongsTo(of order.ID) bool {
+	i, ok := order.ParseKey(e.key)
+	return e.order == string(of) || ok && i.Order == of
+}
+
+// resembles says whether a search for substrings may have found the message.
+func (e entry) resembles(of order.ID) bool {
+	id := strings.ToLower(string(of))
+	return strings.Contains(strings.ToLower(e.order), id) || strings.Contains(strings.ToLower(e.key), "order/"+id+"/")
+}
+
+// claim returns the order that the message is about, or what is wrong with
+// what it says of itself. Both are empty when it says nothing.
+func (e entry) claim() (order.ID, string) {
+	if e.order == "" && e.key == "" && e.template == "" {
+		return "", ""
+	}
+	of, err := order.ParseID(e.order)
+	if err != nil {
+		return "", "its " + headerOrder + " is no order id"
+	}
+	if i, ok := order.ParseKey(e.key); e.key != "" && (!ok || i.Order != of) {
+		return "", "its " + headerKey + " is none of its order"
+	}
+	return of, ""
+}
+
+func (e entry) record() string {
+	if e.id != "" {
+		return e.id
+	}
+	return fmt.Sprintf("uid %d", e.uid)
+}
+
+// message returns the record. A message without an occasion of its own has
+// that of its key.
+func (e entry) message() reconcile.Message {
+	n, err := strconv.Atoi(e.occasion)
+	if i, ok := order.ParseKey(e.key); err != nil && ok {
+		n = i.N
+	}
+	return reconcile.Message{MessageID: e.id, Template: reconcile.Template(e.template), Occasion: n, At: e.at}
+}
+
+func messages(entries []entry) []reconcile.Message {
+	all := make([]reconcile.Message, 0, len(entries))
+	for _, e := range entries {
+		all = append(all, e.message())
+	}
+	return all
+}
+
+// version changes with every message that comes or goes.
+func version(entries []entry) string {
+	digest := sha256.New()
+	for _, e := range entries {
+		fmt.Fprintf(digest, "%d %s\n", e.uid, e.id)
+	}
+	return hex.EncodeToString(digest.Sum(nil)[:8])
+}
+
+// journal is one connection to the mailbox, opened for reading only.
+type journal struct {
+	conn     *bounded
+	client   *imapclient.Client
+	validity uint32
+}
+
+func (c *Client) open(ctx context.Context) (*journal, error) {
+	if c.config.IMAPAddress == "" {
+		return nil, apierr.New(apierr.Unavailable, "no_journal", errors.New("no journal is configured to be read"))
+	}
+	conn, err := c.connect(ctx, c.config.IMAPAddress, maxJournal)
+	if err != nil {
+		return nil, apierr.New(apierr.Unavailable, "", fmt.Errorf("connect: %w", err))
+	}
+	j := &journal{conn: conn}
+	if err := c.enter(ctx, j); err != nil {
+		j.close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// enter secures the connection, logs in and opens the mailbox.
+func (c *Client) enter(ctx context.Context, j *journal) error {
+	settings := c.tlsFor(c.config.IMAPAddress)
+	switch c.config.IMAPSecurity {
+	case TLS:
+		secured := tls.Client(j.conn, settings)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return apierr.New(apierr.Unavailable, "", fmt.Errorf("start tls: %w", err))
+		}
+		j.client = imapclient.New(secured, nil)
+	case StartTLS:
+		client, err := imapclient.NewStartTLS(j.conn, &imapclient.Options{TLSConfig: settings})
+		if err != nil {
+			if answer, answered := errors.AsType[*imap.Error](err); answered {
+				return refusal("start tls", answer, apierr.Unavailable)
+			}
+			return apierr.New(apierr.Unavailable, "", fmt.Errorf("start tls: %w", err))
+		}
+		j.client = client
+	case Off:
+		j.client = imapclient.New(j.conn, nil)
+	}
+	if err := j.client.Login(c.config.IMAPUser, c.config.IMAPPassword).Wait(); err != nil {
+		return j.refused("log in", err, apierr.Unauthorized)
+	}
+	selected, err := j.client.Select(c.config.Mailbox, &imap.SelectOptions{ReadOnly: true}).Wait()
+	if err != nil {
+		return j.refused("open the mailbox", err, apierr.Unavailable)
+	}
+	j.validity = selected.UIDValidity
+	return nil
+}
+
+func (j *journal) close() {
+	if j.client != nil {
+		_ = j.client.Close() // waits for the library's own goroutine
+	}
+	_ = j.conn.Close()
+}
+
+func (j *journal) search(c *imap.SearchCriteria) ([]imap.UID, error) {
+	found, err := j.client.UIDSearch(c, nil).Wait()
+	if err != nil {
+		return nil, j.refused("search", err, apierr.Unavailable)
+	}
+	return found.AllUIDs(), nil
+}
+
+// fields are all that is read of a message.
+var fields = &imap.FetchItemBodySection{
+	Specifier: imap.PartSpecifierHeader, Peek: true,
+	HeaderFields: []string{"Message-ID", "From", headerOrder, headerKey, headerTemplate, headerOccasion},
+}
+
+// fetch returns the headers of messages by UID, of all of them: one that is
+// gone since the search ends the call, for a partial answer is none.
+func (j *journal) fetch(uids []imap.UID) ([]entry, error) {
+	if len(uids) == 0 {
+		return nil, nil
+	}
+	fetched, err := j.client.Fetch(imap.UIDSetNum(uids...), &imap.FetchOptions{
+		UID: true, InternalDate: true, BodySection: []*imap.FetchItemBodySection{fields},
+	}).Collect()
+	if err != nil {
+		return nil, j.refused("fetch", err, apierr.Unavailable)
+	}
+	entries := make([]entry, 0, len(fetched))
+	for _, m := range fetched {
+		if len(m.BodySection) == 0 {
+			continue // another client's change, told in between
+		}
+		if !slices.Contains(uids, m.UID) || m.InternalDate.IsZero() {
+			return nil, apierr.New(apierr.Garbage, "", errors.New("fetch: a message came that was not asked for"))
+		}
+		e, err := read(m)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	if len(entries) < len(uids) {
+		return nil, apierr.New(apierr.Unavailable, "", errors.New("fetch: the mailbox changed while it was read"))
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.uid, b.uid) })
+	return entries, nil
+}
+
+func read(m *imapclient.FetchMessageBuffer) (entry, error) {
+	h, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(m.BodySection[0].Bytes))).ReadMIMEHeader()
+	if err != nil && len(h) == 0 && len(bytes.TrimSpace(m.BodySection[0].Bytes)) > 0 {
+		return entry{}, apierr.New(apierr.Garbage, "", fmt.Errorf("fetch: the headers of message %d make no sense", m.UID))
+	}
+	from := ""
+	if a, err := netmail.ParseAddress(h.Get("From")); err == nil {
+		from = a.Address
+	}
+	return entry{
+		uid: m.UID, at: m.InternalDate.UTC(), from: from, id: h.Get("Message-ID"), order: h.Get(headerOrder),
+		key: h.Get(headerKey), template: h.Get(headerTemplate), occasion: h.Get(headerOccasion),
+	}, nil
+}
+
+// refused says what an error of a command means; no is the code of a plain NO.
+// The server's own words are left out.
+func (j *journal) refused(doing string, err error, no apierr.Code) error {
+	answer, answered := errors.AsType[*imap.Error](err)
+	switch broken := j.conn.broken(); {
+	case answered:
+		return refusal(doing, answer, no)
+	case errors.Is(broken, errTooMuch):
+		return apierr.New(apierr.Garbage, "", fmt.Errorf("%s: %w", doing, broken))
+	case broken != nil:
+		return apierr.New(apierr.Unavailable, "", fmt.Errorf("%s: %w", doing, broken))
+	}
+	// The connection is well, and the library could not read the answer.
+	return apierr.New(apierr.Garbage, "", fmt.Errorf("%s: %w", doing, errNonsense))
+}
+
+func refusal(doing string, answer *imap.Error, no apierr.Code) error {
+	said := fmt.Errorf("%s: the server answers %s %s", doing, answer.Type, answer.Code)
+	reason := strings.ToLower(string(answer.Code))
+	e := &apierr.Error{Code: no, Reason: reason, Err: said}
+	switch answer.Code { //nolint:exhaustive // the others tell nothing that matters here
+	case imap.ResponseCodeAuthenticationFailed, imap.ResponseCodeAuthorizationFailed, imap.ResponseCodeExpired,
+		imap.ResponseCodePrivacyRequired, imap.ResponseCodeNoPerm:
+		e.Code = apierr.Unauthorized
+	case imap.ResponseCodeLimit:
+		e.Code, e.After = apierr.RateLimited, throttled
+	case imap.ResponseCodeUnavailable, imap.ResponseCodeInUse, imap.ResponseCodeServerBug, imap.ResponseCodeContactAdmin:
+		e.Code = apierr.Unavailable
+	case imap.ResponseCodeNonExistent:
+		e.Code = apierr.Invalid // the mailbox is ours to configure
+	default:
+		if answer.Type == imap.StatusResponseTypeBye {
+			e.Code = apierr.Unavailable
+		}
+	}
+	return e
+}

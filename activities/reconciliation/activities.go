@@ -1,0 +1,259 @@
+package reconciliation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/trueup-orders/trueup/activities/inventory"
+	"github.com/trueup-orders/trueup/activities/repair"
+	"github.com/trueup-orders/trueup/activities/warehouse"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// Reader reads one system; it can change nothing, so that what only looks
+// cannot touch. Every system's adapter is one.
+type Reader interface {
+	Lookup(ctx context.Context, s reconcile.Subject) (reconcile.Observation, error)
+	List(ctx context.Context, r reconcile.ListRequest) (reconcile.Page, error)
+}
+
+// Orders sends messages to the durable processes; the engine's client is one,
+// and a simulated universe another.
+type Orders interface {
+	// Notify gives notices to their order. ErrUnknownOrder when there is none.
+	Notify(ctx context.Context, n Notices) error
+	// Keep puts a notice into the inbox of its record until its order appears.
+	Keep(ctx context.Context, of order.ID, n Notice) error
+	// Confirm has an order look again, and repair what it has grants for.
+	Confirm(ctx context.Context, of order.ID, c Confirmation) (Confirmed, error)
+	// Align has the level of a SKU set from the warehouse's count.
+	Align(ctx context.Context, sku string, change StockChange) (reconcile.Level, error)
+}
+
+// Keeper is the reconciliation workflow, and the visibility that lists orders.
+type Keeper interface {
+	Status(ctx context.Context) (Status, error)
+	Grant(ctx context.Context, r GrantRequest) ([]repair.Grant, error)
+	Report(ctx context.Context, r RunReport) (RunReport, error)
+	Intents(ctx context.Context, q IntentQuery) ([]Known, error)
+}
+
+// ErrUnknownOrder says that no workflow knows the order.
+var ErrUnknownOrder = errors.New("unknown order")
+
+// SystemReader is the reader of one system.
+type SystemReader struct {
+	System order.System
+	Reader Reader
+}
+
+// Activities are what a reconciliation run does outside the orders.
+type Activities struct {
+	Readers   []SystemReader
+	Levels    inventory.Reader
+	Counts    warehouse.Reader
+	Orders    Orders
+	Keeper    Keeper
+	Policy    reconcile.Policy
+	Abilities func(order.System) reconcile.Abilities
+	Now       func() time.Time
+	Wait      func(ctx context.Context, d time.Duration) error
+}
+
+// CommitStock has the level of each SKU set, one after the other.
+func (a *Activities) CommitStock(ctx context.Context, c StockCommit) error {
+	for _, q := range c.Goods {
+		_, err := a.Orders.Align(ctx, q.SKU, StockChange{Key: c.Key, Quantity: q.Quantity})
+		if err != nil {
+			return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("commit %s of order %s: %v", q.SKU, c.Order, err), "unavailable", temporal.ApplicationErrorOptions{})
+		}
+	}
+	return nil
+}
+
+// GiveNotices gives notices to their order, and says whether there is one.
+func (a *Activities) GiveNotices(ctx context.Context, n Notices) (bool, error) {
+	err := a.Orders.Notify(ctx, n)
+	if errors.Is(err, ErrUnknownOrder) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Follow asks to poll the change feeds of systems that announce nothing.
+type Follow struct {
+	Systems []order.System `json:"systems"`
+	Cursors []Cursor       `json:"cursors,omitempty"`
+	// Since is where a system without a cursor begins.
+	Since time.Time     `json:"since"`
+	Every time.Duration `json:"every"`
+	Polls int           `json:"polls"`
+}
+
+// overlap is how far each poll reaches back behind the last one: a change is
+// dated by the start of its transaction, and clocks differ.
+const overlap = 30 * time.Second
+
+// FollowChanges polls the feeds and gives what is new to the orders, all of one
+// order's together, exactly as a webhook would. What names no known order waits
+// in the inbox.
+func (a *Activities) FollowChanges(ctx context.Context, f Follow) ([]Cursor, error) {
+	cursors := f.Cursors
+	if activity.HasHeartbeatDetails(ctx) {
+		if err := activity.GetHeartbeatDetails(ctx, &cursors); err != nil {
+			return nil, fmt.Errorf("follow changes: read the heartbeat: %w", err)
+		}
+	}
+	for poll := range f.Polls {
+		if poll > 0 {
+			if err := a.Wait(ctx, f.Every); err != nil {
+				return cursors, nil
+			}
+		}
+		var err error
+		if cursors, err = a.poll(ctx, f, cursors); err != nil {
+			return nil, err
+		}
+		activity.RecordHeartbeat(ctx, cursors)
+	}
+	return cursors, nil
+}
+
+func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor, error) {
+	var cursors []Cursor
+	var batches []Notices
+	for _, system := range f.Systems {
+		cursor := Cursor{System: system, Through: f.Since}
+		for _, c := range old {
+			if c.System == system {
+				cursor = c
+			}
+		}
+		if err := a.pollSystem(ctx, &cursor, &batches); err != nil {
+			activity.GetLogger(ctx).Warn("change feed could not be read; it is read again at the next poll", "system", system, "error", err)
+		}
+		cursors = append(cursors, cursor)
+	}
+	for _, b := range batches {
+		if err := a.give(ctx, b); err != nil {
+			return nil, fmt.Errorf("follow changes: %w", err)
+		}
+	}
+	return cursors, nil
+}
+
+// pollSystem walks what changed since the cursor, and moves the cursor only
+// when every page was read.
+func (a *Activities) pollSystem(ctx context.Context, c *Cursor, batches *[]Notices) error {
+	reader := a.reader(system(c))
+	now := a.Now()
+	request := reconcile.ListRequest{By: reconcile.ListChanged, From: c.Through.Add(-overlap), To: now.Add(time.Minute)}
+	var recent []string
+	for {
+		page, err := reader.List(ctx, request)
+		if err != nil {
+			return err
+		}
+		for _, o := range page.Observations {
+			id := o.Version
+			if id == "" {
+				id = fingerprint(o)
+			}
+			seen := string(o.Order) + "@" + id
+			recent = append(recent, seen)
+			if slices.Contains(c.Recent, seen) || slices.Contains(recent[:len(recent)-1], seen) {
+				continue
+			}
+			*batches = addNotice(*batches, o.Order, Notice{ID: "feed/" + id, System: c.System, Type: "changed", At: changedAt(o, now)})
+		}
+		for _, orphan := range page.Orphans {
+			if !slices.Contains(c.Recent, orphan.Record) {
+				*batches = append(*batches, Notices{Notices: []Notice{{ID: "feed/" + orphan.Record, System: c.System, Record: orphan.Record, Type: orphan.Kind, At: orphan.At}}})
+			}
+			recent = append(recent, orphan.Record)
+		}
+		if page.Next == "" {
+			break
+		}
+		request.Cursor = page.Next
+	}
+	c.Through, c.Recent = now, recent
+	return nil
+}
+
+func system(c *Cursor) order.System { return c.System }
+
+func addNotice(batches []Notices, of order.ID, n Notice) []Notices {
+	for i := range batches {
+		if batches[i].Order == of {
+			batches[i].Notices = append(batches[i].Notices, n)
+			return batches
+		}
+	}
+	return append(batches, Notices{Order: of, Notices: []Notice{n}})
+}
+
+// give gives notices to their order, or keeps them in the inbox.
+func (a *Activities) give(ctx context.Context, n Notices) error {
+	if n.Order != "" {
+		err := a.Orders.Notify(ctx, n)
+		if !errors.Is(err, ErrUnknownOrder) {
+			return err
+		}
+	}
+	for _, one := range n.Notices {
+		if one.Record == "" {
+			one.Record = "order-" + string(n.Order)
+		}
+		if err := a.Orders.Keep(ctx, n.Order, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Activities) reader(system order.System) Reader {
+	for _, r := range a.Readers {
+		if r.System == system {
+			return r.Reader
+		}
+	}
+	return nil
+}
+
+// ReportRun gives the report to the reconciliation workflow.
+func (a *Activities) ReportRun(ctx context.Context, r RunReport) (RunReport, error) {
+	return a.Keeper.Report(ctx, r)
+}
+
+// Markdown is the report for the engine's UI.
+func (r RunReport) Markdown() string {
+	var b strings.Builder
+	mode := ""
+	if r.DryRun {
+		mode = " (dry run: nothing was changed)"
+	}
+	fmt.Fprintf(&b, "Looked at **%d orders** and %d records%s: **%d found**, %d repaired, %d adopted, %d cases, %d left, %d settling.\n\n",
+		r.Looked, r.Records, mode, r.Found, r.Repaired, r.Adopted, r.Cases, r.Left, r.Settling)
+	fmt.Fprintf(&b, "Stock: %d levels compared, %d differed, %d set from the warehouse's count.\n\n", r.Stock.Compared, r.Stock.Found, r.Stock.Repaired)
+	if !r.Complete() {
+		fmt.Fprintf(&b, "**Partial**: %v could not be read.\n\n", r.Unread)
+	}
+	fmt.Fprintf(&b, "Verified through %s", r.VerifiedThrough.Format(time.RFC3339))
+	if len(r.Exceptions) > 0 {
+		fmt.Fprintf(&b, ", but for %v", r.Exceptions)
+	}
+	b.WriteString(".\n")
+	for _, line := range r.Lines {
+		b.WriteString("\n- " + line)
+	}
+	return b.String()
+}

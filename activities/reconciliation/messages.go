@@ -1,0 +1,64 @@
+// Package reconciliation holds the activities of a reconciliation run: following
+// change feeds, screening what changed, asking for grants, confirming suspects
+// in their orders' own workflows, and reporting. It only reads the systems;
+// every change is made by the order's own workflow.
+package reconciliation
+
+import (
+	"time"
+
+	"github.com/trueup-orders/trueup/activities/repair"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// Notice tells an order that something changed in a system. It is a hint, never
+// the truth: the order reads the live record. Webhooks and change feeds make
+// the same notices.
+type Notice struct {
+	// ID tells a repeated notice from a new one: the provider's event id, or the
+	// record and its version.
+	ID     string       `json:"id"`
+	System order.System `json:"system"`
+	Record string       `json:"record,omitempty"`
+	Type   string       `json:"type,omitempty"` // the system's own word, for people
+	// At is when it happened, by the system's clock.
+	At time.Time `json:"at"`
+}
+
+// Notices are notices for one order that came together.
+type Notices struct {
+	Order   order.ID `json:"order"`
+	Notices []Notice `json:"notices"`
+}
+
+// Confirmation asks an order's workflow to look again at what a run suspects,
+// and to repair what it has grants for.
+type Confirmation struct {
+	Run     string         `json:"run"`
+	Systems []order.System `json:"systems,omitempty"` // empty: all six
+	Grants  []repair.Grant `json:"grants,omitempty"`
+}
+
+// Confirmed is what the order's workflow found and did.
+type Confirmed struct {
+	Order     order.ID            `json:"order"`
+	Found     int                 `json:"found"` // confirmed breaks
+	Repaired  int                 `json:"repaired"`
+	Adopted   int                 `json:"adopted"`
+	Cases     int                 `json:"cases"` // opened now
+	Left      int                 `json:"left"`  // reported, waiting or not granted
+	Settling  int                 `json:"settling"`
+	Unread    []order.System      `json:"unread,omitempty"`
+	Unused    []int64             `json:"unused,omitempty"` // grants
+	Agreement reconcile.Agreement `json:"agreement"`
+	// Lines say what was found and done, one a line, for people.
+	Lines []string `json:"lines,omitempty"`
+}
+
+// Suspect is an order that a run suspects of a break.
+type Suspect struct {
+	Order   order.ID          `json:"order"`
+	Systems []order.System    `json:"systems"`
+	Breaks  []reconcile.Break `json:"breaks"`
+}

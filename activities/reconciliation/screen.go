@@ -1,0 +1,312 @@
+package reconciliation
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// Screen asks what does not agree, among these orders alone when there are any.
+type Screen struct {
+	Orders []order.ID `json:"orders,omitempty"`
+	Now    time.Time  `json:"now"`
+}
+
+// Screened is what a screening found. It only suspects: the orders' own
+// workflows confirm.
+type Screened struct {
+	From       time.Time      `json:"from"`
+	To         time.Time      `json:"to"`
+	Looked     int            `json:"looked"`
+	Records    int            `json:"records"`
+	Settling   int            `json:"settling"`
+	Suspects   []Suspect      `json:"suspects,omitempty"`
+	Stock      []StockSuspect `json:"stock,omitempty"`
+	Compared   int            `json:"compared"` // levels
+	Unread     []order.System `json:"unread,omitempty"`
+	Exceptions []order.ID     `json:"exceptions,omitempty"`
+	SKUs       []string       `json:"skus,omitempty"`
+	Policy     string         `json:"policy"`
+	Rules      int            `json:"rules"`
+	Full       bool           `json:"full"` // not of some orders alone
+}
+
+// StockSuspect is a level that differs from what the warehouse counted.
+type StockSuspect struct {
+	SKU         string `json:"sku"`
+	Level       int64  `json:"level"`
+	Count       int64  `json:"count"`
+	Uncommitted int64  `json:"uncommitted"`
+}
+
+// Report carries the screening into the report of its run.
+func (s Screened) Report(r RunReport) RunReport {
+	r.From, r.To, r.Policy, r.Rules = s.From, s.To, s.Policy, s.Rules
+	r.Looked, r.Records, r.Suspects, r.Settling = s.Looked, s.Records, len(s.Suspects), s.Settling
+	r.Unread, r.Exceptions, r.SKUs = s.Unread, s.Exceptions, s.SKUs
+	r.Stock = StockReport{Compared: s.Compared, Found: len(s.Stock)}
+	if r.DryRun {
+		for _, suspect := range s.Suspects {
+			for _, b := range suspect.Breaks {
+				r.Lines = append(r.Lines, fmt.Sprintf("%s: %s: expected %s, is %s", suspect.Order, b.ID(), b.Expected, b.Observed))
+			}
+			r.Found += len(suspect.Breaks)
+		}
+	}
+	return r
+}
+
+const (
+	screenOverlap = 5 * time.Minute // behind the last verified moment
+	mostOrders    = 10_000          // of one run; the next goes on
+	mostSuspects  = 500
+	sideBySide    = 4 // orders read at once
+)
+
+// ScreenChanges walks what changed in each system since the last verified
+// moment, adds the orders that changed or do not agree by their own word, and
+// compares each with what it means the systems to say.
+func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, error) {
+	status, err := a.Keeper.Status(ctx)
+	if err != nil {
+		return Screened{}, fmt.Errorf("screen changes: read the status of reconciliation: %w", err)
+	}
+	now := a.Now()
+	out := Screened{From: status.VerifiedThrough.Add(-screenOverlap), To: now, Policy: a.Policy.Version(), Rules: reconcile.RulesVersion, Full: len(in.Orders) == 0}
+	ids := in.Orders
+	if out.Full {
+		ids = a.changed(ctx, &out)
+	}
+	known, err := a.Keeper.Intents(ctx, IntentQuery{Since: out.From, Limit: mostOrders, IDs: in.Orders})
+	if err != nil {
+		return Screened{}, fmt.Errorf("screen changes: list orders: %w", err)
+	}
+	if out.Full {
+		if known, err = a.withIDs(ctx, known, ids); err != nil {
+			return Screened{}, err
+		}
+	}
+	if err := a.compareAll(ctx, known, &out); err != nil {
+		return Screened{}, err
+	}
+	out.SKUs = skus(known, status.SKUs)
+	a.compareStock(ctx, known, &out)
+	slices.SortFunc(out.Suspects, func(x, y Suspect) int { return compareIDs(x.Order, y.Order) })
+	slices.Sort(out.Exceptions)
+	out.Exceptions = slices.Compact(out.Exceptions)
+	if len(out.Suspects) > mostSuspects {
+		out.Suspects = out.Suspects[:mostSuspects] // the others stay unagreed, and are found by the next run
+	}
+	return out, nil
+}
+
+func compareIDs(x, y order.ID) int {
+	switch {
+	case x < y:
+		return -1
+	case x > y:
+		return 1
+	}
+	return 0
+}
+
+// changed walks each system's changes and returns the orders they belong to. A
+// system that cannot be read makes the run partial.
+func (a *Activities) changed(ctx context.Context, out *Screened) []order.ID {
+	var ids []order.ID
+	for _, r := range a.Readers {
+		request := reconcile.ListRequest{By: reconcile.ListChanged, From: out.From, To: out.To}
+		for {
+			page, err := r.Reader.List(ctx, request)
+			if err != nil {
+				out.Unread = append(out.Unread, r.System)
+				activity.GetLogger(ctx).Warn("changes could not be listed; the run is partial", "system", r.System, "error", err)
+				break
+			}
+			out.Records += len(page.Observations) + len(page.Orphans)
+			for _, o := range page.Observations {
+				ids = append(ids, o.Order)
+			}
+			if page.Next == "" {
+				break
+			}
+			request.Cursor = page.Next
+			activity.RecordHeartbeat(ctx, string(r.System), page.Next)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// withIDs adds the orders that the systems named and visibility has not listed.
+func (a *Activities) withIDs(ctx context.Context, known []Known, ids []order.ID) ([]Known, error) {
+	var missing []order.ID
+	for _, id := range ids {
+		if !slices.ContainsFunc(known, func(k Known) bool { return k.Intent.Order == id }) {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return known, nil
+	}
+	more, err := a.Keeper.Intents(ctx, IntentQuery{IDs: missing, Limit: len(missing)})
+	if err != nil {
+		return nil, fmt.Errorf("screen changes: list %d orders by id: %w", len(missing), err)
+	}
+	return append(known, more...), nil
+}
+
+// compareAll reads each order in all six systems and compares.
+func (a *Activities) compareAll(ctx context.Context, known []Known, out *Screened) error {
+	results := make([]reconcile.Comparison, len(known))
+	g, inner := errgroup.WithContext(ctx)
+	g.SetLimit(sideBySide)
+	for i, k := range known {
+		g.Go(func() error {
+			results[i] = a.compareOne(inner, k)
+			activity.RecordHeartbeat(inner, i)
+			return inner.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("screen changes: %w", err)
+	}
+	for i, c := range results {
+		id := known[i].Intent.Order
+		out.Looked++
+		if len(c.Settling) > 0 || len(c.Unread) > 0 {
+			out.Settling += len(c.Settling)
+			out.Exceptions = append(out.Exceptions, id)
+		}
+		for _, system := range c.Unread {
+			if !slices.Contains(out.Unread, system) {
+				out.Unread = append(out.Unread, system)
+			}
+		}
+		if len(c.Breaks) > 0 {
+			out.Suspects = append(out.Suspects, Suspect{Order: id, Breaks: c.Breaks, Systems: systemsOf(c.Breaks)})
+		}
+	}
+	return nil
+}
+
+func (a *Activities) compareOne(ctx context.Context, k Known) reconcile.Comparison {
+	observations := make([]reconcile.Observation, len(a.Readers))
+	g, inner := errgroup.WithContext(ctx)
+	for i, r := range a.Readers {
+		g.Go(func() error {
+			at := a.Now()
+			seen, err := r.Reader.Lookup(inner, k.Subject)
+			observations[i] = reconcile.Read(r.System, k.Intent.Order, at, seen, err)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return reconcile.Compare(k.Intent, a.Policy, observations, nil, nil, a.Now())
+}
+
+func systemsOf(breaks []reconcile.Break) []order.System {
+	var systems []order.System
+	for _, s := range order.Systems() {
+		if slices.ContainsFunc(breaks, func(b reconcile.Break) bool { return b.System == s }) {
+			systems = append(systems, s)
+		}
+	}
+	return systems
+}
+
+// skus returns the SKUs of the orders and those seen by earlier runs, sorted.
+func skus(known []Known, seen []string) []string {
+	all := slices.Clone(seen)
+	for _, k := range known {
+		for _, q := range k.Intent.Reserved {
+			all = append(all, q.SKU)
+		}
+		for _, s := range k.Intent.Shipments {
+			for _, q := range s.Lines {
+				all = append(all, q.SKU)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// compareStock holds inventory's level of each SKU against the warehouse's
+// count, with what has left and is not committed yet.
+func (a *Activities) compareStock(ctx context.Context, known []Known, out *Screened) {
+	for _, sku := range out.SKUs {
+		level, err := a.Levels.Level(ctx, sku)
+		if err != nil {
+			out.Unread = appendNew(out.Unread, order.SystemInventory)
+			continue
+		}
+		count, err := a.Counts.Count(ctx, sku)
+		if err != nil {
+			out.Unread = appendNew(out.Unread, order.SystemWarehouse)
+			continue
+		}
+		out.Compared++
+		uncommitted := uncommitted(known, sku)
+		if level.Stocked != count.Quantity+uncommitted {
+			out.Stock = append(out.Stock, StockSuspect{SKU: sku, Level: level.Stocked, Count: count.Quantity, Uncommitted: uncommitted})
+		}
+	}
+}
+
+// uncommitted is what has left the warehouse and is still promised.
+func uncommitted(known []Known, sku string) int64 {
+	n := int64(0)
+	for _, k := range known {
+		for _, s := range k.Intent.Shipments {
+			if s.State != reconcile.ShipmentShipped && s.State != reconcile.ShipmentDelivered {
+				continue
+			}
+			for _, q := range s.Lines {
+				for _, r := range k.Intent.Reserved {
+					if q.SKU == sku && r.SKU == sku {
+						n += min(q.Quantity, r.Quantity)
+					}
+				}
+			}
+		}
+	}
+	return n
+}
+
+func appendNew(systems []order.System, s order.System) []order.System {
+	if slices.Contains(systems, s) {
+		return systems
+	}
+	return append(systems, s)
+}
+
+// fingerprint tells two listings of one order apart by their content.
+func fingerprint(o reconcile.Observation) string {
+	o.At = time.Time{}
+	data, err := json.Marshal(o)
+	if err != nil { // observations hold nothing that cannot be marshalled
+		panic(err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// changedAt is when the listed record changed, by the system's clock; its
+// adapter puts that into At.
+func changedAt(o reconcile.Observation, now time.Time) time.Time {
+	if o.At.IsZero() || o.At.After(now) {
+		return now
+	}
+	return o.At
+}

@@ -1,0 +1,39 @@
+package tryton
+
+import (
+	"strings"
+
+	"github.com/trueup-orders/trueup/order"
+)
+
+// References are the keys of our intents. They are searched with LIKE, in which
+// an underscore of an order's id stands for any character, and Tryton's SQLite
+// knows no escape: so more is found than asked for, and sorted out here.
+
+// Pattern returns the LIKE pattern that finds every reference of an order, of
+// one operation unless it is empty.
+func Pattern(id order.ID, operation order.Operation) string {
+	if operation == "" {
+		return "order/" + string(id) + "/%"
+	}
+	return "order/" + string(id) + "/" + string(operation) + "/%"
+}
+
+// Belongs says whether a reference that was found with the pattern is one of
+// the order's (ours), and if not, whether the search had to find it (excusable):
+// any other is an answer about somebody else's order.
+func Belongs(reference string, id order.ID) (ours, excusable bool) {
+	prefix := "order/" + string(id) + "/"
+	if strings.HasPrefix(reference, prefix) {
+		return true, true
+	}
+	if len(reference) < len(prefix) {
+		return false, false
+	}
+	for i := range len(prefix) {
+		if prefix[i] != '_' && prefix[i] != reference[i] {
+			return false, false
+		}
+	}
+	return false, true
+}

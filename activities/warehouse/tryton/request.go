@@ -1,0 +1,187 @@
+package tryton
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/trueup-orders/trueup/activities/apierr"
+	rpc "github.com/trueup-orders/trueup/activities/tryton"
+	"github.com/trueup-orders/trueup/activities/warehouse"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// rounds is how often a call starts over because somebody changed the record
+// between reading and writing it.
+const rounds = 4
+
+// Request asks for one shipment, in two steps: a draft, which does nothing, and
+// its promotion to waiting.
+func (c *Client) Request(ctx context.Context, r warehouse.RequestRequest) (reconcile.Shipment, error) {
+	out, err := c.request(ctx, c.rpc.For(string(order.Request)), r)
+	if err != nil {
+		return out, fmt.Errorf("request shipment %s of order %s: tryton: %w", r.Key, r.Order, err)
+	}
+	return out, nil
+}
+
+func (c *Client) request(ctx context.Context, s rpc.Session, r warehouse.RequestRequest) (reconcile.Shipment, error) {
+	if err := keyOf(r.Key, r.Order); err != nil {
+		return reconcile.Shipment{}, err
+	}
+	found, err := c.byKey(ctx, s, r.Key)
+	if err != nil {
+		return reconcile.Shipment{}, err
+	}
+	if len(found) == 0 {
+		if err := c.draft(ctx, s, r); err != nil {
+			return reconcile.Shipment{}, err
+		}
+	}
+	for range rounds {
+		kept, done, err := c.promote(ctx, s, r)
+		if err != nil {
+			return reconcile.Shipment{}, err
+		}
+		if done {
+			return kept.shipment()
+		}
+	}
+	return reconcile.Shipment{}, apierr.New(apierr.InDoubt, "", errors.New("the shipment keeps changing"))
+}
+
+// draft makes a draft, which does nothing yet.
+func (c *Client) draft(ctx context.Context, s rpc.Session, r warehouse.RequestRequest) error {
+	at, err := c.settle(ctx, s)
+	if err != nil {
+		return err
+	}
+	goods, err := c.products(ctx, s, r.Lines)
+	if err != nil {
+		return err
+	}
+	who, err := c.customer(ctx, s, r.Customer)
+	if err != nil {
+		return err
+	}
+	to, err := c.place(ctx, s, r.Order, who, r.ShipTo)
+	if err != nil {
+		return err
+	}
+	moves := make([]any, 0, len(r.Lines))
+	for _, line := range r.Lines {
+		moves = append(moves, map[string]any{
+			"product": goods[line.SKU].ID, "uom": goods[line.SKU].Unit, "quantity": float64(line.Quantity),
+			"from_location": at.output, "to_location": *who.Location, "company": at.company,
+			// A move to a customer must have a price; the books are elsewhere.
+			"unit_price": rpc.Decimal("0"), "currency": at.currency,
+		})
+	}
+	_, err = s.Create(ctx, modelShipment, map[string]any{
+		"reference": r.Key, "customer": who.ID, "delivery_address": to, "warehouse": at.warehouse, "company": at.company,
+		"outgoing_moves": []any{[]any{"create", moves}},
+	})
+	if err != nil {
+		return fmt.Errorf("make a draft: %w", err)
+	}
+	return nil
+}
+
+// promote looks again, keeps one shipment, removes the other drafts and promotes
+// the one. done is false when somebody was faster and it must look again.
+func (c *Client) promote(ctx context.Context, s rpc.Session, r warehouse.RequestRequest) (kept *record, done bool, err error) {
+	found, err := c.byKey(ctx, s, r.Key)
+	if err != nil {
+		return nil, false, err
+	}
+	kept, surplus := choose(found)
+	if kept == nil {
+		return nil, false, apierr.New(apierr.Unavailable, "", errors.New("the draft is gone"))
+	}
+	if settled, err := c.remove(ctx, s, surplus); !settled || err != nil {
+		return nil, false, err
+	}
+	if kept.State != stateDraft {
+		return kept, true, nil
+	}
+	if text := kept.linesNote(r.Lines); text != "" {
+		_, err := s.Create(ctx, modelNote, map[string]any{"resource": fmt.Sprintf("%s,%d", modelShipment, kept.ID), "message": text})
+		if err != nil {
+			return nil, false, fmt.Errorf("note the lines: %w", err)
+		}
+	}
+	err = s.Press(ctx, rpc.Record{Model: modelShipment, ID: kept.ID, Version: kept.Version}, "wait")
+	if err != nil && !rpc.Changed(err) && !rpc.Refused(err) {
+		return nil, false, err
+	}
+	refused := err
+	found, err = c.byKey(ctx, s, r.Key)
+	if err != nil {
+		return nil, false, rpc.AfterEffect(err)
+	}
+	id := kept.ID
+	kept, surplus = choose(found)
+	switch {
+	case kept == nil && refused == nil:
+		return nil, false, apierr.New(apierr.InDoubt, "", errors.New("the shipment vanished after it was requested"))
+	case kept == nil, kept.State == stateDraft && !rpc.Refused(refused):
+		return nil, false, nil // look again
+	case kept.State == stateDraft && kept.ID == id:
+		return nil, false, refused
+	}
+	settled, err := c.remove(ctx, s, surplus)
+	if err != nil {
+		return nil, false, rpc.AfterEffect(err)
+	}
+	return kept, settled && kept.State != stateDraft, nil
+}
+
+// remove deletes drafts that do not count. It is not settled when one of them
+// changed or is gone already: then it must be looked at again.
+func (c *Client) remove(ctx context.Context, s rpc.Session, drafts []record) (settled bool, err error) {
+	for _, d := range drafts {
+		err := s.Delete(ctx, rpc.Record{Model: modelShipment, ID: d.ID, Version: d.Version})
+		if rpc.Changed(err) || rpc.Refused(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("remove a surplus draft: %w", err)
+		}
+	}
+	return true, nil
+}
+
+type product struct {
+	ID   int64  `json:"id"`
+	Code string `json:"code"`
+	Unit int64  `json:"default_uom"`
+}
+
+// products finds the goods by their codes. Codes are not unique in Tryton; the
+// lowest id counts.
+func (c *Client) products(ctx context.Context, s rpc.Session, lines []order.Quantity) (map[string]product, error) {
+	var skus []string
+	for _, q := range order.BySKU(lines) {
+		skus = append(skus, q.SKU)
+	}
+	var found []product
+	err := s.Find(ctx, rpc.Query{
+		Model: "product.product", Where: rpc.Domain{[]any{"code", "in", skus}}, Fields: []string{"code", "default_uom"},
+	}, &found)
+	if err != nil {
+		return nil, err
+	}
+	goods := map[string]product{}
+	for _, p := range found {
+		if _, known := goods[p.Code]; !known {
+			goods[p.Code] = p
+		}
+	}
+	for _, sku := range skus {
+		if _, known := goods[sku]; !known {
+			return nil, apierr.New(apierr.Declined, "unknown_sku", fmt.Errorf("the warehouse does not know %q", sku))
+		}
+	}
+	return goods, nil
+}

@@ -1,0 +1,156 @@
+// Package tryton is the warehouse as a Tryton 6 database: one customer shipment
+// (stock.shipment.out, without a sale) per request, found by its reference,
+// which is our idempotency key. Reading by reference is strong.
+//
+// What Tryton 6.0 has no field for lives in notes on the shipment (ir.note), one
+// fact per line: "lines: 17=1 18=2" is written by us and says which move carries
+// which line of the order; "tracking: XYZ" and "delivered: 2026-11-23T10:00:00Z"
+// are written by whoever integrates the carrier.
+package tryton
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/trueup-orders/trueup/activities/apierr"
+	rpc "github.com/trueup-orders/trueup/activities/tryton"
+	"github.com/trueup-orders/trueup/activities/warehouse"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// The models that hold what the warehouse knows.
+const (
+	modelShipment = "stock.shipment.out"
+	modelMove     = "stock.move"
+	modelNote     = "ir.note"
+	modelAddress  = "party.address"
+)
+
+// Abilities are what Tryton as a warehouse can do.
+var Abilities = reconcile.Abilities{
+	StrongLookup: true,
+	// A request that was given up may wait for a lock or a worker there.
+	Lateness:  time.Minute,
+	PageLimit: pageLimit,
+}
+
+const pageLimit = 100
+
+// Config says where the warehouse is.
+type Config struct {
+	URL      string // with the database: http://127.0.0.1:8000/warehouse/
+	User     string
+	Password string
+	// Warehouse is the code of the warehouse location that ships; empty when
+	// there is only one.
+	Warehouse string
+	// Company is the id of the company that ships; 0 is the user's.
+	Company int64
+	// Channel, when set, makes shipments to our customers that carry no
+	// reference orphans; empty leaves them alone.
+	Channel string
+	// Now tells the time at which the warehouse was asked.
+	Now func() time.Time
+	// Transport carries the requests; nil is the usual one.
+	Transport http.RoundTripper
+	Timeout   time.Duration // of one call; 0 is 10 s
+}
+
+// Client is the adapter.
+type Client struct {
+	config Config
+	rpc    *rpc.Client
+
+	mu     sync.Mutex
+	places *places
+}
+
+var _ warehouse.Warehouse = (*Client)(nil)
+
+// New returns the adapter, or one error that names everything missing.
+func New(c Config) (*Client, error) {
+	connection := rpc.Config{URL: c.URL, User: c.User, Password: c.Password, Transport: c.Transport, Timeout: c.Timeout}
+	problems := connection.Problems()
+	if c.Now == nil {
+		problems = append(problems, "Now is missing")
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("warehouse tryton: %s", strings.Join(problems, "; "))
+	}
+	client, err := rpc.New(connection)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{config: c, rpc: client}, nil
+}
+
+// places are the settings of the database that every call needs.
+type places struct {
+	warehouse int64
+	output    int64
+	company   int64
+	currency  int64
+}
+
+// settle finds the places, once.
+func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.places != nil {
+		return *c.places, nil
+	}
+	p := places{company: c.config.Company}
+	var err error
+	if p.company == 0 {
+		if p.company, err = c.rpc.Company(ctx, s.Operation); err != nil {
+			return places{}, err
+		}
+	}
+	where := rpc.Domain{[]any{"type", "=", "warehouse"}}
+	if c.config.Warehouse != "" {
+		where = append(where, []any{"code", "=", c.config.Warehouse})
+	}
+	var warehouses []struct {
+		ID     int64  `json:"id"`
+		Output *int64 `json:"output_location"`
+	}
+	err = s.Find(ctx, rpc.Query{Model: "stock.location", Where: where, Fields: []string{"output_location"}}, &warehouses)
+	if err != nil {
+		return places{}, err
+	}
+	if len(warehouses) != 1 || warehouses[0].Output == nil {
+		return places{}, apierr.New(apierr.Invalid, "no warehouse", fmt.Errorf(
+			"%d warehouses with code %q; name one that has an output location in Warehouse", len(warehouses), c.config.Warehouse))
+	}
+	p.warehouse, p.output = warehouses[0].ID, *warehouses[0].Output
+	var companies []struct {
+		Currency int64 `json:"currency"`
+	}
+	err = s.Find(ctx, rpc.Query{
+		Model: "company.company", Where: rpc.Domain{[]any{"id", "=", p.company}}, Fields: []string{"currency"},
+	}, &companies)
+	if err != nil {
+		return places{}, err
+	}
+	if len(companies) != 1 {
+		return places{}, apierr.New(apierr.Invalid, "no company", errors.New("the company does not exist or is not the user's"))
+	}
+	p.currency = companies[0].Currency
+	c.places = &p
+	return p, nil
+}
+
+// keyOf checks that a key is one of the order's requests.
+func keyOf(key string, id order.ID) error {
+	intent, ok := order.ParseKey(key)
+	if !ok || intent.Order != id {
+		return apierr.New(apierr.Invalid, "", errors.New("the key is not one of this order"))
+	}
+	return nil
+}

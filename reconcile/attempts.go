@@ -1,0 +1,120 @@
+package reconcile
+
+import (
+	"cmp"
+	"slices"
+)
+
+// sortedAttempts returns the attempts in the order in which they are kept:
+// oldest first. The last are the first to be closed or refunded.
+func sortedAttempts(attempts []Attempt) []Attempt {
+	sorted := slices.Clone(attempts)
+	slices.SortFunc(sorted, func(a, b Attempt) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return sorted
+}
+
+// foreign says that an attempt's amounts cannot be added to the order's.
+func foreign(i Intent, a Attempt) bool {
+	return i.Order != "" && a.Currency != "" && i.Currency != "" && a.Currency != i.Currency
+}
+
+// takesMoney says that an attempt holds nothing yet and may still.
+func (a Attempt) takesMoney() bool {
+	return a.State == AttemptOpen || a.State == AttemptProcessing
+}
+
+// spareAttempts returns those that can still take money when none should, and
+// authorizations beyond what the order means to hold. While the customer is
+// paying none is spare. The attempts that the order relies on go last.
+func spareAttempts(i Intent, sorted []Attempt) []Attempt {
+	if i.Paying && i.Order != "" {
+		return nil
+	}
+	var spare []Attempt
+	for _, a := range sorted {
+		if a.takesMoney() && !foreign(i, a) {
+			spare = append(spare, a)
+		}
+	}
+	if i.Order == "" {
+		return spare
+	}
+	// What should have been captured and was not must stay held, or the capture
+	// could not be done again.
+	m := moneyOf(i, sorted)
+	over := m.held - i.Held - max(0, i.Captured-m.captured)
+	for _, relied := range []bool{false, true} {
+		for n := len(sorted) - 1; n >= 0; n-- {
+			a := sorted[n]
+			whole := a.State == AttemptAuthorized && a.Captured == 0 && a.Held > 0 && !foreign(i, a)
+			if whole && a.Held <= over && slices.Contains(i.Attempts, a.ID) == relied {
+				spare = append(spare, a)
+				over -= a.Held
+			}
+		}
+	}
+	return spare
+}
+
+// money adds up what the attempts in the order's currency say.
+type money struct{ held, captured, refunded, disputed int64 }
+
+func moneyOf(i Intent, attempts []Attempt) money {
+	var m money
+	for _, a := range attempts {
+		if foreign(i, a) {
+			continue
+		}
+		m.held += a.Held
+		m.captured += a.Captured
+		m.refunded += a.Refunded
+		m.disputed += a.Disputed
+	}
+	return m
+}
+
+// excess is money that one attempt took beyond the order's total.
+type excess struct {
+	attempt string
+	amount  int64
+}
+
+// surplus returns what was taken twice and not given back yet, the newest
+// attempts first. It is bounded twice, for it is paid out without a person:
+// by what was captured above the order's total, and by what is kept above the
+// total less the refunds that the order itself intends. So a refund that the
+// gateway lost is never mistaken for a second capture.
+func surplus(i Intent, sorted []Attempt) []excess {
+	if i.Order == "" {
+		return nil
+	}
+	m := moneyOf(i, sorted)
+	intended := max(0, i.Refunded-max(0, i.Captured-i.Total))
+	left := min(m.captured-i.Total, m.captured-m.refunded-m.disputed-(i.Total-intended))
+	var all []excess
+	for n := len(sorted) - 1; n >= 0 && left > 0; n-- {
+		a := sorted[n]
+		take := min(left, a.Captured-a.Refunded-a.Disputed)
+		if take <= 0 || foreign(i, a) {
+			continue
+		}
+		all = append(all, excess{a.ID, take})
+		left -= take
+	}
+	return all
+}
+
+// withoutSurplus returns captured and refunded as the order counts them: what
+// was taken twice, and given back for it, is left out unless the order's own
+// numbers have it already.
+func withoutSurplus(i Intent, m money, left int64) (captured, refunded int64) {
+	if i.Order == "" {
+		return m.captured, m.refunded
+	}
+	above := max(0, m.captured-i.Total)
+	captured = m.captured - min(above, max(0, m.captured-i.Captured))
+	refunded = m.refunded - min(max(0, above-left), max(0, m.refunded-i.Refunded))
+	return captured, refunded
+}

@@ -1,0 +1,332 @@
+package reconcile
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/trueup-orders/trueup/order"
+)
+
+// payment: the gateway is right about what moved. What it took or gave back
+// beyond the intent is adopted, and the order goes on from there; less than
+// intended is done again only where the money is still held; money that only a
+// person may move is asked about.
+func (x *planning) payment(b Break) Step {
+	expected, observed := x.say(b.Field, b.Expected), x.say(b.Field, b.Observed)
+	switch b.Field {
+	case PaymentHeld:
+		return ask(b, "the gateway holds "+observed+" instead of "+expected, "ask the customer for another payment",
+			"authorize again with the stored method", "cancel the order", doneByHand)
+	case PaymentCaptured:
+		return x.captured(b)
+	case PaymentRefunded:
+		if number(b.Observed) > number(b.Expected) {
+			return adopt(b, "the gateway gave back "+observed+"; it decides what money moved")
+		}
+		return ask(b, "the gateway gave back "+observed+" instead of "+expected+": a refund failed after it was accepted",
+			"refund again", "pay back another way", doneByHand)
+	case PaymentDisputed:
+		return ask(b, observed+" is in dispute; automatic refunds stop and nothing more ships", "answer the dispute with the evidence",
+			"accept the dispute", "refund", doneByHand)
+	case PaymentOpen:
+		return repair(b, order.Void, "", "the attempt can still take money and none should be able to")
+	case PaymentAttempts:
+		return x.surplus(b)
+	}
+	return report(b, "no rule knows this field")
+}
+
+func (x *planning) captured(b Break) Step {
+	expected, observed := x.say(b.Field, b.Expected), x.say(b.Field, b.Observed)
+	if number(b.Observed) > number(b.Expected) {
+		return adopt(b, "the gateway captured "+observed+"; it decides what money moved")
+	}
+	lost := number(b.Expected) - number(b.Observed)
+	held := int64(0)
+	if o, found := x.observation(order.SystemPayment); found && o.Payment != nil {
+		held = moneyOf(x.intent, o.Payment.Attempts).held
+	}
+	switch {
+	case x.edited(b):
+		return ask(b, "the gateway had captured "+expected+" and now says "+observed, "ask the gateway what became of it", doneByHand)
+	case x.has(PaymentDisputed):
+		return ask(b, "the capture is missing while money is in dispute", "wait for the dispute", "capture "+expected, doneByHand)
+	case held < lost || x.intent.Held > held-lost:
+		return ask(b, "the gateway captured "+observed+" instead of "+expected+" and does not hold the rest any more",
+			"charge the stored method again", "ask the customer", doneByHand)
+	}
+	return repair(b, order.Capture, "", "our capture was lost: the gateway still holds the money")
+}
+
+// surplus: a second capture is given back by itself when the gateway's own
+// records prove it, and these are what the break was made from. A dispute stops
+// automatic refunds.
+func (x *planning) surplus(b Break) Step {
+	amount := x.say(b.Field, b.Observed)
+	switch {
+	case b.Situation != Duplicate:
+		return ask(b, "the attempt is in another currency than the order", "close or refund it at the gateway", doneByHand)
+	case x.disputed():
+		return ask(b, amount+" was taken twice, and a dispute is open or was", "refund "+amount+" when the dispute is over", doneByHand)
+	}
+	return repair(b, order.Refund, "", amount+" was taken beyond the order's total: the surplus is given back")
+}
+
+// disputed says that money of the order is or was in dispute.
+func (x *planning) disputed() bool {
+	if x.has(PaymentDisputed) {
+		return true
+	}
+	_, accepted := baseOf(x.intent.Accepted, PaymentDisputed, "")
+	return accepted
+}
+
+// inventory: a promise that was lost is made again; what is promised and should
+// not be any more is released, or committed when the goods have left.
+func (x *planning) inventory(b Break) Step {
+	release, word := order.Release, "released"
+	if x.shipped() {
+		release, word = order.Commit, "committed"
+	}
+	switch b.Situation {
+	case Missing:
+		return repair(b, order.Reserve, "", "the reservation is gone")
+	case Unexpected:
+		return repair(b, release, "", "the reservation should have been "+word)
+	case Duplicate:
+		if number(b.Observed) < number(b.Expected) {
+			return repair(b, order.Reserve, "", "the reservation is too small")
+		}
+		return repair(b, release, "", "one line is reserved twice: the surplus is "+word)
+	case Mismatch:
+		if number(b.Observed) < number(b.Expected) {
+			return repair(b, order.Reserve, "", "the reservation is too small")
+		}
+		if x.edited(b) {
+			return ask(b, "somebody reserved more for the order in inventory itself", "release what is too much", "let it stand", doneByHand)
+		}
+		return repair(b, release, "", "the reservation should have been "+word+" in part")
+	case Conflict:
+	}
+	return report(b, "no rule knows this situation")
+}
+
+// shipped says that some of the order's goods have left.
+func (x *planning) shipped() bool {
+	return x.intent.Phase == order.PhaseShipped || x.intent.Phase == order.PhaseDelivered || x.intent.Phase == order.PhaseClosed ||
+		slices.ContainsFunc(x.intent.Shipments, func(s ShipmentIntent) bool { return s.State.out() })
+}
+
+// warehouse: a request that was lost is made again, when it is paid for; one
+// that nobody wants is cancelled while it is not packed. All else is physical.
+func (x *planning) warehouse(b Break) Step {
+	switch b.Field {
+	case WarehouseShipment:
+		return x.shipment(b)
+	case WarehouseLines:
+		return ask(b, "the warehouse has "+orNothing(b.Observed)+" instead of "+orNothing(b.Expected), "cancel and request it again",
+			"let the warehouse's lines stand", doneByHand)
+	case WarehouseShipped:
+		return ask(b, "the warehouse shipped "+orNothing(b.Observed)+" of "+b.Item+" instead of "+b.Expected, "ask the warehouse", doneByHand)
+	case WarehouseDuplicate:
+		return ask(b, "the same goods are in "+b.Observed+" live shipments", "cancel all but one in the warehouse", doneByHand)
+	}
+	return report(b, "no rule knows this field")
+}
+
+func (x *planning) shipment(b Break) Step {
+	switch b.Situation {
+	case Missing:
+		if why := x.unpaid(); why != "" {
+			return ask(b, "the request is gone, and "+why, "request it again when it is paid", "cancel the order", doneByHand)
+		}
+		if ShipmentState(b.Expected).Rank() > ShipmentRequested.Rank() {
+			return ask(b, "the warehouse had the shipment "+b.Expected+" and knows it no longer", "ask the warehouse", "request it again", doneByHand)
+		}
+		return repair(b, order.Request, b.Item, "the request is gone")
+	case Unexpected:
+		if ShipmentState(b.Observed).Rank() >= ShipmentPacked.Rank() {
+			return ask(b, "the shipment is "+b.Observed+" and nobody wants it any more: reality wins", "let it go and charge for it",
+				"stop it in the warehouse", doneByHand)
+		}
+		return repair(b, order.Cancel, b.Item, "nobody wants the shipment any more, and it is not packed")
+	case Mismatch, Conflict, Duplicate:
+		if b.Observed == string(ShipmentCancelled) {
+			return ask(b, "the warehouse cancelled the shipment", "request it again", "cancel the order", doneByHand)
+		}
+		return ask(b, "the shipment went back from "+b.Expected+" to "+b.Observed, "ask the warehouse", doneByHand)
+	}
+	return report(b, "no rule knows this situation")
+}
+
+// unpaid says why goods must not be requested now, or nothing: only positive
+// proof counts.
+func (x *planning) unpaid() string {
+	o, found := x.observation(order.SystemPayment)
+	switch {
+	case !found || o.State == Unreadable:
+		return "the gateway cannot be read, which must prove that it is paid"
+	case x.disputed():
+		return "money is in dispute"
+	case x.has(PaymentHeld) || x.has(PaymentCaptured):
+		return "it is not certain that it is paid"
+	case o.Payment == nil:
+		return "it is not paid"
+	}
+	m := moneyOf(x.intent, o.Payment.Attempts)
+	if m.held+m.captured-m.refunded-m.disputed <= 0 {
+		return "it is not paid"
+	}
+	return ""
+}
+
+// erp: what is missing is booked under its key; what is booked is never changed
+// by us. A document made there by hand may be the missing one: that is asked.
+func (x *planning) erp(b Break) Step {
+	if b.Field == ERPBalance {
+		return ask(b, "by the books the customer owes "+x.say(b.Field, b.Observed)+" instead of "+x.say(b.Field, b.Expected)+
+			", and every document is right", "find the booking that does not belong", doneByHand)
+	}
+	operation := documentOperation(b.Field)
+	switch b.Situation {
+	case Missing:
+		switch {
+		case x.twin(b):
+			return ask(b, "the document is missing, and another one of the same amount is there under no key of ours",
+				"adopt it: put "+b.Item+" on it", "book it under "+b.Item, doneByHand)
+		case b.Field != ERPSale && x.unrepaired(ERPSale, Missing):
+			return report(b, "waits for the sale, which is missing too")
+		case (b.Field == ERPReceipts || b.Field == ERPCredits) && x.unrepaired(ERPInvoices, Missing):
+			return report(b, "waits for the invoice, which is missing too")
+		case x.edited(b) && x.policy.Rule(b.Field).Strength != Enforce:
+			return ask(b, "the document was there and is gone", "book it again under "+b.Item, "let it stand", doneByHand)
+		}
+		return repair(b, operation, b.Item, "the document is missing")
+	case Unexpected:
+		if isDraft(b.Item) {
+			return x.draft(b, operation)
+		}
+		return ask(b, "a document is booked that the order does not know", "cancel or credit it in the ERP", "let it stand", doneByHand)
+	case Duplicate:
+		return ask(b, "the document is booked more than once", "cancel or credit the surplus in the ERP", doneByHand)
+	case Mismatch:
+		return ask(b, "the document says "+x.say(b.Field, b.Observed)+" instead of "+x.say(b.Field, b.Expected)+
+			", and what is booked is never changed", "correct it in the ERP", "let it stand", doneByHand)
+	case Conflict:
+	}
+	return report(b, "no rule knows this situation")
+}
+
+// draft: doing the operation again under its key removes drafts left behind.
+// One that belongs to no document of the order books nothing and is only named.
+func (x *planning) draft(b Break, operation order.Operation) Step {
+	key := draftKey(b.Item)
+	for _, d := range x.intent.documents(b.Field) {
+		if d.Key == key {
+			return repair(b, operation, key, "a draft was left behind beside the booked document")
+		}
+	}
+	return report(b, "a draft that books nothing was left behind")
+}
+
+// documents returns the documents that a field is about.
+func (i Intent) documents(f Field) []DocumentIntent {
+	switch f {
+	case ERPSale:
+		if i.Sale != nil {
+			return []DocumentIntent{*i.Sale}
+		}
+	case ERPInvoices:
+		return i.Invoices
+	case ERPReceipts:
+		return i.Receipts
+	case ERPCredits:
+		return i.Credits
+	}
+	return nil
+}
+
+// twin says that a document of the missing one's amount is there unasked.
+func (x *planning) twin(b Break) bool {
+	for _, other := range x.breaks {
+		if other.Field == b.Field && other.Situation == Unexpected && !isDraft(other.Item) && other.Observed == b.Expected {
+			return true
+		}
+	}
+	return false
+}
+
+func documentOperation(f Field) order.Operation {
+	switch f {
+	case ERPSale:
+		return order.Record
+	case ERPInvoices:
+		return order.Invoice
+	case ERPReceipts:
+		return order.Receipt
+	case ERPCredits:
+		return order.Credit
+	}
+	return ""
+}
+
+// crm: contact, deal and carts are upserted on unique properties, so doing it
+// again is harmless. What was edited there is re-asserted only where we own it.
+func (x *planning) crm(b Break) Step {
+	switch {
+	case b.Situation == Duplicate:
+		return ask(b, "there is more than one "+b.Field.fact(), "merge them in the CRM", "let it stand", doneByHand)
+	case b.Field == CRMDeal && b.Situation == Unexpected:
+		return report(b, "a deal is there before the order has one")
+	case b.Field != CRMContact && b.Field != CRMCarts && x.unrepaired(CRMContact, Missing):
+		return report(b, "waits for the contact, which is missing")
+	case b.Situation == Missing:
+		return repair(b, order.Upsert, "", "the CRM does not have it")
+	case b.Field == CRMCarts:
+		return repair(b, order.Upsert, "", "the cart became this order and is still open")
+	case !x.edited(b):
+		return repair(b, order.Upsert, "", "our write was lost")
+	}
+	switch x.policy.Rule(b.Field).Strength {
+	case Enforce:
+		return repair(b, order.Upsert, "", "it was changed there, and the order is right")
+	case AdoptTheirs:
+		return adopt(b, "it was changed there, and the CRM is right")
+	case EnforceOurs:
+		return ask(b, "it was changed in the CRM itself", "set it to "+x.say(b.Field, b.Expected),
+			"let "+x.say(b.Field, b.Observed)+" stand", doneByHand)
+	case FillEmpty:
+		return report(b, "it was changed there; only what is empty is filled")
+	}
+	return report(b, "no rule knows this strength")
+}
+
+// mail: one that is missing is sent while it is still news; one that was sent
+// too often cannot be taken back.
+func (x *planning) mail(b Break) Step {
+	switch b.Situation {
+	case Missing:
+		for _, m := range x.intent.Mails {
+			if MailField(m.Template) != b.Field || strconv.Itoa(m.Occasion) != b.Item {
+				continue
+			}
+			if x.asOf.Before(m.Due.Add(x.policy.MailWithin)) {
+				return repair(b, order.Send, "", "the mail was never sent")
+			}
+		}
+		return report(b, "the mail was never sent, and its news is too old")
+	case Duplicate:
+		return adopt(b, "the customer got the mail more than once, which cannot be taken back")
+	case Unexpected:
+		return adopt(b, "a mail went out that the order does not know, which cannot be taken back")
+	case Mismatch, Conflict:
+	}
+	return report(b, "no rule knows this situation")
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
+}

@@ -1,0 +1,105 @@
+package reconcile
+
+import (
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+)
+
+// Default returns the built-in policy. Every field is in report mode: an
+// operator switches kinds to what they allow once they have seen what would be
+// done.
+func Default() Policy {
+	p := Policy{
+		PayWindow:    30 * time.Minute,
+		ReturnWindow: 30 * 24 * time.Hour,
+		Horizon:      14 * 24 * time.Hour,
+		QuietAfter:   30 * time.Second,
+		MailWithin:   24 * time.Hour,
+		AnswerWithin: 48 * time.Hour,
+		InboxAfter:   time.Hour,
+		CoolDown:     15 * time.Minute,
+	}
+	for _, f := range Fields() {
+		p.Rules = append(p.Rules, defaultRule(f))
+	}
+	return p
+}
+
+// defaultRule returns the built-in rule of one field: what all have in common,
+// and then what is its own.
+func defaultRule(f Field) Rule {
+	r := Rule{
+		Field: f, Authority: string(f.System()), Strength: EnforceOurs,
+		Settling: 30 * time.Second, NoticeWithin: 15 * time.Minute,
+		Mode: ModeReport, Allows: ModeAuto, MaxCount: 50, CaseDeadline: 24 * time.Hour,
+	}
+	switch f.System() {
+	case order.SystemPayment:
+		paymentRule(&r)
+	case order.SystemInventory:
+		r.Followers = []order.System{order.SystemWarehouse}
+	case order.SystemWarehouse:
+		warehouseRule(&r)
+	case order.SystemERP:
+		erpRule(&r)
+	case order.SystemCRM:
+		crmRule(&r)
+	case order.SystemMail:
+		// The journal shows a message only after its own lag, and a second mail
+		// cannot be taken back: so it settles long, and what was sent is adopted.
+		r.Strength, r.Settling = AdoptTheirs, time.Minute
+	}
+	return r
+}
+
+// paymentRule: the gateway decides what money moved. What it took or gave back
+// is adopted; only what our own rules already decided is done again.
+func paymentRule(r *Rule) {
+	r.Strength, r.MaxMoney, r.CaseDeadline = AdoptTheirs, 1_000_000, 4*time.Hour
+	switch r.Field {
+	case PaymentHeld:
+		r.Followers = []order.System{order.SystemWarehouse}
+		r.Allows = ModeAsk
+	case PaymentCaptured:
+		r.Followers = []order.System{order.SystemERP, order.SystemCRM}
+	case PaymentRefunded:
+		r.Followers = []order.System{order.SystemERP, order.SystemCRM, order.SystemMail}
+	case PaymentDisputed:
+		r.Followers = []order.System{order.SystemERP, order.SystemWarehouse}
+		r.Allows = ModeAsk
+	case PaymentOpen, PaymentAttempts:
+		r.Authority, r.Strength, r.MaxCount = RightOrder, Enforce, 20
+	}
+}
+
+// warehouseRule: goods that moved cannot be moved back by a program; only a
+// request that was lost, or that nobody wants any more, is put right.
+func warehouseRule(r *Rule) {
+	r.Followers = []order.System{order.SystemInventory, order.SystemPayment, order.SystemERP}
+	r.CaseDeadline = 4 * time.Hour
+	switch r.Field {
+	case WarehouseShipment:
+		r.MaxCount = 20
+	case WarehouseLines, WarehouseShipped, WarehouseDuplicate:
+		r.Strength, r.Allows = AdoptTheirs, ModeAsk
+	}
+}
+
+// erpRule: what is missing is booked; what is booked is never changed.
+func erpRule(r *Rule) {
+	r.Settling = time.Minute
+	if r.Field == ERPBalance {
+		r.Strength, r.Allows = AdoptTheirs, ModeAsk
+	}
+}
+
+// crmRule: the contact is theirs, the order's own deal is ours.
+func crmRule(r *Rule) {
+	switch r.Field {
+	case CRMContact:
+		r.Strength = FillEmpty
+	case CRMDeal, CRMRevenue, CRMCarts:
+		r.Authority, r.Strength = RightOrder, Enforce
+	}
+}

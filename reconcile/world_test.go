@@ -1,0 +1,426 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/trueup-orders/trueup/order"
+)
+
+var (
+	placed = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	// now is late enough that nothing settles any more, and early enough that
+	// mails are still news.
+	now = placed.Add(3 * time.Hour)
+)
+
+func auto() Policy { return Default().WithMode(ModeAuto) }
+
+// world is what the six systems hold of one order: the simplest model in which
+// each operation does what its port says.
+type world struct {
+	payment   Payment
+	inventory Inventory
+	warehouse Warehouse
+	erp       ERP
+	crm       CRM
+	mail      Mail
+	ids       int
+}
+
+func (w *world) id() string { w.ids++; return fmt.Sprintf("r%d", w.ids) }
+
+// agreeing returns the world in which every system says what the intent means.
+func agreeing(i Intent) *world {
+	w := &world{}
+	if i.Held > 0 || i.Captured > 0 {
+		state := AttemptAuthorized
+		if i.Held == 0 {
+			state = AttemptCaptured
+		}
+		w.payment.Attempts = append(w.payment.Attempts, Attempt{
+			ID: w.id(), Key: order.Intent{Order: i.Order, Operation: order.Authorize, N: 1}.Key(), State: state, Amount: i.Total,
+			Held: i.Held, Captured: i.Captured, Refunded: i.Refunded, Currency: i.Currency, Created: placed,
+		})
+	}
+	for n, q := range i.Reserved {
+		w.inventory.Reservations = append(w.inventory.Reservations, Reservation{ID: w.id(), Line: n + 1, SKU: q.SKU, Quantity: q.Quantity})
+	}
+	for _, s := range i.Shipments {
+		w.warehouse.Shipments = append(w.warehouse.Shipments, Shipment{ID: w.id(), Key: s.Key, State: s.State, Lines: s.Lines})
+	}
+	if i.Sale != nil {
+		w.erp.Sales = w.post(w.erp.Sales, *i.Sale)
+	}
+	for _, d := range i.Invoices {
+		w.erp.Invoices = w.post(w.erp.Invoices, d)
+	}
+	for _, d := range i.Receipts {
+		w.erp.Receipts = w.post(w.erp.Receipts, d)
+	}
+	for _, d := range i.Credits {
+		w.erp.Credits = w.post(w.erp.Credits, d)
+	}
+	if i.Deal != "" {
+		w.upsert(i)
+	}
+	for _, m := range i.Mails {
+		w.send(i, m)
+	}
+	return w
+}
+
+// post books a document once, and removes drafts of its key.
+func (w *world) post(documents []Document, d DocumentIntent) []Document {
+	kept := slices.DeleteFunc(slices.Clone(documents), func(other Document) bool { return other.Key == d.Key && other.State == DocumentDraft })
+	if slices.ContainsFunc(kept, func(other Document) bool { return other.Key == d.Key && other.State == DocumentPosted }) {
+		return kept
+	}
+	return append(kept, Document{ID: w.id(), Key: d.Key, State: DocumentPosted, Total: d.Total})
+}
+
+func (w *world) upsert(i Intent) {
+	if len(w.crm.Contacts) == 0 {
+		w.crm.Contacts = []Contact{{ID: w.id(), CustomerID: "c1"}}
+	}
+	if len(w.crm.Deals) == 0 {
+		w.crm.Deals = []Deal{{ID: w.id()}}
+	}
+	w.crm.Deals[0].Stage, w.crm.Deals[0].Revenue = i.Deal, i.Revenue
+	if i.cartsDue() {
+		w.crm.Carts = nil
+	}
+}
+
+func (w *world) send(i Intent, m MailIntent) {
+	key := fmt.Sprintf("%s-%s-%d", i.Order, m.Template, m.Occasion)
+	w.mail.Messages = append(w.mail.Messages, Message{MessageID: key, Template: m.Template, Occasion: m.Occasion, At: m.Due})
+}
+
+// read returns strong observations of the world at a moment.
+func (w *world) read(id order.ID, at time.Time) []Observation {
+	w.erp.Balance = total(ERPInvoices, w.erp.Invoices) - total(ERPCredits, w.erp.Credits) - total(ERPReceipts, w.erp.Receipts)
+	clone := func(s order.System) Observation {
+		return Observation{System: s, Order: id, State: Present, At: at, Strong: true}
+	}
+	p, v, h, e, c, m := clone(order.SystemPayment), clone(order.SystemInventory), clone(order.SystemWarehouse),
+		clone(order.SystemERP), clone(order.SystemCRM), clone(order.SystemMail)
+	p.Payment = &Payment{slices.Clone(w.payment.Attempts)}
+	v.Inventory = &Inventory{slices.Clone(w.inventory.Reservations)}
+	h.Warehouse = &Warehouse{slices.Clone(w.warehouse.Shipments)}
+	erp := w.erp
+	e.ERP = &erp
+	crm := w.crm
+	c.CRM = &crm
+	m.Mail = &Mail{slices.Clone(w.mail.Messages)}
+	return []Observation{p, v, h, e, c, m}
+}
+
+// apply carries out a repair as the adapters would, and returns the money that
+// it moved: taken positive, given back negative.
+func (w *world) apply(i Intent, s Step) int64 {
+	switch s.Operation {
+	case order.Reserve, order.Release, order.Commit:
+		w.inventory.Reservations = nil
+		for n, q := range i.Reserved {
+			w.inventory.Reservations = append(w.inventory.Reservations, Reservation{ID: w.id(), Line: n + 1, SKU: q.SKU, Quantity: q.Quantity})
+		}
+	case order.Request:
+		for _, intended := range i.Shipments {
+			if intended.Key == s.Key {
+				w.warehouse.Shipments = append(w.warehouse.Shipments, Shipment{ID: w.id(), Key: s.Key, State: ShipmentRequested, Lines: intended.Lines})
+			}
+		}
+	case order.Cancel:
+		for n := range w.warehouse.Shipments {
+			if w.warehouse.Shipments[n].Key == s.Key {
+				w.warehouse.Shipments[n].State = ShipmentCancelled
+			}
+		}
+	case order.Record, order.Invoice, order.Receipt, order.Credit:
+		for _, d := range i.documents(s.Break.Field) {
+			if d.Key == s.Key {
+				list := w.documents(s.Break.Field)
+				*list = w.post(*list, d)
+			}
+		}
+	case order.Upsert:
+		w.upsert(i)
+	case order.Send:
+		for _, m := range i.Mails {
+			if MailField(m.Template) == s.Break.Field && strconv.Itoa(m.Occasion) == s.Break.Item {
+				w.send(i, m)
+			}
+		}
+	case order.Capture, order.Void, order.Refund:
+		return w.move(i, s)
+	}
+	return 0
+}
+
+func (w *world) documents(f Field) *[]Document {
+	switch f {
+	case ERPSale:
+		return &w.erp.Sales
+	case ERPInvoices:
+		return &w.erp.Invoices
+	case ERPReceipts:
+		return &w.erp.Receipts
+	}
+	return &w.erp.Credits
+}
+
+func (w *world) move(i Intent, s Step) int64 {
+	for n := range w.payment.Attempts {
+		a := &w.payment.Attempts[n]
+		switch {
+		case s.Operation == order.Void && a.ID == s.Break.Item:
+			a.State, a.Held = AttemptVoided, 0
+		case s.Operation == order.Refund && a.ID == s.Break.Item:
+			a.Refunded += number(s.Break.Observed)
+			return -number(s.Break.Observed)
+		case s.Operation == order.Capture && a.Held > 0:
+			amount := min(a.Held, number(s.Break.Expected)-number(s.Break.Observed))
+			a.Held, a.Captured = a.Held-amount, a.Captured+amount
+			if a.Held == 0 {
+				a.State = AttemptCaptured
+			}
+			return amount
+		}
+	}
+	return 0
+}
+
+// key of the n-th intent of an operation of the test order.
+func key(operation order.Operation, n int) string {
+	return order.Intent{Order: "42", Operation: operation, N: n}.Key()
+}
+
+// base order of the examples: A×2 and B×1 for 99.80 EUR.
+func accepted() Intent {
+	lines := []order.Quantity{{Line: 1, SKU: "A", Quantity: 2}, {Line: 2, SKU: "B", Quantity: 1}}
+	return Intent{
+		Order: "42", PlacedAt: placed, Currency: "EUR", Total: 9980, Phase: order.PhaseAccepted, Held: 9980, Reserved: lines,
+		Shipments: []ShipmentIntent{{Key: key(order.Request, 1), Lines: lines, State: ShipmentRequested}},
+		Sale:      &DocumentIntent{Key: key(order.Record, 1), Total: 9980},
+		Deal:      DealWon, Cart: true,
+		Mails: []MailIntent{{Template: MailConfirmation, Occasion: 1, Due: placed.Add(time.Minute)}},
+	}
+}
+
+func shippedOrder() Intent {
+	i := accepted()
+	i.Phase, i.Held, i.Captured, i.Revenue, i.Reserved = order.PhaseShipped, 0, 9980, 9980, nil
+	i.Shipments = []ShipmentIntent{{Key: key(order.Request, 1), Lines: i.Shipments[0].Lines, State: ShipmentShipped}}
+	i.Invoices = []DocumentIntent{{Key: key(order.Invoice, 1), Total: 9980}}
+	i.Receipts = []DocumentIntent{{Key: key(order.Receipt, 1), Total: 9980}}
+	i.Mails = append(i.Mails, MailIntent{Template: MailShipped, Occasion: 1, Due: placed.Add(2 * time.Hour)})
+	return i
+}
+
+func cancelledOrder() Intent {
+	i := accepted()
+	i.Phase, i.Held, i.Reserved, i.Shipments, i.Sale, i.Deal = order.PhaseCancelled, 0, nil, nil, nil, DealLost
+	i.Mails = append(i.Mails, MailIntent{Template: MailCancellation, Occasion: 1, Due: placed.Add(time.Hour)})
+	return i
+}
+
+// returned is a shipped order of which one A came back.
+func returned() Intent {
+	i := shippedOrder()
+	i.Phase, i.Refunded, i.Revenue = order.PhaseDelivered, 2500, 7480
+	i.Shipments[0].State = ShipmentDelivered
+	i.Receipts = append(slices.Clone(i.Receipts), DocumentIntent{Key: key(order.Receipt, 2), Total: -2500})
+	i.Credits = []DocumentIntent{{Key: key(order.Credit, 1), Total: 2500}}
+	return i
+}
+
+// drawIntent draws an order somewhere in its life.
+func drawIntent(t *rapid.T) Intent {
+	base := rapid.SampledFrom([]Intent{accepted(), shippedOrder(), cancelledOrder(), returned(), received(), paying()}).Draw(t, "life")
+	scale := rapid.Int64Range(1, 1000).Draw(t, "scale")
+	for _, n := range []*int64{&base.Total, &base.Held, &base.Captured, &base.Refunded, &base.Revenue} {
+		*n *= scale
+	}
+	scaled := func(all []DocumentIntent) []DocumentIntent {
+		all = slices.Clone(all)
+		for n := range all {
+			all[n].Total *= scale
+		}
+		return all
+	}
+	base.Invoices, base.Receipts, base.Credits = scaled(base.Invoices), scaled(base.Receipts), scaled(base.Credits)
+	if base.Sale != nil {
+		base.Sale = &scaled([]DocumentIntent{*base.Sale})[0]
+	}
+	base.Cart = rapid.Bool().Draw(t, "cart")
+	return base
+}
+
+func received() Intent {
+	return Intent{Order: "42", PlacedAt: placed, Currency: "EUR", Total: 9980, Phase: order.PhaseReceived, Paying: true}
+}
+
+func paying() Intent {
+	i := received()
+	i.Phase = order.PhasePaying
+	i.Reserved = accepted().Reserved
+	return i
+}
+
+// damage does one of many bad things to a world.
+func damage(t *rapid.T, i Intent, w *world) string {
+	kinds := []string{
+		"extra attempt", "second capture", "open attempt", "capture by hand", "refund by hand", "lost capture", "dispute", "authorization gone",
+		"reservation gone", "reserved twice", "reserved more", "reservation late",
+		"shipment gone", "shipment cancelled", "shipment twice", "shipment unasked", "shipment short", "shipment draft",
+		"sale gone", "invoice gone", "receipt gone", "credit gone", "document twice", "document edited", "document unasked", "draft left", "balance",
+		"contact gone", "deal gone", "deal edited", "revenue edited", "cart open", "deal twice",
+		"mail gone", "mail twice", "mail unasked",
+	}
+	kind := rapid.SampledFrom(kinds).Draw(t, "damage")
+	switch kind {
+	case "extra attempt", "second capture", "open attempt", "capture by hand", "refund by hand", "lost capture", "dispute", "authorization gone":
+		w.damagePayment(t, i, kind)
+	case "reservation gone", "reserved twice", "reserved more", "reservation late", "shipment gone", "shipment cancelled", "shipment twice",
+		"shipment unasked", "shipment short", "shipment draft":
+		w.damageGoods(i, kind)
+	case "contact gone", "deal gone", "deal edited", "revenue edited", "cart open", "deal twice", "mail gone", "mail twice", "mail unasked":
+		w.damageCustomer(t, kind)
+	default:
+		w.damageBooks(t, kind)
+	}
+	return kind
+}
+
+func (w *world) damagePayment(t *rapid.T, i Intent, kind string) {
+	created := placed.Add(time.Minute)
+	switch kind {
+	case "extra attempt":
+		w.payment.Attempts = append(w.payment.Attempts, Attempt{ID: w.id(), State: AttemptAuthorized, Amount: i.Total, Held: i.Total, Currency: i.Currency, Created: created})
+	case "second capture":
+		w.payment.Attempts = append(w.payment.Attempts, Attempt{ID: w.id(), State: AttemptCaptured, Amount: i.Total, Captured: i.Total, Currency: i.Currency, Created: created})
+	case "open attempt":
+		w.payment.Attempts = append(w.payment.Attempts, Attempt{ID: w.id(), State: AttemptOpen, Amount: i.Total, Currency: i.Currency, Created: created})
+	}
+	if len(w.payment.Attempts) == 0 {
+		return
+	}
+	a := &w.payment.Attempts[rapid.IntRange(0, len(w.payment.Attempts)-1).Draw(t, "attempt")]
+	switch kind {
+	case "capture by hand":
+		a.Captured, a.Held = a.Captured+a.Held, 0
+	case "refund by hand":
+		a.Refunded = a.Captured - a.Disputed
+	case "lost capture":
+		if a.Refunded == 0 && a.Disputed == 0 {
+			a.Held, a.Captured, a.State = a.Held+a.Captured, 0, AttemptAuthorized
+		}
+	case "dispute":
+		a.Disputed = a.Captured - a.Refunded
+	case "authorization gone":
+		a.Held, a.State = 0, AttemptVoided
+	}
+}
+
+func (w *world) damageGoods(i Intent, kind string) {
+	r, s := &w.inventory.Reservations, &w.warehouse.Shipments
+	switch kind {
+	case "reservation gone":
+		*r = nil
+	case "reserved twice":
+		for _, known := range slices.Clone(*r) {
+			known.ID = w.id()
+			*r = append(*r, known)
+		}
+	case "reserved more":
+		for n := range *r {
+			(*r)[n].Quantity++
+		}
+	case "reservation late":
+		*r = append(*r, Reservation{ID: w.id(), Line: 9, SKU: "Z", Quantity: 1})
+	case "shipment gone":
+		*s = nil
+	case "shipment cancelled":
+		for n := range *s {
+			(*s)[n].State = ShipmentCancelled
+		}
+	case "shipment twice":
+		for _, known := range slices.Clone(*s) {
+			known.ID = w.id()
+			*s = append(*s, known)
+		}
+	case "shipment unasked":
+		*s = append(*s, Shipment{ID: w.id(), Key: key(order.Request, 7), State: ShipmentAssigned, Lines: []order.Quantity{{SKU: "A", Quantity: 1}}})
+	case "shipment short":
+		for n := range *s {
+			(*s)[n].Lines = (*s)[n].Lines[:1]
+		}
+	case "shipment draft":
+		*s = append(*s, Shipment{ID: w.id(), Key: key(order.Request, 1), State: ShipmentDraft, Lines: accepted().Reserved})
+	}
+}
+
+func (w *world) damageBooks(t *rapid.T, kind string) {
+	lists := []*[]Document{&w.erp.Sales, &w.erp.Invoices, &w.erp.Receipts, &w.erp.Credits}
+	list := rapid.SampledFrom(lists).Draw(t, "list")
+	switch kind {
+	case "sale gone":
+		w.erp.Sales = nil
+	case "invoice gone":
+		w.erp.Invoices = nil
+	case "receipt gone":
+		w.erp.Receipts = nil
+	case "credit gone":
+		w.erp.Credits = nil
+	case "document unasked":
+		*list = append(*list, Document{ID: w.id(), State: DocumentPosted, Total: 100})
+	}
+	if len(*list) == 0 {
+		return
+	}
+	d := (*list)[0]
+	switch kind {
+	case "document twice":
+		d.ID = w.id()
+		*list = append(*list, d)
+	case "document edited":
+		d.Total += 7
+		(*list)[0] = d
+	case "draft left":
+		d.ID, d.State = w.id(), DocumentDraft
+		*list = append(*list, d)
+	}
+}
+
+func (w *world) damageCustomer(t *rapid.T, kind string) {
+	switch kind {
+	case "contact gone":
+		w.crm.Contacts = nil
+	case "deal gone":
+		w.crm.Deals = nil
+	case "deal twice":
+		w.crm.Deals = append(w.crm.Deals, w.crm.Deals...)
+	case "cart open":
+		w.crm.Carts = append(w.crm.Carts, Deal{ID: w.id(), Stage: DealAbandoned})
+	case "mail gone":
+		w.mail.Messages = nil
+	case "mail twice":
+		w.mail.Messages = append(w.mail.Messages, w.mail.Messages...)
+	case "mail unasked":
+		w.mail.Messages = append(w.mail.Messages, Message{MessageID: "x", Template: MailRefund, Occasion: 9, At: placed})
+	}
+	if len(w.crm.Deals) == 0 {
+		return
+	}
+	switch kind {
+	case "deal edited":
+		w.crm.Deals[0].Stage = DealLost
+	case "revenue edited":
+		w.crm.Deals[0].Revenue = rapid.Int64Range(0, 99).Draw(t, "revenue")
+	}
+}

@@ -1,0 +1,319 @@
+package starters
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/activities/repair"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// Client has every message of an order. It is safe for use by many goroutines.
+type Client struct {
+	Engine Engine
+	// Now is the one clock outside workflows.
+	Now func() time.Time
+
+	mu    sync.Mutex
+	since time.Time // when this engine's memory began
+}
+
+// What a client says.
+var (
+	// ErrAnotherOrder: another order is known under this id.
+	ErrAnotherOrder = errors.New("another order is known under this id")
+	// ErrUnknownOrder: no workflow knows the order.
+	ErrUnknownOrder = reconciliation.ErrUnknownOrder
+	// ErrNotNow: the order's phase does not allow it; the text says what would.
+	ErrNotNow = errors.New("not in this phase")
+)
+
+// Submit hands an order over: once it returns without an error, or with
+// ErrNotAnswered, the order is durable. The same order again gets the same
+// answer; another order under the same id is ErrAnotherOrder; an order that is
+// not valid is an *order.InvalidError and nothing was started.
+func (c *Client) Submit(ctx context.Context, o order.Order) (workflows.Submitted, error) {
+	if err := o.Validate(c.Now()); err != nil {
+		return workflows.Submitted{}, err
+	}
+	o = o.Normalize()
+	input := workflows.OrderInput{Order: o, Fingerprint: o.Fingerprint(), EngineSince: c.engineSince(ctx)}
+	answer := workflows.Submitted{Order: o.ID, Phase: order.PhaseReceived, Outcome: reconcile.InProgress}
+	start := Start{
+		Type: workflows.OrderType, ID: workflows.OrderWorkflowID(o.ID), Input: input, Reject: true,
+		Summary: fmt.Sprintf("%s · %d lines · %s", order.Amount{Minor: o.Total, Currency: o.Currency}, len(o.Lines), o.Channel),
+		Outcome: string(reconcile.InProgress), Agreement: string(reconcile.AgreeSettle),
+	}
+	message := Message{Name: workflows.SubmitUpdate, ID: "submit-" + input.Fingerprint, Argument: workflows.Submit{Fingerprint: input.Fingerprint}}
+	err := c.Engine.Submit(ctx, start, message, &answer)
+	if errors.Is(err, ErrClosed) {
+		return c.known(ctx, o.ID, input.Fingerprint)
+	}
+	return answer, c.say(o.ID, err)
+}
+
+// known answers a submission of an order whose last run is closed, from what
+// that run returned.
+func (c *Client) known(ctx context.Context, id order.ID, fingerprint string) (workflows.Submitted, error) {
+	var state workflows.State
+	if err := c.Engine.Result(ctx, workflows.OrderWorkflowID(id), &state); err != nil {
+		return workflows.Submitted{}, err
+	}
+	if state.Fingerprint != fingerprint {
+		return workflows.Submitted{}, fmt.Errorf("submit order %s: %w; send it under an id of its own", id, ErrAnotherOrder)
+	}
+	v, err := c.Verdict(ctx, id, false)
+	return workflows.Submitted{Order: id, Phase: state.Phase, Outcome: v.Outcome, Why: state.Failed}, err
+}
+
+// Cancel asks to take an order back. It answers when the warehouse has: granted,
+// or refused because reality won.
+func (c *Client) Cancel(ctx context.Context, id order.ID, wish workflows.Cancel) (workflows.CancelAnswer, error) {
+	var answer workflows.CancelAnswer
+	err := c.message(ctx, id, Message{Name: workflows.CancelUpdate, ID: "cancel-" + digest(wish.By, wish.Reason), Argument: wish}, &answer)
+	if errors.Is(err, ErrNotAnswered) {
+		return workflows.CancelAnswer{Order: id, Outcome: reconcile.InProgress, Pending: "the warehouse has not answered yet; ask for the verdict"}, nil
+	}
+	return answer, err
+}
+
+// Verdict answers whether the order succeeded, with the proof. Fresh reads all
+// six systems now; else it is made from memory.
+func (c *Client) Verdict(ctx context.Context, id order.ID, fresh bool) (reconcile.Verdict, error) {
+	var v reconcile.Verdict
+	ask := workflows.AskVerdict{Now: c.Now()}
+	if !fresh {
+		return v, c.say(id, c.Engine.Query(ctx, workflows.OrderWorkflowID(id), workflows.VerdictQuery, ask, &v))
+	}
+	return v, c.message(ctx, id, Message{Name: workflows.VerdictUpdate, ID: fmt.Sprintf("verdict-%d", c.Now().UnixNano()), Argument: ask}, &v)
+}
+
+// message sends an update to an order, and re-opens it when it is closed.
+func (c *Client) message(ctx context.Context, id order.ID, m Message, result any) error {
+	err := c.Engine.Message(ctx, workflows.OrderWorkflowID(id), m, result)
+	if errors.Is(err, ErrClosed) {
+		err = c.reopen(ctx, id, m, result)
+	}
+	return c.say(id, err)
+}
+
+// reopen starts the next run of a closed order from the state that the last one
+// returned, with a message.
+func (c *Client) reopen(ctx context.Context, id order.ID, m Message, result any) error {
+	var state workflows.State
+	if err := c.Engine.Result(ctx, workflows.OrderWorkflowID(id), &state); err != nil {
+		return err
+	}
+	return c.Engine.Submit(ctx, Start{
+		Type: workflows.OrderType, ID: workflows.OrderWorkflowID(id),
+		Input:   workflows.OrderInput{Order: state.Order, Fingerprint: state.Fingerprint, Carried: &state},
+		Summary: fmt.Sprintf("%s · re-opened by %s", order.Amount{Minor: state.Order.Total, Currency: state.Order.Currency}, m.Name),
+	}, m, result)
+}
+
+// say makes the client's errors of the workflow's and the engine's.
+func (c *Client) say(id order.ID, err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("order %s: %w", id, ErrUnknownOrder)
+	}
+	if a, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		switch a.Type() {
+		case workflows.FingerprintReason:
+			return fmt.Errorf("%w: %s", ErrAnotherOrder, a.Message())
+		case workflows.RefusedReason:
+			return fmt.Errorf("%w: %s", ErrNotNow, a.Message())
+		}
+	}
+	return err
+}
+
+// Notify gives notices to their order, and re-opens it when it is closed.
+// ErrUnknownOrder when there is none.
+func (c *Client) Notify(ctx context.Context, n reconciliation.Notices) error {
+	m := Message{Name: workflows.NoticeSignal, Argument: n, Signal: true}
+	return c.message(ctx, n.Order, m, nil)
+}
+
+// Keep puts a notice into the inbox of its record.
+func (c *Client) Keep(ctx context.Context, of order.ID, n reconciliation.Notice) error {
+	record := n.Record
+	if record == "" {
+		record = n.ID
+	}
+	return c.Engine.Submit(ctx, Start{
+		Type: workflows.InboxType, ID: workflows.InboxWorkflowID(n.System, record),
+		Input:   workflows.InboxInput{System: n.System, Record: record, Order: of},
+		Summary: fmt.Sprintf("%s says something about %s, which we do not know yet", n.System, record),
+	}, Message{Name: workflows.NoticeSignal, Signal: true, Argument: reconciliation.Notices{Order: of, Notices: []reconciliation.Notice{n}}}, nil)
+}
+
+// Tell gives one notice to its order, or keeps it in the inbox when the order is
+// unknown: what a webhook does before it answers 2xx.
+func (c *Client) Tell(ctx context.Context, of order.ID, n reconciliation.Notice) error {
+	if of != "" {
+		err := c.Notify(ctx, reconciliation.Notices{Order: of, Notices: []reconciliation.Notice{n}})
+		if !errors.Is(err, ErrUnknownOrder) {
+			return err
+		}
+	}
+	return c.Keep(ctx, of, n)
+}
+
+// Confirm has an order look again, and repair what it has grants for.
+func (c *Client) Confirm(ctx context.Context, of order.ID, in reconciliation.Confirmation) (reconciliation.Confirmed, error) {
+	var answer reconciliation.Confirmed
+	return answer, c.message(ctx, of, Message{Name: workflows.ReconcileUpdate, ID: "run-" + in.Run, Argument: in}, &answer)
+}
+
+// Align has the level of a SKU set from the warehouse's count.
+func (c *Client) Align(ctx context.Context, sku string, change reconciliation.StockChange) (reconcile.Level, error) {
+	var level reconcile.Level
+	return level, c.Engine.Submit(ctx, Start{
+		Type: workflows.StockType, ID: workflows.StockWorkflowID(sku), Input: workflows.StockInput{SKU: sku}, Summary: "the only writer of the level of " + sku,
+	}, Message{Name: workflows.CommitUpdate, ID: change.Key, Argument: change}, &level)
+}
+
+// EnsureReconciliation makes sure that the reconciliation workflow runs, and
+// that its runs are scheduled. Every 0 schedules none.
+func (c *Client) EnsureReconciliation(ctx context.Context, every time.Duration) error {
+	err := c.Engine.Submit(ctx, Start{
+		Type: workflows.ReconciliationType, ID: workflows.ReconciliationID, Summary: "cursors, switches, budgets and verified-through",
+	}, Message{}, nil)
+	if err != nil || every == 0 {
+		return err
+	}
+	return c.Engine.Schedule(ctx, Schedule{
+		ID: workflows.ScheduleID, Type: workflows.ReconcileType, Input: workflows.ReconcileInput{}, Every: every,
+		Note: "compare what every system believes, repair what may be repaired, ask about the rest",
+	})
+}
+
+// Reconcile starts a run now and waits for its report.
+func (c *Client) Reconcile(ctx context.Context, in workflows.ReconcileInput) (reconciliation.RunReport, error) {
+	id := fmt.Sprintf("%s-by-hand-%d", workflows.ScheduleID, c.Now().UnixNano())
+	var report reconciliation.RunReport
+	err := c.Engine.Submit(ctx, Start{Type: workflows.ReconcileType, ID: id, Input: in, Summary: "a run by hand"}, Message{}, nil)
+	if err != nil {
+		return report, err
+	}
+	return report, c.Engine.Result(ctx, id, &report)
+}
+
+// Status reads what the reconciliation workflow knows.
+func (c *Client) Status(ctx context.Context) (reconciliation.Status, error) {
+	var s reconciliation.Status
+	return s, c.Engine.Query(ctx, workflows.ReconciliationID, workflows.StatusQuery, nil, &s)
+}
+
+// Grant asks for permissions to repair.
+func (c *Client) Grant(ctx context.Context, r reconciliation.GrantRequest) ([]repair.Grant, error) {
+	var grants []repair.Grant
+	return grants, c.Engine.Message(ctx, workflows.ReconciliationID, Message{Name: workflows.GrantUpdate, ID: "grant-" + r.Run, Argument: r}, &grants)
+}
+
+// Report gives a run's report to the reconciliation workflow.
+func (c *Client) Report(ctx context.Context, r reconciliation.RunReport) (reconciliation.RunReport, error) {
+	var out reconciliation.RunReport
+	return out, c.Engine.Message(ctx, workflows.ReconciliationID, Message{Name: workflows.ReportUpdate, ID: "report-" + r.Run, Argument: r}, &out)
+}
+
+// Switch stops repairs of a system or of everything, or ends the stop.
+func (c *Client) Switch(ctx context.Context, s reconciliation.Stop) (reconciliation.Status, error) {
+	var status reconciliation.Status
+	return status, c.Engine.Message(ctx, workflows.ReconciliationID,
+		Message{Name: workflows.SwitchUpdate, ID: fmt.Sprintf("switch-%d", c.Now().UnixNano()), Argument: s}, &status)
+}
+
+// Orders lists orders by a visibility query on top of the type, the latest
+// changes first as far as the engine sorts them.
+func (c *Client) Orders(ctx context.Context, filter string, limit int) ([]Listed, error) {
+	query := "WorkflowType = '" + workflows.OrderType + "'"
+	if filter != "" {
+		query += " AND (" + filter + ")"
+	}
+	var all []Listed
+	var page []byte
+	for {
+		listed, next, err := c.Engine.List(ctx, query, limit-len(all), page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, listed...)
+		if len(next) == 0 || len(all) >= limit {
+			return all, nil
+		}
+		page = next
+	}
+}
+
+// Intents lists what orders mean the systems to say, from their memos.
+func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]reconciliation.Known, error) {
+	filters := []string{fmt.Sprintf("OrderChanged >= '%s' OR OrderAgreement != '%s'", q.Since.UTC().Format(time.RFC3339Nano), reconcile.Agreed)}
+	if len(q.IDs) > 0 {
+		filters = filters[:0]
+		for from := 0; from < len(q.IDs); from += 50 {
+			var ids []string
+			for _, id := range q.IDs[from:min(from+50, len(q.IDs))] {
+				ids = append(ids, "'"+workflows.OrderWorkflowID(id)+"'")
+			}
+			filters = append(filters, "WorkflowId IN ("+strings.Join(ids, ",")+")")
+		}
+	}
+	var known []reconciliation.Known
+	latest := map[order.ID]int{} // of several runs of one order the latest counts
+	for _, filter := range filters {
+		listed, err := c.Orders(ctx, filter, max(q.Limit, 1))
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range listed {
+			var intent reconcile.Intent
+			if l.DecodeMemo(workflows.IntentMemo, &intent) != nil {
+				continue // it has not come to rest yet: nothing to compare
+			}
+			k := reconciliation.Known{Intent: intent, Changed: l.Changed, Running: l.Running, Subject: reconcile.Subject{
+				Order: intent.Order, PlacedAt: intent.PlacedAt, Currency: intent.Currency,
+				Customer: intent.Customer, Cart: intent.CartID, Known: intent.Payments,
+			}}
+			if i, seen := latest[intent.Order]; seen {
+				if k.Changed.After(known[i].Changed) {
+					known[i] = k
+				}
+				continue
+			}
+			latest[intent.Order] = len(known)
+			known = append(known, k)
+		}
+	}
+	return known, nil
+}
+
+// engineSince returns when this engine's memory began, as far as it can be
+// known now; a zero moment says nothing, and the order is taken as new within
+// the horizon.
+func (c *Client) engineSince(ctx context.Context) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.since.IsZero() {
+		if s, err := c.Status(ctx); err == nil {
+			c.since = s.Since
+		}
+	}
+	return c.since
+}
+
+func digest(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,127 @@
+package crm
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
+)
+
+// change is one event to be announced.
+type change struct {
+	what     string // "creation", "propertyChange", "deletion", "merge"
+	kind     string
+	object   int64
+	property string
+	value    string
+	flag     string
+	source   string
+	merged   []int64
+	order    order.ID
+	event    int64
+	at       time.Time
+	portal   int64
+}
+
+func (c change) subscription() string { return strings.TrimSuffix(c.kind, "s") + "." + c.what }
+
+// announceLater numbers an event of a record within the transaction; announce
+// sends it after.
+func (x *session) announceLater(r *record, c change) error {
+	n, err := x.count("events", 100)
+	if err != nil {
+		return err
+	}
+	c.kind, c.object, c.order, c.event = r.kind, r.id, r.order(), n
+	c.source, c.at, c.portal = x.source, x.server.frame.Now(), x.server.settings.Portal
+	x.changes = append(x.changes, c)
+	return x.remember(c)
+}
+
+// remember keeps the number of the last event about an order or record, for an
+// event with the same id.
+func (x *session) remember(c change) error {
+	_, err := x.tx.Exec(`INSERT INTO last_events (about, id) VALUES (?, ?) ON CONFLICT (about) DO UPDATE SET id = excluded.id`, about(c), c.event)
+	return err
+}
+
+func about(c change) string {
+	if c.order != "" {
+		return "order " + string(c.order)
+	}
+	return c.kind + " " + strconv.FormatInt(c.object, 10)
+}
+
+// announce sends events, those of one type and order together, as HubSpot
+// gathers what happens at one time.
+func (s *Server) announce(changes []change) {
+	for len(changes) > 0 {
+		first := changes[0]
+		var now, rest []change
+		for _, c := range changes {
+			if len(now) < 100 && c.subscription() == first.subscription() && c.order == first.order {
+				now = append(now, c)
+			} else {
+				rest = append(rest, c)
+			}
+		}
+		s.frame.Notify(s.notification(now, s.secret))
+		changes = rest
+	}
+}
+
+// notification writes events as HubSpot sends them: ids and what changed, and
+// nothing of whose order it is.
+func (s *Server) notification(changes []change, secret string) simulator.Notification {
+	events := make([]map[string]any, 0, len(changes))
+	for _, c := range changes {
+		e := map[string]any{
+			"eventId": c.event, "subscriptionId": 1, "portalId": c.portal, "appId": 1, "occurredAt": c.at.UnixMilli(),
+			"subscriptionType": c.subscription(), "attemptNumber": 0, "objectId": c.object, "changeSource": c.source,
+		}
+		if c.flag != "" {
+			e["changeFlag"] = c.flag
+		}
+		if c.property != "" {
+			e["propertyName"], e["propertyValue"] = c.property, c.value
+		}
+		if c.what == "merge" {
+			e["primaryObjectId"], e["mergedObjectIds"], e["newObjectId"] = c.object, c.merged, c.object
+			e["numberOfPropertiesMoved"] = 0
+		}
+		events = append(events, e)
+	}
+	body, _ := json.Marshal(events) // of numbers and texts
+	return simulator.Notification{
+		ID: strconv.FormatInt(changes[0].event, 10), Type: changes[0].subscription(), Order: changes[0].order, Body: body,
+		Header: func(at time.Time) http.Header {
+			ms := strconv.FormatInt(at.UnixMilli(), 10)
+			mac := hmac.New(sha256.New, []byte(secret))
+			mac.Write([]byte(http.MethodPost + signedURL(s.endpoint) + string(body) + ms))
+			h := http.Header{}
+			h.Set("X-HubSpot-Request-Timestamp", ms)
+			h.Set("X-HubSpot-Signature-v3", base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+			h.Set("User-Agent", "HubSpot Connect 2.0 (http://dev.hubspot.com/) (namespace: webhooks-nio-http-client)")
+			return h
+		},
+	}
+}
+
+// signedURL is the address as HubSpot signs it: with these characters as
+// themselves.
+func signedURL(u string) string {
+	for code, c := range map[string]string{
+		"%3A": ":", "%2F": "/", "%3F": "?", "%40": "@", "%21": "!", "%24": "$",
+		"%27": "'", "%28": "(", "%29": ")", "%2A": "*", "%2C": ",", "%3B": ";",
+	} {
+		u = strings.ReplaceAll(strings.ReplaceAll(u, strings.ToLower(code), c), code, c)
+	}
+	return u
+}

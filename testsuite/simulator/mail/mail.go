@@ -1,0 +1,259 @@
+// Package mail is a simulated mail provider: an SMTP server that takes any
+// message for anybody, and an IMAP server that shows the journal mailbox, which
+// our adapter gives every message as a second recipient.
+//
+// What it has in common with Exim and Dovecot:
+//
+//   - SMTP knows no keys: the same Message-ID sent twice is two messages.
+//   - A message is accepted at the final dot and not before, for all recipients
+//     at once; the journal shows it when it was delivered there, SearchLag later.
+//   - INTERNALDATE is the moment of delivery, in whole seconds; SINCE and BEFORE
+//     compare its date only.
+//   - SEARCH HEADER finds substrings whatever their case: 42 finds 142.
+//   - UIDs rise and are never used again; n:* means the last message when there
+//     is none after n.
+//   - STARTTLS on both ports, with a certificate of its own making, and in an
+//     EHLO that was said before it nothing that matters.
+//
+// # Faults
+//
+// The operations are "send", "lookup" (a SEARCH that names an order) and "list"
+// (any other SEARCH). A sending client that gives its key as the envelope id of
+// RFC 3461, as ours does, suffers refused, unavailable, rate_limited and
+// unauthorized at MAIL and rejected at RCPT; one that does not suffers all at
+// the final dot, because only the message says whose it is. Of the faults that
+// are the system's own: rejected is 550 for the customer's address; vanishes
+// answers 250 and delivers to nobody; partial delivers to the customer but not
+// to the journal; replays_error answers 451 at the final dot without effect;
+// not_listed leaves out the fault's order, or the newest message when it has
+// none; empty_list finds nothing; foreign finds messages of other orders. Late
+// holds the answer until the client hangs up and delivers Delay after that.
+//
+// # Not simulated
+//
+// Bounces and delivery reports, queues and retries towards other hosts, spam
+// and size limits, folders other than INBOX, flags, and any command that
+// changes a mailbox: the journal is read-only over IMAP, and changed by Edit.
+package mail
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
+)
+
+// Settings say what the provider is configured to.
+type Settings struct {
+	// Journal is the address whose mailbox IMAP serves; default
+	// "journal@shop.test".
+	Journal string
+	// Domain is the server's name in its greeting; default "mail.test".
+	Domain string
+	// Hosts are the names and addresses in the certificate, besides Domain,
+	// "localhost", 127.0.0.1 and ::1.
+	Hosts []string
+	// SMTPUser and SMTPPassword are asked for before MAIL when they are set.
+	SMTPUser, SMTPPassword string
+	// IMAPUser and IMAPPassword open the journal; default "journal", "journal".
+	IMAPUser, IMAPPassword string
+	// SearchLag is how long after its acceptance a message shows up in the
+	// journal.
+	SearchLag time.Duration
+	// Unknown are addresses that are refused with 550, and Deferred ones that
+	// are refused with 451.
+	Unknown, Deferred []string
+	// NoSTARTTLS offers no encryption, as when somebody in between strips it.
+	NoSTARTTLS bool
+}
+
+func (s Settings) withDefaults() Settings {
+	for _, d := range []struct {
+		field *string
+		value string
+	}{
+		{&s.Journal, "journal@shop.test"},
+		{&s.Domain, "mail.test"},
+		{&s.IMAPUser, "journal"},
+		{&s.IMAPPassword, "journal"},
+	} {
+		if *d.field == "" {
+			*d.field = d.value
+		}
+	}
+	s.Journal = strings.ToLower(s.Journal)
+	return s
+}
+
+// Server is the simulated mail provider.
+type Server struct {
+	frame    *simulator.System
+	settings Settings
+	tls      *tls.Config
+	cert     certificate
+
+	mu     sync.Mutex
+	closed bool
+	open   map[interface{ Close() error }]struct{} // listeners and connections
+	lag    time.Duration
+}
+
+var _ simulator.Desk = (*Server)(nil)
+
+// New opens the provider's database and makes its certificate.
+func New(o simulator.Options, settings Settings) (*Server, error) {
+	settings = settings.withDefaults()
+	cert, err := newCertificate(append([]string{settings.Domain, "localhost", "127.0.0.1", "::1"}, settings.Hosts...))
+	if err != nil {
+		return nil, fmt.Errorf("make the certificate of the simulated mail provider: %w", err)
+	}
+	frame, err := simulator.Open(order.SystemMail, schema, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		frame: frame, settings: settings, cert: cert, lag: settings.SearchLag,
+		open: map[interface{ Close() error }]struct{}{},
+	}
+	if !settings.NoSTARTTLS {
+		s.tls = &tls.Config{Certificates: []tls.Certificate{cert.pair}, MinVersion: tls.VersionTLS12}
+	}
+	return s, nil
+}
+
+// Frame returns the frame that the provider stands in.
+func (s *Server) Frame() *simulator.System { return s.frame }
+
+// Roots returns the pool by which a client trusts the provider's certificate.
+func (s *Server) Roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(s.cert.leaf)
+	return pool
+}
+
+// CertificatePEM returns the certificate for a client in another process.
+func (s *Server) CertificatePEM() []byte { return s.cert.pem }
+
+// SetSearchLag changes how long messages take to show up in the journal, for
+// those that are accepted from now on.
+func (s *Server) SetSearchLag(lag time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lag = lag
+}
+
+func (s *Server) searchLag() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lag
+}
+
+// Close ends every listener and connection and closes the database.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	open := s.open
+	s.open = nil
+	s.mu.Unlock()
+	for c := range open {
+		_ = c.Close()
+	}
+	return s.frame.Close()
+}
+
+// ServeSMTP serves SMTP on every connection of l, until l or s is closed.
+func (s *Server) ServeSMTP(l net.Listener) error { return s.serve(l, s.SMTPConn) }
+
+// ServeIMAP serves IMAP on every connection of l, until l or s is closed.
+func (s *Server) ServeIMAP(l net.Listener) error { return s.serve(l, s.IMAPConn) }
+
+func (s *Server) serve(l net.Listener, one func(net.Conn)) error {
+	if !s.track(l) {
+		return net.ErrClosed
+	}
+	defer s.forget(l)
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("simulated mail: accept: %w", err)
+		}
+		go one(c)
+	}
+}
+
+func (s *Server) track(c interface{ Close() error }) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		_ = c.Close()
+		return false
+	}
+	s.open[c] = struct{}{}
+	return true
+}
+
+func (s *Server) forget(c interface{ Close() error }) {
+	_ = c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+}
+
+// only is a listener of one connection: the libraries serve listeners, and a
+// virtual-time universe has pipes. Accept ends when the connection is closed.
+type only struct {
+	net.Conn
+	once  sync.Once
+	first chan net.Conn
+	done  chan struct{}
+}
+
+func listenTo(c net.Conn) *only {
+	o := &only{Conn: c, first: make(chan net.Conn, 1), done: make(chan struct{})}
+	o.first <- o
+	return o
+}
+
+// Accept returns the connection once, and then waits for its end.
+func (o *only) Accept() (net.Conn, error) {
+	select {
+	case c := <-o.first:
+		return c, nil
+	case <-o.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close closes the connection, and with it the listener.
+func (o *only) Close() error {
+	o.once.Do(func() { close(o.done) })
+	return o.Conn.Close()
+}
+
+// Addr returns the address of our end.
+func (o *only) Addr() net.Addr { return o.LocalAddr() }
+
+// quiet takes the libraries' own log lines, which are about clients that hang
+// up: what happened is in the ledger.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+func (quiet) Println(...any)        {}
+
+func (s *Server) update(f func(tx *sql.Tx) error) error {
+	if err := s.frame.Update(f); err != nil {
+		return fmt.Errorf("simulated mail: %w", err)
+	}
+	return nil
+}

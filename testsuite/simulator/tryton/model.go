@@ -1,0 +1,333 @@
+package tryton
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
+)
+
+// Link is a field that points to another model: to one record, or with Via to
+// all the records whose field Via points back.
+type Link struct {
+	Model string
+	Via   string
+	// Reference says that Via holds "model,id" and not a plain id.
+	Reference bool
+}
+
+// Model describes one model.
+type Model struct {
+	Name string
+	// Title is how messages call it.
+	Title  string
+	Fields []string // plain fields beside id and the dates
+	Links  map[string]Link
+	// Computed fields; they may be read and searched.
+	Computed map[string]func(t *Tx, r Record) any
+	Defaults map[string]any
+	Required []string
+	Unique   string // a field
+	Index    string // a text field that searches are fast by
+	Parent   string // a link that searches are fast by
+	// Fresh methods want a session that is not idle.
+	Fresh   map[string]bool
+	Buttons map[string]func(t *Tx, id int64) error
+	// Created, Write and Delete come after their change, Write and Delete also
+	// before it to refuse it.
+	Created func(t *Tx, r Record) error
+	Guard   func(t *Tx, r Record, method string, values map[string]any) error
+	Partial func(t *Tx, id int64)
+}
+
+// Record is one record of a model.
+type Record struct {
+	ID      int64
+	Created time.Time
+	Written time.Time // zero until the first write
+	Values  map[string]any
+}
+
+// Version is the field _timestamp.
+func (r Record) Version() string {
+	at := r.Created
+	if !r.Written.IsZero() {
+		at = r.Written
+	}
+	return fmt.Sprintf("%d.%06d", at.Unix(), at.Nanosecond()/1000)
+}
+
+// Tx is a transaction with its moment, which is the moment of all its dates.
+type Tx struct {
+	SQL    *sql.Tx
+	Now    time.Time
+	AsOf   time.Time // when set, reads answer as of then
+	server *Server
+	err    error // of a change that cannot return one
+
+	// Locations are where the call asks for quantities.
+	Locations []int64
+
+	Operation order.Operation // of the call
+	Order     order.ID
+	Key       string
+}
+
+func (s *Server) tx(tx *sql.Tx) *Tx {
+	return &Tx{SQL: tx, Now: s.Frame.Now().Truncate(time.Microsecond), server: s}
+}
+
+// Update runs f in one transaction.
+func (s *Server) Update(f func(t *Tx) error) error {
+	return s.Frame.Update(func(tx *sql.Tx) error {
+		t := s.tx(tx)
+		if err := f(t); err != nil {
+			return err
+		}
+		return t.err
+	})
+}
+
+// View runs f in a transaction that is rolled back.
+func (s *Server) View(f func(t *Tx) error) error {
+	return s.Frame.View(func(tx *sql.Tx) error { return f(s.tx(tx)) })
+}
+
+// Append writes an entry into the ledger.
+func (t *Tx) Append(e simulator.Entry) {
+	if err := t.server.Frame.Append(t.SQL, e); err != nil && t.err == nil {
+		t.err = err
+	}
+}
+
+// Count returns the next number of a sequence.
+func (t *Tx) Count(name string) int64 {
+	var n int64
+	err := t.SQL.QueryRow(`INSERT INTO counters (name, n) VALUES (?, 1)
+		ON CONFLICT (name) DO UPDATE SET n = n + 1 RETURNING n`, name).Scan(&n)
+	if err != nil && t.err == nil {
+		t.err = err
+	}
+	return n
+}
+
+// Get returns a record, or false.
+func (t *Tx) Get(model string, id int64) (Record, bool) {
+	found, err := t.Find(model, []any{[]any{"id", "=", id}})
+	if err != nil || len(found) == 0 {
+		return Record{}, false
+	}
+	return found[0], true
+}
+
+// Find returns the records that meet a domain, by id.
+func (t *Tx) Find(model string, domain []any) ([]Record, error) {
+	m, ok := t.server.models[model]
+	if !ok {
+		return nil, fmt.Errorf("no model %q", model)
+	}
+	where, args := m.narrow(domain)
+	query := `SELECT id, created, written, data FROM records WHERE model = ?` + where + ` ORDER BY id`
+	args = append([]any{model}, args...)
+	if !t.AsOf.IsZero() {
+		query = `SELECT id, created, written, data FROM versions v WHERE model = ? AND data IS NOT NULL AND rowid =
+			(SELECT max(rowid) FROM versions w WHERE w.model = v.model AND w.id = v.id AND w.at <= ?) ORDER BY id`
+		args = []any{model, t.AsOf.UnixMicro()}
+	}
+	candidates, err := t.scan(query, args)
+	if err != nil {
+		return nil, err
+	}
+	var found []Record
+	for _, r := range candidates {
+		met, err := t.holds(m, r, domain)
+		if err != nil {
+			return nil, err
+		}
+		if met {
+			found = append(found, r)
+		}
+	}
+	return found, nil
+}
+
+func (t *Tx) scan(query string, args []any) ([]Record, error) {
+	rows, err := t.SQL.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var all []Record
+	for rows.Next() {
+		var r Record
+		var created int64
+		var written sql.NullInt64
+		var data string
+		if err := rows.Scan(&r.ID, &created, &written, &data); err != nil {
+			return nil, err
+		}
+		r.Created = time.UnixMicro(created).UTC()
+		if written.Valid {
+			r.Written = time.UnixMicro(written.Int64).UTC()
+		}
+		if r.Values, err = decodeRecord(data); err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, rows.Err()
+}
+
+// Insert makes a record with its values as they are.
+func (t *Tx) Insert(model string, values map[string]any) int64 {
+	id := t.Count(model)
+	t.store(model, Record{ID: id, Created: t.Now, Values: values}, true)
+	return id
+}
+
+// Set changes values of a record and its write date.
+func (t *Tx) Set(model string, id int64, values map[string]any) {
+	r, ok := t.Get(model, id)
+	if !ok {
+		return
+	}
+	for k, v := range values {
+		r.Values[k] = v
+	}
+	r.Written = t.Now
+	if last := r.Created; !r.Written.After(last) {
+		r.Written = last
+	}
+	t.store(model, r, false)
+}
+
+func (t *Tx) store(model string, r Record, isNew bool) {
+	m := t.server.models[model]
+	data, err := json.Marshal(r.Values)
+	var written any
+	if !r.Written.IsZero() {
+		written = r.Written.UnixMicro()
+	}
+	var name, parent any
+	if m.Index != "" && r.Values[m.Index] != nil {
+		name = key(r.Values[m.Index])
+	}
+	if m.Parent != "" && r.Values[m.Parent] != nil {
+		parent = fmt.Sprint(r.Values[m.Parent])
+	}
+	if err == nil && isNew {
+		_, err = t.SQL.Exec(`INSERT INTO records (model, id, name, parent, created, written, data) VALUES (?,?,?,?,?,?,?)`,
+			model, r.ID, name, parent, r.Created.UnixMicro(), written, string(data))
+	} else if err == nil {
+		_, err = t.SQL.Exec(`UPDATE records SET name = ?, parent = ?, written = ?, data = ? WHERE model = ? AND id = ?`,
+			name, parent, written, string(data), model, r.ID)
+	}
+	if err == nil {
+		_, err = t.SQL.Exec(`INSERT INTO versions (model, id, at, created, written, data) VALUES (?,?,?,?,?,?)`,
+			model, r.ID, t.Now.UnixMicro(), r.Created.UnixMicro(), written, string(data))
+	}
+	if err != nil && t.err == nil {
+		t.err = err
+	}
+}
+
+// Erase removes a record and what belongs to it, without asking.
+func (t *Tx) Erase(model string, id int64) {
+	m := t.server.models[model]
+	for _, link := range m.Links {
+		if link.Via == "" || link.Model == model {
+			continue
+		}
+		for _, r := range t.children(link, model, id) {
+			t.Erase(link.Model, r.ID)
+		}
+	}
+	_, err := t.SQL.Exec(`DELETE FROM records WHERE model = ? AND id = ?`, model, id)
+	if err == nil {
+		_, err = t.SQL.Exec(`INSERT INTO versions (model, id, at, created, data) VALUES (?,?,?,0,NULL)`, model, id, t.Now.UnixMicro())
+	}
+	if err != nil && t.err == nil {
+		t.err = err
+	}
+}
+
+func (t *Tx) children(link Link, model string, id int64) []Record {
+	var back any = id
+	if link.Reference {
+		back = fmt.Sprintf("%s,%d", model, id)
+	}
+	found, err := t.Find(link.Model, []any{[]any{link.Via, "=", back}})
+	if err != nil && t.err == nil {
+		t.err = err
+	}
+	return found
+}
+
+// Children returns the records of a link field, by id.
+func (t *Tx) Children(model, field string, id int64) []Record {
+	link, ok := t.server.models[model].Links[field]
+	if !ok {
+		return nil
+	}
+	return t.children(link, model, id)
+}
+
+// field returns a field of a record, also a dotted one.
+func (t *Tx) field(m *Model, r Record, name string) (any, error) {
+	first, rest, dotted := strings.Cut(name, ".")
+	switch first {
+	case "id":
+		return r.ID, nil
+	case "create_date":
+		return Moment(r.Created.UnixMicro()), nil
+	case "write_date":
+		if r.Written.IsZero() {
+			return nil, nil
+		}
+		return Moment(r.Written.UnixMicro()), nil
+	case "_timestamp":
+		return r.Version(), nil
+	case "rec_name":
+		return fmt.Sprintf("%s %d", m.Title, r.ID), nil
+	}
+	if compute, ok := m.Computed[first]; ok && !dotted {
+		return compute(t, r), nil
+	}
+	link, isLink := m.Links[first]
+	switch {
+	case isLink && link.Via != "":
+		ids := []any{}
+		for _, c := range slices.Backward(t.children(link, m.Name, r.ID)) { // Tryton gives the newest first
+			ids = append(ids, c.ID)
+		}
+		return ids, nil
+	case isLink && dotted:
+		id, isSet := r.Values[first].(int64)
+		target, found := t.Get(link.Model, id)
+		if !isSet || !found {
+			return nil, nil
+		}
+		return t.field(t.server.models[link.Model], target, rest)
+	case isLink, slices.Contains(m.Fields, first):
+		return r.Values[first], nil
+	}
+	return nil, fmt.Errorf("'%s'", first)
+}
+
+var errNoField = errors.New("no such field")
+
+// offers says whether a method may be called at all.
+func (m *Model) offers(method string) bool {
+	switch method {
+	case "search", "search_count", "search_read", "read", "create", "write", "delete":
+		return true
+	}
+	_, is := m.Buttons[method]
+	return is
+}

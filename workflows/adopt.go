@@ -1,0 +1,115 @@
+package workflows
+
+import (
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// adopt takes the order up as the systems hold it: each record that carries one
+// of our keys is the trace of an intent that was carried out, and is not meant
+// again.
+func (s *State) adopt(now time.Time) {
+	for _, a := range s.attempts() {
+		if a.State == reconcile.AttemptVoided {
+			continue
+		}
+		s.adoptKey(a.Key, order.SystemPayment, a.ID, a.Amount, now)
+		if a.Captured > 0 && s.Order.Payment.Capture != order.CaptureAtOnce {
+			s.Operations = append(s.Operations, Operation{
+				System: order.SystemPayment, Operation: order.Capture, N: s.count(order.Capture) + 1, Status: Done,
+				First: now, Ended: now, Amount: a.Captured, Ref: a.ID, Of: 1, Final: a.Held == 0,
+			})
+		}
+		for _, r := range a.Refunds {
+			s.adoptKey(r.Key, order.SystemPayment, r.ID, r.Amount, now)
+		}
+	}
+	if len(s.reservations()) > 0 {
+		s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Reserve, N: 1}.Key(), order.SystemInventory, "", 0, now)
+	}
+	for _, sh := range s.shipments() {
+		s.adoptKey(sh.Key, order.SystemWarehouse, sh.ID, 0, now)
+	}
+	s.adoptBooks(now)
+	if c := s.observed(order.SystemCRM).CRM; c != nil {
+		for _, d := range c.Deals {
+			s.Operations = append(s.Operations, Operation{
+				System: order.SystemCRM, Operation: order.Upsert, N: s.count(order.Upsert) + 1, Status: Done,
+				First: now, Ended: now, About: string(d.Stage), Amount: d.Revenue, Record: d.ID,
+			})
+		}
+	}
+	if m := s.observed(order.SystemMail).Mail; m != nil {
+		for _, sent := range m.Messages {
+			if s.mailed(sent.Template, sent.Occasion) == nil {
+				s.Operations = append(s.Operations, Operation{
+					System: order.SystemMail, Operation: order.Send, N: s.count(order.Send) + 1, Status: Done,
+					First: sent.At, Ended: sent.At, About: string(sent.Template), Of: sent.Occasion, Record: sent.MessageID,
+				})
+			}
+		}
+	}
+	s.adoptPhase(now)
+}
+
+func (s *State) adoptBooks(now time.Time) {
+	books := s.observed(order.SystemERP).ERP
+	if books == nil {
+		return
+	}
+	for _, documents := range [][]reconcile.Document{books.Sales, books.Invoices, books.Receipts, books.Credits} {
+		for _, d := range documents {
+			if d.State == reconcile.DocumentPosted {
+				s.adoptKey(d.Key, order.SystemERP, d.ID, d.Total, now)
+			}
+		}
+	}
+	captures := s.count(order.Capture)
+	for i := range s.Operations {
+		if op := &s.Operations[i]; op.Operation == order.Receipt && op.Ref == "" && op.N <= captures {
+			op.Ref = order.Intent{Order: s.Order.ID, Operation: order.Capture, N: op.N}.Key()
+		}
+		if op := &s.Operations[i]; op.Operation == order.Invoice {
+			op.Of = op.N
+		}
+	}
+}
+
+// adoptKey records the intent that a key names as done, once.
+func (s *State) adoptKey(key string, system order.System, record string, amount int64, now time.Time) {
+	intent, ours := order.ParseKey(key)
+	if !ours || intent.Order != s.Order.ID || s.find(intent.Operation, intent.N) != nil {
+		return
+	}
+	s.Operations = append(s.Operations, Operation{
+		System: system, Operation: intent.Operation, N: intent.N, Status: Done, First: now, Ended: now,
+		Amount: amount, Record: record,
+	})
+}
+
+// adoptPhase: an order that the warehouse knows is past its pivot. Goods that
+// have left and hold no stock any more were committed.
+func (s *State) adoptPhase(now time.Time) {
+	live := 0
+	for n := 1; n <= s.count(order.Request); n++ {
+		sh := s.shipment(n)
+		if sh == nil || sh.State == reconcile.ShipmentCancelled {
+			continue
+		}
+		live++
+		if gone(sh.State) && len(s.reservations()) == 0 {
+			s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Commit, N: n}.Key(), order.SystemInventory, "", 0, now)
+			if op := s.find(order.Commit, n); op != nil {
+				op.Of = n
+			}
+		}
+	}
+	if live == 0 {
+		return
+	}
+	s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Reserve, N: 1}.Key(), order.SystemInventory, "", 0, now)
+	s.Phase, s.Since = order.PhaseAccepted, now
+	s.note(now, "adopted as the systems hold it")
+}

@@ -1,0 +1,211 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// compare holds what the systems said against what the order means them to say,
+// and keeps the clocks of the breaks.
+func (s *State) compare(policy reconcile.Policy, now time.Time) reconcile.Comparison {
+	return reconcile.Compare(s.intent(now), policy, s.Observed, s.Bases, s.Breaks, now)
+}
+
+// verdict answers from what is known at now. It changes nothing, for queries
+// call it.
+func (p *process) verdict(now time.Time, fresh bool) reconcile.Verdict {
+	policy := p.settings.Policy
+	c := p.compare(policy, now)
+	return reconcile.Judge(p.intent(now), policy, p.Observed, c, p.openCases(), fresh, now)
+}
+
+// assess compares and remembers: what agrees becomes the base, what disagrees
+// keeps its clock, and what is over is kept with its times.
+func (p *process) assess(now time.Time) reconcile.Comparison {
+	c := p.compare(p.settings.Policy, now)
+	p.Bases = mergeBases(p.Bases, c.Agreed)
+	for _, old := range p.Breaks {
+		if !slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.ID() == old.ID() }) && !settles(c, old) && !unread(c, old.System) {
+			old.Verified = now
+			if old.Repaired.IsZero() {
+				old.Repaired = now
+			}
+			p.mended(old)
+		}
+	}
+	kept := c.Breaks
+	for _, old := range p.Breaks { // what cannot be read now is not over
+		if unread(c, old.System) && !slices.ContainsFunc(kept, func(b reconcile.Break) bool { return b.ID() == old.ID() }) {
+			kept = append(kept, old)
+		}
+	}
+	p.Breaks = kept
+	return c
+}
+
+func settles(c reconcile.Comparison, b reconcile.Break) bool {
+	return slices.ContainsFunc(c.Settling, func(s reconcile.Settling) bool { return s.Break.ID() == b.ID() })
+}
+
+func unread(c reconcile.Comparison, system order.System) bool {
+	return slices.Contains(c.Unread, system)
+}
+
+// mended keeps the clock of a break that is over.
+func (p *process) mended(b reconcile.Break) {
+	const most = 20
+	p.Mended = append(p.Mended, b)
+	if len(p.Mended) > most {
+		p.Mended = p.Mended[len(p.Mended)-most:]
+	}
+	p.note(b.Verified, fmt.Sprintf("%s is over; it was seen for %s", b.ID(), b.Verified.Sub(b.FirstSeen).Round(time.Second)))
+}
+
+func mergeBases(old, agreed []reconcile.Base) []reconcile.Base {
+	merged := slices.Clone(old)
+	for _, a := range agreed {
+		i := slices.IndexFunc(merged, func(b reconcile.Base) bool { return b.Field == a.Field && b.Item == a.Item })
+		if i >= 0 {
+			merged[i] = a
+		} else {
+			merged = append(merged, a)
+		}
+	}
+	return merged
+}
+
+// freshVerdict reads every system now, unless the last reading is young enough.
+func (p *process) freshVerdict(ctx workflow.Context, _ AskVerdict) (reconcile.Verdict, error) {
+	now := workflow.Now(ctx)
+	if p.readAt.IsZero() || now.Sub(p.readAt) >= p.settings.FreshFor {
+		work, _ := workflow.NewDisconnectedContext(ctx)
+		p.readAll(work, 0)
+		now = workflow.Now(ctx)
+	}
+	p.assess(now)
+	p.touch()
+	return p.verdict(now, true), nil
+}
+
+// publication is what the search attributes last said.
+type publication struct {
+	outcome   string
+	agreement string
+	breaks    []string
+	oldest    time.Time
+	intent    bool // the memo is up to date
+	changes   int
+}
+
+// publish tells visibility, the memo and the current details where the order
+// stands. Events cost, so it speaks at rest, and at once only when the outcome
+// changed.
+func (p *process) publish(ctx workflow.Context) error {
+	now := workflow.Now(ctx)
+	resting := p.resting(ctx)
+	if resting {
+		p.assess(now)
+	}
+	v := p.verdict(now, false)
+	workflow.SetCurrentDetails(ctx, v.Markdown())
+	outcome, agreement, breaks, oldest := reconcile.Attributes(v, p.Breaks)
+	same := outcome == p.published.outcome && agreement == p.published.agreement &&
+		slices.Equal(breaks, p.published.breaks) && oldest.Equal(p.published.oldest)
+	if outcome == p.published.outcome && !resting {
+		return nil
+	}
+	if !same {
+		attributes := []temporal.SearchAttributeUpdate{
+			OutcomeAttribute.ValueSet(outcome), AgreementAttribute.ValueSet(agreement),
+			BreaksAttribute.ValueSet(breaks), ChangedAttribute.ValueSet(now),
+		}
+		if oldest.IsZero() {
+			attributes = append(attributes, OldestAttribute.ValueUnset())
+		} else {
+			attributes = append(attributes, OldestAttribute.ValueSet(oldest))
+		}
+		if err := workflow.UpsertTypedSearchAttributes(ctx, attributes...); err != nil {
+			return fmt.Errorf("publish the state of order %s: %w", p.Order.ID, err)
+		}
+		p.published.outcome, p.published.agreement, p.published.breaks, p.published.oldest = outcome, agreement, breaks, oldest
+	}
+	if ended := p.endedOperations(); resting && ended != p.published.changes {
+		p.published.changes = ended
+		return workflow.UpsertMemo(ctx, map[string]any{IntentMemo: p.intent(now)})
+	}
+	return nil
+}
+
+// endedOperations numbers the state of our intents, so that the memo is written
+// only when one changed.
+func (p *process) endedOperations() int {
+	n := 0
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Status != Open {
+			n += 1 + op.Repairs
+		}
+	}
+	return n*16 + len(p.Phase)
+}
+
+// ask opens a case about something that no rule decides.
+func (p *process) ask(ctx workflow.Context, field reconcile.Field, why, proposal string) {
+	now := workflow.Now(ctx)
+	system := field.System()
+	p.openCase(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: system, Field: field, Situation: reconcile.Conflict,
+			Expected: "-", Observed: why, Right: string(system), FirstSeen: now, Confirmed: now,
+		},
+		Decision: reconcile.Ask, System: system, Why: why, Proposal: proposal,
+	})
+}
+
+// openCase opens a case, once per break.
+func (p *process) openCase(now time.Time, step reconcile.Step) bool {
+	for _, c := range p.Cases {
+		if c.Open() && c.Step.Break.ID() == step.Break.ID() {
+			return false
+		}
+	}
+	deadline := now.Add(p.settings.Policy.Rule(step.Break.Field).CaseDeadline)
+	p.Cases = append(p.Cases, reconcile.Case{
+		N: len(p.Cases) + 1, Step: step, Opened: now, Deadline: deadline,
+		AtDeadline: "it is announced again; nothing is changed without a decision",
+	})
+	p.note(now, fmt.Sprintf("case %d opened: %s", len(p.Cases), step.Why))
+	p.touch()
+	return true
+}
+
+// refused deals with an operation that a system refused for good.
+func (p *process) refused(ctx workflow.Context, op *Operation) {
+	if op.Status != Refused {
+		return
+	}
+	switch op.Operation {
+	case order.Reserve, order.Authorize, order.Cancel:
+		return // the phases decide: see afterPaying and packed
+	case order.Send:
+		p.note(workflow.Now(ctx), "the mail "+op.About+" is not sent: "+op.Why)
+		return
+	}
+	p.openCase(workflow.Now(ctx), reconcile.Step{
+		Break: reconcile.Break{
+			System: op.System, Field: reconcile.Field(string(op.System) + "." + string(op.Operation)), Situation: reconcile.Missing,
+			Item: p.Key(*op), Expected: "done", Observed: op.Why, Right: "order", Money: op.Amount,
+			FirstSeen: workflow.Now(ctx), Confirmed: workflow.Now(ctx),
+		},
+		Decision: reconcile.Ask, System: op.System, Operation: op.Operation, Key: p.Key(*op),
+		Why:      "the system refused the operation for good",
+		Proposal: "mend the reason in " + string(op.System) + " and have it done again",
+	})
+}

@@ -1,0 +1,150 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// listen registers the order's messages, in a fixed order and before anything
+// is waited for.
+func (p *process) listen(ctx workflow.Context) {
+	must(workflow.SetQueryHandlerWithOptions(ctx, VerdictQuery, func(ask AskVerdict) (reconcile.Verdict, error) {
+		return p.verdict(ask.Now, false), nil
+	}, workflow.QueryHandlerOptions{Description: "The verdict from memory: what each system last said, and how old that is."}))
+	must(workflow.SetUpdateHandlerWithOptions(ctx, SubmitUpdate, p.submitted, workflow.UpdateHandlerOptions{
+		Description: "Waits until the order is accepted, has failed, or needs the customer to act.",
+		Validator:   p.sameOrder,
+	}))
+	must(workflow.SetUpdateHandlerWithOptions(ctx, CancelUpdate, p.cancel, workflow.UpdateHandlerOptions{
+		Description: "Takes the order back, if the warehouse has not packed it.",
+		Validator:   p.cancellable,
+	}))
+	must(workflow.SetUpdateHandlerWithOptions(ctx, VerdictUpdate, p.freshVerdict, workflow.UpdateHandlerOptions{
+		Description: "Reads all six systems now and answers with the verdict.",
+	}))
+	must(workflow.SetUpdateHandlerWithOptions(ctx, ReconcileUpdate, p.reconcile, workflow.UpdateHandlerOptions{
+		Description: "Confirms what a reconciliation run suspects, and repairs what it has grants for.",
+	}))
+	notices := workflow.GetSignalChannelWithOptions(ctx, NoticeSignal, workflow.SignalChannelOptions{
+		Description: "Something changed in a system. A hint: the order reads the live record.",
+	})
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		work, _ := workflow.NewDisconnectedContext(ctx)
+		for {
+			var n reconciliation.Notices
+			notices.Receive(work, &n)
+			p.noticed(n)
+		}
+	})
+}
+
+func must(err error) {
+	if err != nil { // only a wrong handler signature fails
+		panic(err)
+	}
+}
+
+// drain takes in every notice that has arrived, so that closing loses none.
+func (p *process) drain(ctx workflow.Context) {
+	notices := workflow.GetSignalChannel(ctx, NoticeSignal)
+	var n reconciliation.Notices
+	for notices.ReceiveAsync(&n) {
+		p.noticed(n)
+		n = reconciliation.Notices{}
+	}
+}
+
+// noticed takes in notices, each once: what arrives twice is dropped here.
+func (p *process) noticed(all reconciliation.Notices) {
+	for _, n := range all.Notices {
+		if p.saw(string(n.System) + "/" + n.ID) {
+			p.hint(n.System, n.At)
+		}
+	}
+}
+
+// hint remembers that a system may have changed at a moment.
+func (p *process) hint(system order.System, at time.Time) {
+	for i := range p.hints {
+		if p.hints[i].system == system {
+			if at.After(p.hints[i].at) {
+				p.hints[i].at = at
+			}
+			return
+		}
+	}
+	p.hints = append(p.hints, hint{system, at})
+}
+
+func (p *process) sameOrder(_ workflow.Context, s Submit) error {
+	if s.Fingerprint != p.Fingerprint {
+		return temporal.NewNonRetryableApplicationError(fmt.Sprintf(
+			"submit order %s: another order is known under this id; send it under an id of its own, or ask for the verdict of this one",
+			p.Order.ID), FingerprintReason, nil)
+	}
+	return nil
+}
+
+// submitted answers a submission, the first or a repeated one, once there is
+// something to say to the customer.
+func (p *process) submitted(ctx workflow.Context, _ Submit) (Submitted, error) {
+	err := workflow.Await(ctx, func() bool {
+		return p.Phase != order.PhaseReceived && p.Phase != order.PhasePaying ||
+			p.Next != nil && p.done(order.Authorize, 1) || p.reviewed()
+	})
+	if err != nil {
+		return Submitted{}, err
+	}
+	v := p.verdict(workflow.Now(ctx), false)
+	answer := Submitted{Order: p.Order.ID, Phase: p.Phase, Outcome: v.Outcome, Why: p.Failed}
+	if p.Phase == order.PhasePaying {
+		answer.Next = p.Next
+	}
+	return answer, nil
+}
+
+func (p *process) cancellable(_ workflow.Context, _ Cancel) error {
+	refuse := func(why string) error {
+		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("cancel order %s: %s", p.Order.ID, why), RefusedReason, nil)
+	}
+	switch p.Phase {
+	case order.PhaseShipped, order.PhaseDelivered, order.PhaseClosed:
+		return refuse("it has shipped; ask for a return instead")
+	case order.PhaseFailing, order.PhaseFailed:
+		return refuse("it has failed by itself (" + p.Failed + "); there is nothing left to cancel")
+	default:
+		return nil
+	}
+}
+
+// cancel takes the order back and waits for the warehouse's word. Asked again,
+// it answers what became of the first wish.
+func (p *process) cancel(ctx workflow.Context, c Cancel) (CancelAnswer, error) {
+	p.wish(ctx, c)
+	err := workflow.Await(ctx, func() bool { return p.Cancel.Done || p.Cancel.Refused != "" || p.Phase.Ended() })
+	if err != nil {
+		return CancelAnswer{}, err
+	}
+	v := p.verdict(workflow.Now(ctx), false)
+	return CancelAnswer{
+		Order: p.Order.ID, Outcome: v.Outcome, Cancelled: p.Phase == order.PhaseCancelled, Refused: p.Cancel.Refused,
+	}, nil
+}
+
+// wish records a wish to cancel, unless one is being decided.
+func (p *process) wish(ctx workflow.Context, c Cancel) {
+	if p.Cancel != nil && p.Cancel.Refused == "" {
+		return
+	}
+	now := workflow.Now(ctx)
+	p.Cancel = &Cancellation{By: c.By, Reason: c.Reason, Asked: now}
+	p.note(now, fmt.Sprintf("cancellation asked by %s (unverified)", c.By))
+	p.touch()
+}

@@ -1,0 +1,188 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// follow reads each system that hinted at a change, once it is quiet. What our
+// own write has read back already is not read again, so that the echo of our
+// own doing costs nothing.
+func (p *process) follow(ctx workflow.Context) {
+	for {
+		var system order.System
+		_ = workflow.Await(ctx, func() bool {
+			system = p.hinted()
+			return p.closing || system != ""
+		})
+		if p.closing {
+			return
+		}
+		p.forget(system)
+		p.read(ctx, system)
+		p.touch()
+	}
+}
+
+// hinted returns a system to be read, and drops hints that were answered by a
+// read or by the read-back of our own write after the change.
+func (p *process) hinted() order.System {
+	kept := p.hints[:0]
+	var next order.System
+	for _, h := range p.hints {
+		o := p.observed(h.system)
+		known := o.At
+		if at := p.changed(h.system); at.After(known) {
+			known = at
+		}
+		if o.State != reconcile.Unreadable && !h.at.After(known) {
+			continue
+		}
+		kept = append(kept, h)
+		if next == "" && p.openIn(h.system) == nil {
+			next = h.system
+		}
+	}
+	p.hints = kept
+	return next
+}
+
+func (p *process) forget(system order.System) {
+	kept := p.hints[:0]
+	for _, h := range p.hints {
+		if h.system != system {
+			kept = append(kept, h)
+		}
+	}
+	p.hints = kept
+}
+
+// read reads one system and takes in what it says.
+func (p *process) read(ctx workflow.Context, system order.System) {
+	var seen reconcile.Observation
+	asked := workflow.Now(ctx)
+	if err := p.look(ctx, system, 0).Get(ctx, &seen); err != nil {
+		seen = reconcile.Read(system, p.Order.ID, asked, reconcile.Observation{}, err)
+	}
+	p.take(asked, seen)
+}
+
+// take takes in a reading, unless an operation changed the system meanwhile:
+// then the reading may be older than the operation's own answer.
+func (p *process) take(asked time.Time, seen reconcile.Observation) {
+	if p.openIn(seen.System) != nil || p.changed(seen.System).After(asked) {
+		if seen.State != reconcile.Unreadable {
+			return
+		}
+	}
+	p.learn(seen)
+}
+
+// readAll reads all systems side by side. Readings that are asked for while one
+// is under way share it.
+func (p *process) readAll(ctx workflow.Context, again int) {
+	if p.reading {
+		_ = workflow.Await(ctx, func() bool { return !p.reading })
+		return
+	}
+	p.reading = true
+	asked := workflow.Now(ctx)
+	systems := order.Systems()
+	futures := make([]workflow.Future, len(systems))
+	for i, system := range systems {
+		futures[i] = p.look(ctx, system, again)
+	}
+	for i, system := range systems {
+		var seen reconcile.Observation
+		if err := futures[i].Get(ctx, &seen); err != nil {
+			seen = reconcile.Read(system, p.Order.ID, asked, reconcile.Observation{}, err)
+		}
+		p.take(asked, seen)
+	}
+	p.readAt, p.reading = asked, false
+	p.touch()
+}
+
+// look starts a look-up. Its few attempts are short: a system that cannot be
+// read now is an answer too.
+func (p *process) look(ctx workflow.Context, system order.System, again int) workflow.Future {
+	p.reads++
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              SystemQueue(system),
+		ActivityID:             fmt.Sprintf("%s.read/%d.%d", system, p.Run, p.reads),
+		StartToCloseTimeout:    callTimeout,
+		ScheduleToCloseTimeout: 2 * callTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
+		Summary:                "what does it say of " + string(p.Order.ID) + "?" + []string{"", " once more"}[min(again, 1)],
+	})
+	subject := p.subject(system)
+	switch system {
+	case order.SystemPayment:
+		return workflow.ExecuteActivity(ctx, pay.ReadPayment, subject)
+	case order.SystemInventory:
+		return workflow.ExecuteActivity(ctx, stock.ReadReservations, subject)
+	case order.SystemWarehouse:
+		return workflow.ExecuteActivity(ctx, depot.ReadShipments, subject)
+	case order.SystemERP:
+		return workflow.ExecuteActivity(ctx, books.ReadBooks, subject)
+	case order.SystemCRM:
+		return workflow.ExecuteActivity(ctx, people.ReadCRM, subject)
+	case order.SystemMail:
+		return workflow.ExecuteActivity(ctx, post.ReadMail, subject)
+	}
+	panic("unreachable: system " + string(system))
+}
+
+// recall looks into payment and ERP before anything is done for an order that
+// is older than our memory: what is found there is adopted as it stands.
+func (p *process) recall(ctx workflow.Context, engineSince time.Time) error {
+	if p.Phase != order.PhaseReceived || p.Run > 1 {
+		return nil
+	}
+	now := workflow.Now(ctx)
+	oldest := now.Add(-min(p.settings.Retention, p.settings.Policy.Horizon))
+	if engineSince.After(oldest) {
+		oldest = engineSince
+	}
+	if !p.Order.PlacedAt.Before(oldest) {
+		return nil
+	}
+	p.Adopted = true
+	p.note(now, "placed before our memory begins: looked up in every system first")
+	for {
+		p.readAll(ctx, 0)
+		payment, erp := p.observed(order.SystemPayment), p.observed(order.SystemERP)
+		if payment.State == reconcile.Unreadable || erp.State == reconcile.Unreadable {
+			if err := workflow.Sleep(ctx, time.Minute); err != nil {
+				return err
+			}
+			continue
+		}
+		if payment.State == reconcile.Present || erp.State == reconcile.Present {
+			p.adopt(now)
+			return nil
+		}
+		if now.Sub(p.Order.PlacedAt) <= min(p.settings.Retention, p.settings.Policy.Horizon) {
+			return nil // it is young: we lost our memory before it left any trace
+		}
+		p.openCase(now, reconcile.Step{
+			Break: reconcile.Break{
+				System: order.SystemPayment, Field: "payment.held", Situation: reconcile.Missing, Expected: "known",
+				Observed: "nothing in payment or ERP", Right: "order", FirstSeen: now, Confirmed: now,
+			},
+			Decision: reconcile.Ask, System: order.SystemPayment,
+			Why:          "the order is older than our memory and neither payment nor ERP knows it; it is not started blindly",
+			Proposal:     "decide whether it is to be started as new, under a new id",
+			Alternatives: []string{"leave it: it was submitted again by mistake"},
+		})
+		p.Failed = "too old to start"
+		p.Phase, p.Since = order.PhaseFailed, now
+		return nil
+	}
+}

@@ -1,0 +1,187 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// Order is the life of one order, and the only writer of its records.
+//
+//	received → paying ─── reserve the stock, then authorize the money
+//	   │          │
+//	   │          └→ failing → failed: everything given back, by itself
+//	   ▼  the pivot: reserved, authorized, no review open
+//	accepted ─── warehouse, ERP and CRM side by side; the confirmation once the
+//	   │         warehouse has accepted; each shipment that leaves is captured,
+//	   │         invoiced, committed and told of
+//	   ├→ cancelling → cancelled: the warehouse first, then money and stock
+//	   ▼
+//	shipped → delivered → closed, when the return window is over
+//
+// What is due in each system is said in due.go, and when a phase ends in
+// phase.go. Lanes carry it out, one operation per system at a time.
+func (w *Workflows) Order(ctx workflow.Context, in OrderInput) (*State, error) {
+	p, err := w.begin(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	p.listen(ctx)
+	work, _ := workflow.NewDisconnectedContext(ctx)
+	if err := p.recall(work, in.EngineSince); err != nil {
+		return nil, err
+	}
+	for _, system := range order.Systems() {
+		workflow.Go(work, func(ctx workflow.Context) { p.lane(ctx, system) })
+	}
+	workflow.Go(work, p.follow)
+	return p.live(ctx, work)
+}
+
+// process is one run of an order's workflow: its state, and what lives only as
+// long as the run.
+type process struct {
+	*State
+	settings Settings
+
+	// moved counts changes of state; the main loop wakes for each.
+	moved int
+	// closing tells the lanes that the run ends.
+	closing bool
+	// hints are the systems that said something changed, by when.
+	hints []hint
+	// reads counts the look-ups of this run, for their activity ids.
+	reads int
+	// reading is set while a full reading of all systems is under way.
+	reading bool
+	// readAt is when all systems were last read together.
+	readAt time.Time
+	// published is what the search attributes and the memo last said.
+	published publication
+}
+
+type hint struct {
+	system order.System
+	at     time.Time // by the system's clock
+}
+
+// begin takes up the carried state, or makes that of a new order.
+func (w *Workflows) begin(ctx workflow.Context, in OrderInput) (*process, error) {
+	settings, err := w.settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{settings: settings, State: in.Carried}
+	if p.State == nil {
+		p.State = &State{
+			Order: in.Order, Fingerprint: in.Fingerprint, Phase: order.PhaseReceived, Since: workflow.Now(ctx),
+		}
+		p.note(workflow.Now(ctx), "received")
+	}
+	p.Run++
+	return p, nil
+}
+
+// touch wakes the main loop.
+func (p *process) touch() { p.moved++ }
+
+// live lets the phases advance until the order has ended and is quiet, or the
+// engine suggests to continue as new while everything is at rest.
+func (p *process) live(ctx, work workflow.Context) (*State, error) {
+	for {
+		p.advance(work)
+		if err := p.publish(work); err != nil {
+			return nil, err
+		}
+		if p.closed(work) {
+			return p.end(work)
+		}
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && p.resting(work) {
+			p.closing = true
+			return nil, workflow.NewContinueAsNewError(work, OrderType, OrderInput{
+				Order: p.Order, Fingerprint: p.Fingerprint, Carried: p.State,
+			})
+		}
+		p.wait(ctx, work)
+	}
+}
+
+// wait waits until anything moved, somebody cancels the workflow in the engine,
+// or the next deadline comes.
+func (p *process) wait(ctx, work workflow.Context) {
+	seen := p.moved
+	moved := func() bool { return p.moved != seen || ctx.Err() != nil && p.Cancel == nil && !p.Phase.Ended() }
+	until, why := p.deadline(work)
+	if until.IsZero() {
+		_ = workflow.Await(work, moved)
+	} else {
+		timerContext, stop := workflow.WithCancel(work)
+		timer := workflow.NewTimerWithOptions(timerContext, max(time.Second, until.Sub(workflow.Now(work))), workflow.TimerOptions{Summary: why})
+		_ = workflow.Await(work, func() bool { return moved() || timer.IsReady() })
+		stop()
+	}
+	if ctx.Err() != nil && p.Cancel == nil && !p.Phase.Ended() {
+		p.wish(work, Cancel{By: "engine", Reason: "the workflow was cancelled in the engine"})
+	}
+}
+
+// resting says that nothing is open, due, hinted at or being answered.
+func (p *process) resting(ctx workflow.Context) bool {
+	if !workflow.AllHandlersFinished(ctx) || p.reading || len(p.hints) > 0 {
+		return false
+	}
+	for _, system := range order.Systems() {
+		if p.openIn(system) != nil || p.due(system, workflow.Now(ctx)) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// closed says that the order has ended, is at rest, owes nobody a decision, and
+// has been quiet for as long as late messages usually take.
+func (p *process) closed(ctx workflow.Context) bool {
+	return p.Phase.Ended() && p.resting(ctx) && len(p.openCases()) == 0 &&
+		workflow.Now(ctx).Sub(p.quietSince()) >= p.settings.Linger
+}
+
+// quietSince returns when something last happened to the order.
+func (p *process) quietSince() time.Time {
+	last := p.Since
+	for _, system := range order.Systems() {
+		if at := p.State.changed(system); at.After(last) {
+			last = at
+		}
+		if at := p.observed(system).At; at.After(last) {
+			last = at
+		}
+	}
+	return last
+}
+
+// end drains what has arrived and returns the carried state, or goes on when a
+// message came in the same moment.
+func (p *process) end(ctx workflow.Context) (*State, error) {
+	p.drain(ctx)
+	if len(p.hints) > 0 || !workflow.AllHandlersFinished(ctx) {
+		return nil, workflow.NewContinueAsNewError(ctx, OrderType, OrderInput{
+			Order: p.Order, Fingerprint: p.Fingerprint, Carried: p.State,
+		})
+	}
+	p.closing = true
+	return p.State, nil
+}
+
+// openCases returns the cases that wait for a person.
+func (s *State) openCases() []reconcile.Case {
+	var open []reconcile.Case
+	for _, c := range s.Cases {
+		if c.Open() {
+			open = append(open, c)
+		}
+	}
+	return open
+}

@@ -1,0 +1,418 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/activities/apierr"
+	"github.com/trueup-orders/trueup/activities/crm"
+	"github.com/trueup-orders/trueup/activities/erp"
+	"github.com/trueup-orders/trueup/activities/inventory"
+	"github.com/trueup-orders/trueup/activities/mail"
+	"github.com/trueup-orders/trueup/activities/payment"
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/activities/repair"
+	"github.com/trueup-orders/trueup/activities/warehouse"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// callTimeout is just above the adapters' own deadline, so that two attempts
+// never overlap.
+const callTimeout = 15 * time.Second
+
+// patience is how long one activity goes on trying before the workflow takes
+// note of the trouble and starts the next. There is no last try.
+var patience = []time.Duration{time.Minute, 10 * time.Minute, time.Hour}
+
+// lane carries out one system's operations, one after the other, as long as the
+// run lives. It works on a disconnected context: what was begun is finished or
+// undone even when somebody cancels the workflow.
+func (p *process) lane(ctx workflow.Context, system order.System) {
+	for {
+		var op *Operation
+		_ = workflow.Await(ctx, func() bool {
+			if p.closing {
+				return true
+			}
+			op = p.due(system, workflow.Now(ctx))
+			return op != nil
+		})
+		if p.closing {
+			return
+		}
+		p.perform(ctx, *op)
+	}
+}
+
+// perform carries out one operation until it is done or refused. Its intent is
+// recorded as open before the call.
+func (p *process) perform(ctx workflow.Context, due Operation) {
+	op := p.open(ctx, due)
+	key := p.Key(*op)
+	for try := 0; ; try++ {
+		err := p.call(p.operationContext(ctx, *op, try), *op)
+		op = p.find(due.Operation, due.N) // state may have moved while we waited
+		code := apierr.CodeOf(err)
+		switch {
+		case err == nil:
+			p.finish(ctx, op, Done, "")
+			return
+		case code == apierr.Declined || code == apierr.Conflict || code == apierr.Invalid || code == apierr.NotFound:
+			p.finish(ctx, op, refusal(*op, err), err.Error())
+			p.refused(ctx, op)
+			return
+		}
+		op.Why, op.Doubt = plainly(err), op.Doubt || code == apierr.InDoubt
+		p.note(workflow.Now(ctx), key+" is not through yet: "+op.Why)
+		p.touch()
+	}
+}
+
+// refusal tells a repair that was stopped at the last hop from a system that
+// said no: the first stays lost until a run has a new grant for it.
+func refusal(op Operation, err error) OperationStatus {
+	switch {
+	case apierr.ReasonOf(err) == repair.StoppedReason:
+		return Done // as it was before: the break stays, and is found again
+	case op.Operation == order.Send && apierr.ReasonOf(err) == mail.NoJournalReason:
+		return Unknown
+	}
+	return Refused
+}
+
+// open records the intent before its call.
+func (p *process) open(ctx workflow.Context, due Operation) *Operation {
+	now := workflow.Now(ctx)
+	op := p.find(due.Operation, due.N)
+	if op == nil {
+		due.First = now
+		p.Operations = append(p.Operations, due)
+		op = &p.Operations[len(p.Operations)-1]
+	}
+	op.Status, op.Why = Open, ""
+	p.touch()
+	return op
+}
+
+// finish records the outcome.
+func (p *process) finish(ctx workflow.Context, op *Operation, status OperationStatus, why string) {
+	now := workflow.Now(ctx)
+	if op.Grant != nil {
+		op.Repairs++
+		op.Mended = now
+		op.Grant = nil
+	}
+	op.Status, op.Ended, op.Why, op.Doubt = status, now, why, false
+	line := p.Key(*op) + " " + string(status)
+	if why != "" {
+		line += ": " + why
+	}
+	p.note(now, line)
+	p.touch()
+}
+
+// operationContext gives one operation its queue, patience, id and summary, as
+// an operator reads them in the history.
+func (p *process) operationContext(ctx workflow.Context, op Operation, try int) workflow.Context {
+	interval := time.Second
+	if try > 0 {
+		interval = 15 * time.Second
+	}
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              SystemQueue(op.System),
+		ActivityID:             fmt.Sprintf("%s.%s/%d", op.System, op.Operation, op.N) + again(op, try),
+		StartToCloseTimeout:    callTimeout,
+		ScheduleToCloseTimeout: patience[min(try, len(patience)-1)],
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: interval, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second,
+		},
+		Summary: p.summary(op),
+	})
+}
+
+// again tells the activities of one intent apart in the history; the key stays
+// the same.
+func again(op Operation, try int) string {
+	suffix := ""
+	if op.Repairs > 0 || op.Grant != nil {
+		suffix = fmt.Sprintf(" repair %d", op.Repairs+1)
+	}
+	if try > 0 {
+		suffix += fmt.Sprintf(" try %d", try+1)
+	}
+	return suffix
+}
+
+// summary is the line beside the activity in the history: what, how much, key.
+func (p *process) summary(op Operation) string {
+	what := ""
+	if op.About != "" {
+		what = op.About + " "
+	}
+	if op.Amount != 0 && op.System != order.SystemMail {
+		what += order.Amount{Minor: op.Amount, Currency: p.Order.Currency}.String() + " "
+	}
+	return what + p.Key(op)
+}
+
+// plainly is the innermost message of an error, for people.
+func plainly(err error) string {
+	message := err.Error()
+	if a, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		message = a.Message()
+	}
+	if len(message) > 300 {
+		message = message[:300] + "…"
+	}
+	return message
+}
+
+// The activities, by their methods: the nil pointers are never followed.
+var (
+	pay    *payment.Activities
+	stock  *inventory.Activities
+	depot  *warehouse.Activities
+	books  *erp.Activities
+	people *crm.Activities
+	post   *mail.Activities
+	run    *reconciliation.Activities
+)
+
+// call makes the call of one operation and takes in what the system answered.
+func (p *process) call(ctx workflow.Context, op Operation) error {
+	switch op.Operation {
+	case order.Authorize:
+		return p.authorize(ctx, op)
+	case order.Capture:
+		return p.attempt(ctx, pay.CapturePayment, repair.Write[payment.CaptureRequest]{Grant: op.Grant, Since: op.First, Request: payment.CaptureRequest{
+			Key: p.Key(op), Order: p.Order.ID, Attempt: op.Ref, Amount: p.amount(op.Amount), Final: op.Final,
+		}})
+	case order.Void:
+		return p.attempt(ctx, pay.VoidPayment, repair.Write[payment.VoidRequest]{Grant: op.Grant, Since: op.First, Request: payment.VoidRequest{
+			Key: p.Key(op), Order: p.Order.ID, Attempt: op.Ref,
+		}})
+	case order.Refund:
+		return p.refund(ctx, op)
+	case order.Reserve:
+		return p.reserve(ctx, op)
+	case order.Release:
+		return p.release(ctx, op, nil)
+	case order.Commit:
+		return p.commit(ctx, op)
+	case order.Request:
+		return p.ship(ctx, depot.RequestShipment, repair.Write[warehouse.RequestRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.RequestRequest{
+			Key: p.Key(op), Order: p.Order.ID, Lines: p.Order.AllLines(), Customer: p.Order.Customer, ShipTo: p.Order.ShipTo,
+		}})
+	case order.Cancel:
+		return p.ship(ctx, depot.CancelShipment, repair.Write[warehouse.CancelRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.CancelRequest{
+			Key: op.Ref, Order: p.Order.ID,
+		}})
+	case order.UpdateAddress:
+		return p.ship(ctx, depot.UpdateShipmentAddress, repair.Write[warehouse.UpdateAddressRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.UpdateAddressRequest{
+			Key: op.Ref, Order: p.Order.ID, ShipTo: p.Order.ShipTo,
+		}})
+	case order.Record, order.Invoice, order.Receipt, order.Credit:
+		return p.book(ctx, op)
+	case order.Upsert:
+		return p.update(ctx, op)
+	case order.Send:
+		return p.send(ctx, op)
+	case order.Adjust: // stock/<sku> alone writes levels
+	}
+	panic("unreachable: operation " + string(op.Operation) + " is not an order's")
+}
+
+func (p *process) amount(minor int64) order.Amount {
+	return order.Amount{Minor: minor, Currency: p.Order.Currency}
+}
+
+func (p *process) authorize(ctx workflow.Context, op Operation) error {
+	asked := workflow.Now(ctx)
+	var result payment.Authorization
+	err := workflow.ExecuteActivity(ctx, pay.AuthorizePayment, repair.Write[payment.AuthorizeRequest]{Grant: op.Grant, Since: op.First, Request: payment.AuthorizeRequest{
+		Key: p.Key(op), Order: p.Order.ID, Amount: p.amount(op.Amount), Customer: p.Order.Customer.ID,
+		Channel: p.Order.Channel, Payment: p.Order.Payment,
+	}}).Get(ctx, &result)
+	if err != nil {
+		return err
+	}
+	p.find(op.Operation, op.N).Record = result.Attempt.ID
+	p.Next = result.Next
+	p.learnAttempt(asked, result.Attempt)
+	return nil
+}
+
+// attempt calls an activity that answers with the attempt as it stands.
+func (p *process) attempt(ctx workflow.Context, activity, input any) error {
+	asked := workflow.Now(ctx)
+	var result reconcile.Attempt
+	if err := workflow.ExecuteActivity(ctx, activity, input).Get(ctx, &result); err != nil {
+		return err
+	}
+	p.learnAttempt(asked, result)
+	return nil
+}
+
+func (p *process) refund(ctx workflow.Context, op Operation) error {
+	asked := workflow.Now(ctx)
+	var result reconcile.Refund
+	err := workflow.ExecuteActivity(ctx, pay.RefundPayment, repair.Write[payment.RefundRequest]{Grant: op.Grant, Since: op.First, Request: payment.RefundRequest{
+		Key: p.Key(op), Order: p.Order.ID, Attempt: op.Ref, Amount: p.amount(op.Amount), Reason: op.About,
+	}}).Get(ctx, &result)
+	if err != nil {
+		return err
+	}
+	p.find(op.Operation, op.N).Record = result.ID
+	p.learnRefund(asked, op.Ref, result)
+	return nil
+}
+
+func (p *process) reserve(ctx workflow.Context, op Operation) error {
+	asked := workflow.Now(ctx)
+	var result []reconcile.Reservation
+	err := workflow.ExecuteActivity(ctx, stock.ReserveStock, repair.Write[inventory.ReserveRequest]{Grant: op.Grant, Since: op.First, Request: inventory.ReserveRequest{
+		Key: p.Key(op), Order: p.Order.ID, Lines: p.Order.AllLines(),
+	}}).Get(ctx, &result)
+	if err != nil {
+		return err
+	}
+	p.learnReservations(asked, result)
+	return nil
+}
+
+func (p *process) release(ctx workflow.Context, op Operation, keep []order.Quantity) error {
+	asked := workflow.Now(ctx)
+	var result []reconcile.Reservation
+	err := workflow.ExecuteActivity(ctx, stock.ReleaseStock, repair.Write[inventory.ReleaseRequest]{Grant: op.Grant, Since: op.First, Request: inventory.ReleaseRequest{
+		Key: p.Key(op), Order: p.Order.ID, Operation: op.Operation, Keep: keep,
+	}}).Get(ctx, &result)
+	if err != nil {
+		return err
+	}
+	p.learnReservations(asked, result)
+	return nil
+}
+
+// commit lets stock/<sku> set the levels first, then gives up the reservations
+// of what has left, so that what may be sold is never too high.
+func (p *process) commit(ctx workflow.Context, op Operation) error {
+	levels := workflow.WithTaskQueue(ctx, ReconciliationQueue)
+	options := workflow.GetActivityOptions(levels)
+	options.ActivityID += " levels"
+	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), run.CommitStock, reconciliation.StockCommit{
+		Order: p.Order.ID, Key: p.Key(op), Goods: order.BySKU(p.shipment(op.Of).Lines),
+	}).Get(ctx, nil)
+	if err != nil {
+		return err
+	}
+	return p.release(ctx, op, order.Less(p.Order, p.Order.AllLines(), p.shippedThrough(op.Of)))
+}
+
+// ship calls an activity that answers with the shipment as it stands.
+func (p *process) ship(ctx workflow.Context, activity, input any) error {
+	asked := workflow.Now(ctx)
+	var result reconcile.Shipment
+	if err := workflow.ExecuteActivity(ctx, activity, input).Get(ctx, &result); err != nil {
+		return err
+	}
+	if result.ID != "" {
+		p.learnShipment(asked, result)
+	}
+	return nil
+}
+
+// book posts one document of the order.
+func (p *process) book(ctx workflow.Context, op Operation) error {
+	asked := workflow.Now(ctx)
+	var result reconcile.Document
+	var future workflow.Future
+	switch op.Operation {
+	case order.Record:
+		future = workflow.ExecuteActivity(ctx, books.RecordSale, repair.Write[erp.SaleRequest]{Grant: op.Grant, Since: op.First, Request: erp.SaleRequest{Key: p.Key(op), Order: p.Order}})
+	case order.Receipt:
+		future = workflow.ExecuteActivity(ctx, books.PostReceipt, repair.Write[erp.ReceiptRequest]{Grant: op.Grant, Since: op.First, Request: erp.ReceiptRequest{
+			Key: p.Key(op), Order: p.Order.ID, Customer: p.Order.Customer, Amount: p.amount(op.Amount), Payment: op.Ref, Date: op.First,
+		}})
+	default:
+		activity := books.PostInvoice
+		if op.Operation == order.Credit {
+			activity = books.PostCredit
+		}
+		future = workflow.ExecuteActivity(ctx, activity, repair.Write[erp.InvoiceRequest]{Grant: op.Grant, Since: op.First, Request: erp.InvoiceRequest{
+			Key: p.Key(op), Order: p.Order.ID, Customer: p.Order.Customer, BillTo: p.Order.Billing(),
+			Currency: p.Order.Currency, Share: p.share(op.Of), Date: op.First,
+		}})
+	}
+	if err := future.Get(ctx, &result); err != nil {
+		return err
+	}
+	p.find(op.Operation, op.N).Record = result.ID
+	p.learnDocument(asked, op.Operation, result)
+	return nil
+}
+
+func (p *process) update(ctx workflow.Context, op Operation) error {
+	asked := workflow.Now(ctx)
+	var result crm.CustomerResult
+	err := workflow.ExecuteActivity(ctx, people.UpdateCustomer, repair.Write[crm.CustomerRequest]{Grant: op.Grant, Since: op.First, Request: crm.CustomerRequest{
+		Contact: crm.ContactRequest{Order: p.Order.ID, Customer: p.Order.Customer, ShipTo: p.Order.ShipTo},
+		Deal: crm.DealRequest{
+			Order: p.Order.ID, Cart: p.Order.CartID, Stage: reconcile.DealStage(op.About), Revenue: p.amount(op.Amount),
+		},
+		Subject: p.subject(order.SystemCRM),
+	}}).Get(ctx, &result)
+	if err != nil {
+		return err
+	}
+	p.learn(reconcile.Observation{System: order.SystemCRM, State: reconcile.Present, At: asked, Strong: true, CRM: &result.CRM})
+	if result.EmailTaken {
+		p.ask(ctx, "crm.contact", "the e-mail belongs to a contact with another customer id; ours was made without e-mail",
+			"merge the two contacts in the CRM, or leave them apart")
+	}
+	return nil
+}
+
+func (p *process) send(ctx workflow.Context, op Operation) error {
+	asked := workflow.Now(ctx)
+	var result reconcile.Message
+	err := workflow.ExecuteActivity(ctx, post.SendMail, repair.Write[mail.SendInput]{Grant: op.Grant, Since: op.First, Request: mail.SendInput{
+		SendRequest: p.message(op), Subject: p.subject(order.SystemMail), LookFirst: p.Adopted || op.Repairs > 0,
+	}}).Get(ctx, &result)
+	if err != nil {
+		return err
+	}
+	p.find(op.Operation, op.N).Record = result.MessageID
+	p.learnMessage(asked, result)
+	return nil
+}
+
+// message writes the request of one mail from what is true now.
+func (p *process) message(op Operation) mail.SendRequest {
+	r := mail.SendRequest{
+		Key: p.Key(op), Order: p.Order.ID, Template: reconcile.Template(op.About), Occasion: op.Of,
+		To: p.Order.Customer.Email, Name: p.Order.Customer.Name, Due: op.First,
+		Content: mail.Content{Amount: p.amount(p.Order.Total)},
+	}
+	for _, m := range p.mails() {
+		if m.Template == r.Template && m.Occasion == r.Occasion {
+			r.Due = m.Due
+		}
+	}
+	switch r.Template {
+	case reconcile.MailShipped:
+		share := p.share(op.Of)
+		r.Content.Lines, r.Content.Amount = share.Lines, p.amount(share.Total)
+		if sh := p.shipment(op.Of); sh != nil {
+			r.Content.Tracking = sh.Tracking
+		}
+	case reconcile.MailConfirmation:
+		r.Content.Lines = order.ShareOf(p.Order, nil, p.Order.AllLines()).Lines
+	case reconcile.MailCancellation, reconcile.MailRefund, reconcile.MailQuestion:
+	}
+	return r
+}

@@ -1,0 +1,69 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// Settings are what an operator may set. A workflow reads them once a run, into
+// its history, so that a replay decides as it did then.
+type Settings struct {
+	Policy reconcile.Policy `json:"policy"`
+	// Retention is how long the engine remembers a closed order.
+	Retention time.Duration `json:"retention"`
+	// FollowEvery is how often systems that announce nothing are asked.
+	FollowEvery time.Duration `json:"follow_every"`
+	// FollowPolls is how many polls one activity makes before its workflow hears
+	// of it: many on a real engine, one where time is simulated.
+	FollowPolls int `json:"follow_polls"`
+	// Linger is how long an ended order stays open for what still comes.
+	Linger time.Duration `json:"linger"`
+	// FreshFor is how young a reading may be to answer for a fresh verdict.
+	FreshFor time.Duration `json:"fresh_for"`
+	// Abilities say, among other things, how far a system's reads may be behind.
+	Abilities []SystemAbilities `json:"abilities,omitempty"`
+	// Budget bounds what one hour may repair.
+	Budget Budget `json:"budget"`
+	// Followed are the systems that announce nothing.
+	Followed []order.System `json:"followed,omitempty"`
+}
+
+// Budget is how many repairs one hour may make, and of how much money at risk,
+// in minor units of whatever currency.
+type Budget struct {
+	Count int   `json:"count"`
+	Money int64 `json:"money"`
+}
+
+// SystemAbilities are the declared abilities of one system's adapter.
+type SystemAbilities struct {
+	System    order.System        `json:"system"`
+	Abilities reconcile.Abilities `json:"abilities"`
+}
+
+// Lag is how long a system's reads may be behind.
+func (s Settings) Lag(system order.System) time.Duration {
+	for _, a := range s.Abilities {
+		if a.System == system {
+			return a.Abilities.VisibilityLag
+		}
+	}
+	return 0
+}
+
+// Workflows are the workflow functions with this worker's settings.
+type Workflows struct {
+	Settings Settings
+}
+
+// settings returns this worker's settings as of the start of the run.
+func (w *Workflows) settings(ctx workflow.Context) (Settings, error) {
+	var s Settings
+	err := workflow.SideEffectWithOptions(ctx, workflow.SideEffectOptions{Summary: "settings and policy"},
+		func(workflow.Context) any { return w.Settings }).Get(&s)
+	return s, err
+}
