@@ -45,11 +45,15 @@ func spareAttempts(i Intent, sorted []Attempt) []Attempt {
 	// could not be done again.
 	m := moneyOf(i, sorted)
 	over := m.held - i.Held - max(0, i.Captured-m.captured)
+	ours := i.Attempts
+	if len(ours) == 0 {
+		ours = i.Payments
+	}
 	for _, relied := range []bool{false, true} {
 		for n := len(sorted) - 1; n >= 0; n-- {
 			a := sorted[n]
 			whole := a.State == AttemptAuthorized && a.Captured == 0 && a.Held > 0 && !foreign(i, a)
-			if whole && a.Held <= over && slices.Contains(i.Attempts, a.ID) == relied {
+			if whole && a.Held <= over && slices.Contains(ours, a.ID) == relied {
 				spare = append(spare, a)
 				over -= a.Held
 			}
@@ -59,7 +63,7 @@ func spareAttempts(i Intent, sorted []Attempt) []Attempt {
 }
 
 // money adds up what the attempts in the order's currency say.
-type money struct{ held, captured, refunded, disputed int64 }
+type money struct{ held, captured, refunded, disputed, lost int64 }
 
 func moneyOf(i Intent, attempts []Attempt) money {
 	var m money
@@ -69,8 +73,10 @@ func moneyOf(i Intent, attempts []Attempt) money {
 		}
 		m.held += a.Held
 		m.captured += a.Captured
-		m.refunded += a.Refunded
-		m.disputed += a.Disputed
+		// A dispute that was lost is the refund; one that is open is neither.
+		m.refunded += a.Refunded + a.Lost
+		m.disputed += a.Disputed - a.Lost
+		m.lost += a.Lost
 	}
 	return m
 }

@@ -107,6 +107,10 @@ type Step struct {
 	// key of the intent that was lost.
 	System    order.System    `json:"system,omitempty"`
 	Operation order.Operation `json:"operation,omitempty"`
+	// Amount of a repair that moves money, in minor units: what is to be captured
+	// or refunded, or what a voided attempt could have taken. The attempt to void
+	// or to refund is the break's item.
+	Amount int64 `json:"amount,omitempty"`
 	// Key of the intent to be done again, when the break names one.
 	Key string `json:"key,omitempty"`
 	// Why says which rule decided, in one line for a person.

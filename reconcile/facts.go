@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/trueup-orders/trueup/order"
 )
@@ -263,15 +262,4 @@ func (g *gathering) mail(messages []Message) {
 		}
 		g.add(MailField(m.Template), strconv.Itoa(m.Occasion), "1", count, 0)
 	}
-}
-
-// sent returns when the first of an occasion's messages was sent.
-func sent(messages []Message, t Template, occasion int) time.Time {
-	var first time.Time
-	for _, m := range messages {
-		if m.Template == t && m.Occasion == occasion && (first.IsZero() || m.At.Before(first)) {
-			first = m.At
-		}
-	}
-	return first
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/trueup-orders/trueup/order"
@@ -50,7 +51,12 @@ func Templates() []Template {
 // Fields returns every field. Parents come before their children, so it is also
 // the order in which repairs are done: stock and money before goods, a sale
 // before its invoices, invoices before receipts and credits.
-func Fields() []Field {
+func Fields() []Field { return slices.Clone(allFields) }
+
+// allFields is made once and only read: sorting asks for it all the time.
+var allFields = makeFields()
+
+func makeFields() []Field {
 	fields := []Field{
 		InventoryReserved,
 		PaymentHeld, PaymentCaptured, PaymentRefunded, PaymentDisputed, PaymentOpen, PaymentAttempts,
@@ -99,11 +105,8 @@ func (f Field) money() bool {
 
 // place returns where a field stands in Fields; unknown ones come last.
 func (f Field) place() int {
-	fields := Fields()
-	for i, known := range fields {
-		if known == f {
-			return i
-		}
+	if n := slices.Index(allFields, f); n >= 0 {
+		return n
 	}
-	return len(fields)
+	return len(allFields)
 }

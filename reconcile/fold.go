@@ -47,7 +47,7 @@ func Fold(a, b Observation) Observation {
 		}
 	}
 	if a.Mail != nil || b.Mail != nil {
-		// Two messages of one id are a mail sent twice; the same one seen twice
+		// Two messages of one id are a mail sent twice; the same one on two pages
 		// came at the same moment.
 		o.Mail = &Mail{Messages: union(of(a.Mail).Messages, of(b.Mail).Messages, func(m Message) string {
 			return m.MessageID + " " + m.At.UTC().Format(time.RFC3339Nano)
@@ -88,17 +88,25 @@ func of[T any](p *T) T {
 	return *p
 }
 
-// union returns the records of both, each id once: the one of b where both have
-// it, for b is the later page.
+// union returns the records of both, each once: the one of b where both have it,
+// for b is the later page. A record that one page has twice is there twice, as
+// two mails of one id and second are.
 func union[T any](a, b []T, id func(T) string) []T {
 	all := slices.Clone(a)
+	taken := make([]bool, len(all))
 	for _, record := range b {
-		at := slices.IndexFunc(all, func(known T) bool { return id(known) == id(record) })
+		at := -1
+		for n := range taken {
+			if !taken[n] && id(all[n]) == id(record) {
+				at = n
+				break
+			}
+		}
 		if at < 0 {
 			all = append(all, record)
 			continue
 		}
-		all[at] = record
+		all[at], taken[at] = record, true
 	}
 	return all
 }

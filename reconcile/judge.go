@@ -129,7 +129,8 @@ func (x *judging) accepted() Outcome {
 		if proof && !liveKey(memory, s.Key) {
 			return InProgress
 		}
-		if !s.State.out() {
+		// What has left but is not committed yet is still reserved.
+		if !s.State.out() || x.intent.busy(order.SystemInventory) {
 			under = append(under, s.Lines...)
 		}
 	}

@@ -36,18 +36,11 @@ func latest(all []Observation, s order.System, prefer func(a, b Observation) int
 		if o.System != s {
 			continue
 		}
-		if o.State == Unreadable {
-			if unread == nil || compareUnread(o, *unread) > 0 {
-				unread = &o
-			}
-			if memory, known := o.lastKnown(); known {
-				o = memory
-			} else {
-				continue
-			}
+		if o.State == Unreadable && (unread == nil || compareUnread(o, *unread) > 0) {
+			unread = &o
 		}
-		if read == nil || prefer(o, *read) > 0 {
-			read = &o
+		if memory, known := o.lastKnown(); known && (read == nil || prefer(memory, *read) > 0) {
+			read = &memory
 		}
 	}
 	switch {
@@ -115,7 +108,7 @@ func spelled(o Observation) string {
 	var b strings.Builder
 	b.WriteString(string(o.State))
 	for _, f := range Facts(o) {
-		b.WriteString("|" + string(f.Field) + "|" + f.Item + "|" + f.Value)
+		b.WriteString("|" + string(f.Field) + "|" + f.Item + "|" + spelledFact(f))
 	}
 	return b.String()
 }

@@ -121,6 +121,13 @@ func repair(b Break, operation order.Operation, key, why string) Step {
 	return Step{Break: b, Decision: Repair, System: b.System, Operation: operation, Key: key, Why: why}
 }
 
+// moving is a repair that moves money.
+func moving(b Break, operation order.Operation, amount int64, why string) Step {
+	s := repair(b, operation, "", why)
+	s.Amount = amount
+	return s
+}
+
 func ask(b Break, why, proposal string, alternatives ...string) Step {
 	return Step{Break: b, Decision: Ask, Why: why, Proposal: proposal, Alternatives: alternatives}
 }
@@ -162,8 +169,8 @@ func (x *planning) has(f Field, situations ...Situation) bool {
 	return false
 }
 
-// decided returns the decision already taken about a field's breaks, when one
-// of them is not a repair: what depends on it waits.
+// unrepaired says that one of a field's breaks will not be repaired now: what
+// depends on it waits.
 func (x *planning) unrepaired(f Field, s Situation) bool {
 	for _, step := range x.steps {
 		if step.Break.Field == f && step.Break.Situation == s && step.Decision != Repair {

@@ -29,7 +29,7 @@ func (x *planning) payment(b Break) Step {
 		return ask(b, observed+" is in dispute; automatic refunds stop and nothing more ships", "answer the dispute with the evidence",
 			"accept the dispute", "refund", doneByHand)
 	case PaymentOpen:
-		return repair(b, order.Void, "", "the attempt can still take money and none should be able to")
+		return moving(b, order.Void, number(b.Observed), "the attempt can still take money and none should be able to")
 	case PaymentAttempts:
 		return x.surplus(b)
 	}
@@ -55,7 +55,7 @@ func (x *planning) captured(b Break) Step {
 		return ask(b, "the gateway captured "+observed+" instead of "+expected+" and does not hold the rest any more",
 			"charge the stored method again", "ask the customer", doneByHand)
 	}
-	return repair(b, order.Capture, "", "our capture was lost: the gateway still holds the money")
+	return moving(b, order.Capture, lost, "our capture was lost: the gateway still holds the money")
 }
 
 // surplus: a second capture is given back by itself when the gateway's own
@@ -69,16 +69,16 @@ func (x *planning) surplus(b Break) Step {
 	case x.disputed():
 		return ask(b, amount+" was taken twice, and a dispute is open or was", "refund "+amount+" when the dispute is over", doneByHand)
 	}
-	return repair(b, order.Refund, "", amount+" was taken beyond the order's total: the surplus is given back")
+	return moving(b, order.Refund, number(b.Observed), amount+" was taken beyond the order's total: the surplus is given back")
 }
 
 // disputed says that money of the order is or was in dispute.
 func (x *planning) disputed() bool {
-	if x.has(PaymentDisputed) {
-		return true
+	if o, found := x.observation(order.SystemPayment); found && o.Payment != nil {
+		m := moneyOf(x.intent, o.Payment.Attempts)
+		return m.disputed > 0 || m.lost > 0
 	}
-	_, accepted := baseOf(x.intent.Accepted, PaymentDisputed, "")
-	return accepted
+	return x.has(PaymentDisputed)
 }
 
 // inventory: a promise that was lost is made again; what is promised and should
@@ -137,6 +137,9 @@ func (x *planning) warehouse(b Break) Step {
 func (x *planning) shipment(b Break) Step {
 	switch b.Situation {
 	case Missing:
+		if o, found := x.observation(order.SystemPayment); !found || o.State == Unreadable {
+			return report(b, "the request is gone; it waits for the gateway, which must prove that it is paid and cannot be read")
+		}
 		if why := x.unpaid(); why != "" {
 			return ask(b, "the request is gone, and "+why, "request it again when it is paid", "cancel the order", doneByHand)
 		}
@@ -164,13 +167,11 @@ func (x *planning) shipment(b Break) Step {
 func (x *planning) unpaid() string {
 	o, found := x.observation(order.SystemPayment)
 	switch {
-	case !found || o.State == Unreadable:
-		return "the gateway cannot be read, which must prove that it is paid"
 	case x.disputed():
 		return "money is in dispute"
 	case x.has(PaymentHeld) || x.has(PaymentCaptured):
 		return "it is not certain that it is paid"
-	case o.Payment == nil:
+	case !found || o.Payment == nil:
 		return "it is not paid"
 	}
 	m := moneyOf(x.intent, o.Payment.Attempts)

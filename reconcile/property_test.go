@@ -311,6 +311,13 @@ func TestMerge_Unreadable_KeepsTheLastKnown(t *testing.T) {
 		if len(known) != 6 || o.State != Unreadable || !o.At.Equal(at) || !o.LastRead.Equal(now) || !readable || !memory.At.Equal(now) || memory.ERP == nil {
 			t.Fatalf("memory is %+v", o)
 		}
+		c := Compare(i, auto(), known, nil, nil, at)
+		if !slices.Equal(c.Unread, []order.System{order.SystemERP}) {
+			t.Fatalf("unread is %v", c.Unread)
+		}
+		if v := Judge(i, auto(), known, c, nil, true, at); v.Agreement != AgreeUnknown || v.Read[3].State != Unreadable {
+			t.Fatalf("agreement is %s, read %+v", v.Agreement, v.Read[3])
+		}
 		back := w.read(i.Order, at.Add(time.Minute))[3]
 		if known = Merge(known, back); !reflect.DeepEqual(known[3], back) {
 			t.Fatalf("read again, memory is %+v", known[3])
@@ -344,6 +351,39 @@ func split(t *rapid.T, o Observation) Observation {
 	if o.Warehouse != nil {
 		o.Warehouse = &Warehouse{slices.DeleteFunc(slices.Clone(o.Warehouse.Shipments), func(Shipment) bool { return keep() })}
 	}
+	if o.ERP != nil {
+		e := *o.ERP
+		for _, list := range []*[]Document{&e.Sales, &e.Invoices, &e.Receipts, &e.Credits} {
+			*list = slices.DeleteFunc(slices.Clone(*list), func(Document) bool { return keep() })
+		}
+		o.ERP = &e
+	}
+	if o.Mail != nil {
+		o.Mail = &Mail{slices.DeleteFunc(slices.Clone(o.Mail.Messages), func(Message) bool { return keep() })}
+	}
 	o.Strong = false
 	return o
+}
+
+func TestFold_States(t *testing.T) {
+	t.Parallel()
+	present := Observation{System: order.SystemMail, Order: "42", State: Present, At: now, Mail: &Mail{}}
+	absent := Observation{System: order.SystemMail, Order: "42", State: Absent, At: now.Add(-time.Second)}
+	unread := Observation{System: order.SystemMail, Order: "42", State: Unreadable, At: now, Why: "down"}
+	tests := []struct {
+		a, b Observation
+		want State
+	}{
+		{present, absent, Present}, {absent, absent, Absent}, {present, unread, Unreadable}, {unread, absent, Unreadable},
+	}
+	for _, tt := range tests {
+		for _, o := range []Observation{Fold(tt.a, tt.b), Fold(tt.b, tt.a)} {
+			if o.State != tt.want || o.State == Unreadable && o.Why != "down" || o.Strong {
+				t.Errorf("%s and %s fold to %+v", tt.a.State, tt.b.State, o)
+			}
+		}
+	}
+	if o := Fold(present, absent); !o.At.Equal(absent.At) {
+		t.Errorf("the sum is as of %s, want the older %s", o.At, absent.At)
+	}
 }

@@ -86,6 +86,7 @@ type Attempt struct {
 	Captured int64          `json:"captured,omitempty"` // gross
 	Refunded int64          `json:"refunded,omitempty"` // gross, of refunds that did not fail
 	Disputed int64          `json:"disputed,omitempty"`
+	Lost     int64          `json:"lost,omitempty"` // of Disputed, what a lost dispute took for good
 	Currency order.Currency `json:"currency"`
 	// HeldUntil is when the authorization dies by itself; zero when unknown.
 	HeldUntil time.Time `json:"held_until,omitzero"`

@@ -18,6 +18,18 @@ type question struct {
 	fields   []Field
 	answers  []answer
 	always   bool // a row even when nothing is expected and nothing is there
+	// only narrows the breaks of fields that two rows share; nil takes them all.
+	only func(b Break) bool
+}
+
+// about says that a break belongs to the question.
+func (q question) about(b Break) bool {
+	return slices.Contains(q.fields, b.Field) && (q.only == nil || q.only(b))
+}
+
+// givenBack tells a receipt of a refund from one of a capture.
+func givenBack(b Break) bool {
+	return b.Field == ERPReceipts && (number(b.Expected) < 0 || number(b.Observed) < 0)
 }
 
 // answer is how one system's records answer a question.
@@ -67,8 +79,8 @@ func (x *judging) cell(q question, a answer) Cell {
 
 // differs says that a system has a break or a settling difference in a row.
 func (x *judging) differs(q question, s order.System) bool {
-	return slices.ContainsFunc(x.comparison.Breaks, func(b Break) bool { return b.System == s && slices.Contains(q.fields, b.Field) }) ||
-		slices.ContainsFunc(x.comparison.Settling, func(t Settling) bool { return t.Break.System == s && slices.Contains(q.fields, t.Break.Field) })
+	return slices.ContainsFunc(x.comparison.Breaks, func(b Break) bool { return b.System == s && q.about(b) }) ||
+		slices.ContainsFunc(x.comparison.Settling, func(t Settling) bool { return t.Break.System == s && q.about(t.Break) })
 }
 
 // state says whether a row agrees, since when not, and what happens next.
@@ -83,12 +95,12 @@ func (x *judging) state(q question, row *Row) {
 		}
 	}
 	for _, t := range x.comparison.Settling {
-		if slices.Contains(q.fields, t.Break.Field) {
+		if q.about(t.Break) {
 			row.State, row.Next = "settling", "judged in "+age(t.Until.Sub(x.now))
 		}
 	}
 	for _, b := range x.comparison.Breaks {
-		if !slices.Contains(q.fields, b.Field) {
+		if !q.about(b) {
 			continue
 		}
 		row.State = "disagrees"
@@ -177,6 +189,7 @@ func (x *judging) moneyQuestions() []question {
 		{
 			field: "money captured", right: x.right(PaymentCaptured), expected: x.money(i.Captured), always: true,
 			fields: []Field{PaymentCaptured, ERPReceipts, CRMRevenue},
+			only:   func(b Break) bool { return !givenBack(b) },
 			answers: []answer{
 				x.gateway(func(m money) int64 { return m.captured }),
 				x.books(func(e ERP) int64 { in, _ := receipts(e); return in }),
@@ -186,6 +199,7 @@ func (x *judging) moneyQuestions() []question {
 		{
 			field: "money refunded", right: x.right(PaymentRefunded), expected: x.money(i.Refunded), always: true,
 			fields: []Field{PaymentRefunded, ERPReceipts},
+			only:   func(b Break) bool { return b.Field == PaymentRefunded || givenBack(b) },
 			answers: []answer{
 				x.gateway(func(m money) int64 { return m.refunded }),
 				x.books(func(e ERP) int64 { _, out := receipts(e); return out }),

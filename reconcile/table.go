@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,14 +59,12 @@ func (x *judging) lastReadText(s order.System) string {
 	return "(last read " + age(x.now.Sub(o.LastRead)) + " ago)"
 }
 
+// oldestBreak returns the one seen first; of several, the one to be repaired
+// first.
 func oldestBreak(breaks []Break) Break {
-	oldest := breaks[0]
-	for _, b := range breaks[1:] {
-		if b.FirstSeen.Before(oldest.FirstSeen) {
-			oldest = b
-		}
-	}
-	return oldest
+	return slices.MinFunc(breaks, func(a, b Break) int {
+		return cmp.Or(a.FirstSeen.Compare(b.FirstSeen), compareBreaks(a, b))
+	})
 }
 
 // words says what is wrong, as "sale missing".

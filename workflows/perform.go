@@ -25,9 +25,13 @@ import (
 // never overlap.
 const callTimeout = 15 * time.Second
 
+// mailTimeout is that of sending a mail, which may have to look into the
+// journal twice first, its visibility lag apart.
+const mailTimeout = 90 * time.Second
+
 // patience is how long one activity goes on trying before the workflow takes
 // note of the trouble and starts the next. There is no last try.
-var patience = []time.Duration{time.Minute, 10 * time.Minute, time.Hour}
+var patience = []time.Duration{2 * time.Minute, 10 * time.Minute, time.Hour}
 
 // lane carries out one system's operations, one after the other, as long as the
 // run lives. It works on a disconnected context: what was begun is finished or
@@ -123,10 +127,14 @@ func (p *process) operationContext(ctx workflow.Context, op Operation, try int) 
 	if try > 0 {
 		interval = 15 * time.Second
 	}
+	timeout := callTimeout
+	if op.System == order.SystemMail {
+		timeout = mailTimeout
+	}
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              SystemQueue(op.System),
 		ActivityID:             fmt.Sprintf("%s.%s/%d", op.System, op.Operation, op.N) + again(op, try),
-		StartToCloseTimeout:    callTimeout,
+		StartToCloseTimeout:    timeout,
 		ScheduleToCloseTimeout: patience[min(try, len(patience)-1)],
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: interval, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second,

@@ -45,10 +45,10 @@ type SystemAbilities struct {
 	Abilities reconcile.Abilities `json:"abilities"`
 }
 
-// Lag is how long a system's reads may be behind.
+// Lag is how long a system's look-ups may be behind; none when they are strong.
 func (s Settings) Lag(system order.System) time.Duration {
 	for _, a := range s.Abilities {
-		if a.System == system {
+		if a.System == system && !a.Abilities.StrongLookup {
 			return a.Abilities.VisibilityLag
 		}
 	}

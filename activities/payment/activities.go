@@ -2,6 +2,8 @@ package payment
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
@@ -16,6 +18,9 @@ type Activities struct {
 	Gateway  Gateway
 	Switches *repair.Switches
 	Now      func() time.Time
+	// KeyWindow is how long the gateway repeats its answer for a key; 0: it has
+	// no keys, and every repeat is looked up.
+	KeyWindow time.Duration
 }
 
 // AuthorizePayment makes an attempt. A refusal is an outcome and no error: the
@@ -24,8 +29,15 @@ func (a *Activities) AuthorizePayment(ctx context.Context, in repair.Write[Autho
 	if err := a.Switches.Check(order.SystemPayment, in.Grant); err != nil {
 		return Authorization{}, apierr.ToEngine("authorize payment", err)
 	}
-	result, err := a.Gateway.Authorize(ctx, in.Request)
-	if apierr.CodeOf(err) == apierr.Declined && err != nil && result.Attempt.ID != "" {
+	result, err := once(a, in.Since, in.Request.Key, func(key string) (Authorization, error) {
+		request := in.Request
+		request.Key = key
+		return a.Gateway.Authorize(ctx, request)
+	}, func() (Authorization, bool, error) {
+		attempt, found, err := a.find(ctx, in.Request.Order, in.Since, nil, func(x reconcile.Attempt) bool { return x.Key == in.Request.Key || strings.HasPrefix(x.Key, in.Request.Key+"/again/") })
+		return Authorization{Attempt: attempt}, found, err
+	})
+	if err != nil && apierr.CodeOf(err) == apierr.Declined && result.Attempt.ID != "" {
 		if result.Attempt.Failure == "" {
 			result.Attempt.Failure = apierr.ReasonOf(err)
 		}
@@ -39,7 +51,15 @@ func (a *Activities) CapturePayment(ctx context.Context, in repair.Write[Capture
 	if err := a.Switches.Check(order.SystemPayment, in.Grant); err != nil {
 		return reconcile.Attempt{}, apierr.ToEngine("capture payment", err)
 	}
-	result, err := a.Gateway.Capture(ctx, in.Request)
+	result, err := once(a, in.Since, in.Request.Key, func(key string) (reconcile.Attempt, error) {
+		request := in.Request
+		request.Key = key
+		return a.Gateway.Capture(ctx, request)
+	}, func() (reconcile.Attempt, bool, error) {
+		return a.find(ctx, in.Request.Order, in.Since, []string{in.Request.Attempt}, func(x reconcile.Attempt) bool {
+			return x.ID == in.Request.Attempt && x.Captured >= in.Request.Amount.Minor && x.State != reconcile.AttemptVoided
+		})
+	})
 	return result, apierr.ToEngine("capture payment", err)
 }
 
@@ -48,7 +68,15 @@ func (a *Activities) VoidPayment(ctx context.Context, in repair.Write[VoidReques
 	if err := a.Switches.Check(order.SystemPayment, in.Grant); err != nil {
 		return reconcile.Attempt{}, apierr.ToEngine("void payment", err)
 	}
-	result, err := a.Gateway.Void(ctx, in.Request)
+	result, err := once(a, in.Since, in.Request.Key, func(key string) (reconcile.Attempt, error) {
+		request := in.Request
+		request.Key = key
+		return a.Gateway.Void(ctx, request)
+	}, func() (reconcile.Attempt, bool, error) {
+		return a.find(ctx, in.Request.Order, in.Since, []string{in.Request.Attempt}, func(x reconcile.Attempt) bool {
+			return x.ID == in.Request.Attempt && x.State == reconcile.AttemptVoided
+		})
+	})
 	return result, apierr.ToEngine("void payment", err)
 }
 
@@ -57,8 +85,64 @@ func (a *Activities) RefundPayment(ctx context.Context, in repair.Write[RefundRe
 	if err := a.Switches.Check(order.SystemPayment, in.Grant); err != nil {
 		return reconcile.Refund{}, apierr.ToEngine("refund payment", err)
 	}
-	result, err := a.Gateway.Refund(ctx, in.Request)
+	result, err := once(a, in.Since, in.Request.Key, func(key string) (reconcile.Refund, error) {
+		request := in.Request
+		request.Key = key
+		return a.Gateway.Refund(ctx, request)
+	}, func() (reconcile.Refund, bool, error) {
+		attempt, _, err := a.find(ctx, in.Request.Order, in.Since, []string{in.Request.Attempt}, func(x reconcile.Attempt) bool { return x.ID == in.Request.Attempt })
+		for _, r := range attempt.Refunds {
+			if r.Key == in.Request.Key || strings.HasPrefix(r.Key, in.Request.Key+"/again/") {
+				return r, true, err
+			}
+		}
+		return reconcile.Refund{}, false, err
+	})
 	return result, apierr.ToEngine("refund payment", err)
+}
+
+// ReplayedReason is the reason of an InDoubt error when the gateway repeats an
+// error of its own that it stored under the key: the key will never say more.
+const ReplayedReason = "replayed_error"
+
+// resends is how many keys may follow one whose stored error is replayed.
+const resends = 3
+
+// once makes one effect. Inside the key window sending the key again is the
+// look-up. Past it, and when the gateway replays an error that it stored, the
+// record itself is looked up; only what is proven absent is sent again, under
+// the same key or, where that is spent, under one that follows from it.
+func once[T any](a *Activities, since time.Time, key string, send func(key string) (T, error), look func() (T, bool, error)) (T, error) {
+	if a.Now().Sub(since) > a.KeyWindow-time.Hour {
+		if found, ok, err := look(); err != nil || ok {
+			return found, err
+		}
+	}
+	result, err := send(key)
+	for n := 2; n <= resends+1 && err != nil && apierr.CodeOf(err) == apierr.InDoubt && apierr.ReasonOf(err) == ReplayedReason; n++ {
+		found, ok, lookErr := look()
+		if lookErr != nil || ok {
+			return found, lookErr
+		}
+		result, err = send(key + "/again/" + strconv.Itoa(n))
+	}
+	return result, err
+}
+
+// find returns the attempt of the order that matches, from a strong read.
+func (a *Activities) find(ctx context.Context, of order.ID, since time.Time, known []string, match func(reconcile.Attempt) bool) (reconcile.Attempt, bool, error) {
+	seen, err := a.Gateway.Lookup(ctx, reconcile.Subject{Order: of, PlacedAt: since, Known: known})
+	if err != nil {
+		return reconcile.Attempt{}, false, err
+	}
+	if seen.Payment != nil {
+		for _, x := range seen.Payment.Attempts {
+			if match(x) {
+				return x, true, nil
+			}
+		}
+	}
+	return reconcile.Attempt{}, false, nil
 }
 
 // ReadPayment reads what the gateway holds of an order. A gateway that cannot

@@ -20,6 +20,9 @@ const (
 	UserError            = "UserError"            // a business refusal
 	UserWarning          = "UserWarning"          // a question that a person would answer
 	ConcurrencyException = "ConcurrencyException" // the record changed since its _timestamp
+	// Busy is ours for a transaction that the database rolled back because
+	// another was in its way, as two postings of one sequence are.
+	Busy = "busy"
 )
 
 // Warning is a question that Tryton asks before it goes on; Name is what is to
@@ -136,12 +139,18 @@ func rpcError(raw json.RawMessage, write bool) error {
 	case "LoginException":
 		return apierr.New(apierr.Unauthorized, "LoginException", errors.New("the log-in wants more than a password"))
 	}
-	err := fmt.Errorf("the server failed: %s", withoutNames(kind))
+	err := fmt.Errorf("the server failed: %s", withoutNames(strings.TrimSpace(kind)))
+	if busy.MatchString(kind) {
+		return apierr.New(apierr.Unavailable, Busy, err)
+	}
 	if write {
 		return apierr.New(apierr.InDoubt, "", err)
 	}
 	return apierr.New(apierr.Unavailable, "", err)
 }
+
+// busy are the words in which PostgreSQL and SQLite say so.
+var busy = regexp.MustCompile(`could not serialize access|could not obtain lock|deadlock detected|database is locked`)
 
 // quoted is what Tryton's messages put into quotes: names of records, which may
 // be names of people.

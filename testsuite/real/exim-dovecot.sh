@@ -67,6 +67,7 @@ tls_advertise_hosts = *
 tls_certificate = $folder/tls/certificate.pem
 tls_privatekey = $folder/tls/key.pem
 smtp_accept_max = 100
+message_size_limit = 10M
 smtputf8_advertise_hosts = *
 dsn_advertise_hosts = *
 domainlist local_domains = *
@@ -138,7 +139,8 @@ first_valid_uid = 8
 first_valid_gid = 8
 mail_uid = 8
 mail_gid = 8
-mail_max_userip_connections = 100
+# Fewer sessions than the tests would open without their own limit.
+mail_max_userip_connections = 40
 passdb {
   driver = static
   args = password=journal

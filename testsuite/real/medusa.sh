@@ -81,12 +81,17 @@ prepare() {
 	touch .prepared
 }
 
+answers() {
+	node -e "fetch('http://127.0.0.1:$port/health').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"
+}
+
 start_medusa() {
 	cd "$work/medusa"
+	! answers || return 0
 	HOST=127.0.0.1 PORT=$port nohup node node_modules/@medusajs/cli/cli.js start >"$work/medusa.log" 2>&1 &
 	echo $! >"$work/medusa.pid"
 	tries=0
-	until node -e "fetch('http://127.0.0.1:$port/health').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"; do
+	until answers; do
 		tries=$((tries + 1))
 		[ "$tries" -lt 120 ] || { echo "Medusa does not answer; see $work/medusa.log" >&2; exit 1; }
 		sleep 1

@@ -171,6 +171,8 @@ func (c *Client) refusal(q call, resp *http.Response, body []byte) error {
 	case !said:
 		// Not HubSpot's own words: a proxy's 404 is no proof that a record is absent.
 		return nonsense(q, fmt.Sprintf("status %d without HubSpot's error body", status))
+	case status == http.StatusNotFound && q.writes(): // it was deleted since we looked
+		return apierr.New(apierr.Conflict, reason, err)
 	case status == http.StatusNotFound:
 		return apierr.New(apierr.NotFound, reason, err)
 	case status == http.StatusConflict || reason == conflictingValue:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/reconcile"
 )
 
@@ -29,10 +30,13 @@ func (c *Client) closeCarts(ctx context.Context, s reconcile.Subject) ([]reconci
 			continue // by an earlier attempt, or by hand
 		}
 		values := map[string]string{"pipeline": c.config.Pipeline, "dealstage": c.config.LostStage}
-		if err := c.change(ctx, deals, o.ID, values); err != nil {
+		switch err := c.change(ctx, deals, o.ID, values); {
+		case is(err, apierr.Conflict): // deleted since we looked, which is closed enough
+		case err != nil:
 			return nil, after(written, err)
+		default:
+			written = true
 		}
-		written = true
 	}
 	again, err := c.batch(ctx, ids)
 	if err != nil {

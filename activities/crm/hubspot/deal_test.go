@@ -196,9 +196,9 @@ func TestUpsertDeal_DeliveredTwice_OneEffect(t *testing.T) {
 
 func TestUpsertDeal_LandsAfterTheRepeat_OneEffect(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, options{timeout: 300 * time.Millisecond})
+	w := newWorld(t, options{})
 	w.inject("upsert", simulator.Late, func(f *simulator.Fault) { f.Delay = time.Minute })
-	_, err := w.book.UpsertDeal(t.Context(), dealRequest())
+	_, err := w.book.UpsertDeal(w.givesUp(), dealRequest())
 	wantCode(t, err, apierr.InDoubt)
 	r := dealRequest()
 	r.Revenue.Minor = 100 // what is true by the time of the repeat
@@ -259,4 +259,32 @@ func TestUpsertDeal_UnknownStage_SaysSo(t *testing.T) {
 	if apierr.ReasonOf(err) != "INVALID_OPTION" {
 		t.Errorf("reason is %q", apierr.ReasonOf(err))
 	}
+}
+
+// A person deletes the record between our look and our write.
+func TestUpsert_DeletedMeanwhile_MadeAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, carts(simcrm.Cart{Cart: "k1", Customer: "c9"}))
+	w.must(contactRequest(), dealRequest())
+	meanwhile := func(edit string) {
+		once := func() {
+			w.arrived.Store(nil)
+			w.edit(edit)
+		}
+		w.arrived.Store(&once)
+	}
+	meanwhile(`{"order": "42", "delete": "deal"}`)
+	r := dealRequest()
+	r.Revenue.Minor = 1
+	if d, err := w.book.UpsertDeal(t.Context(), r); err != nil || d.Revenue != 1 || len(w.state("42").Deals) != 1 {
+		t.Errorf("deal is %+v, %v", d, err)
+	}
+	w.edit(`{"customer": "c1", "phone": ""}`)
+	meanwhile(`{"customer": "c1", "delete": "contact"}`)
+	if c, err := w.book.UpsertContact(t.Context(), contactRequest()); err != nil || c.Contact.Phone == "" {
+		t.Errorf("contact is %+v, %v", c, err)
+	}
+	r.Contact = "777" // a contact that is not there any more
+	_, err := w.book.UpsertDeal(t.Context(), r)
+	wantCode(t, err, apierr.Conflict)
 }

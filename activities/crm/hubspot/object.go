@@ -248,6 +248,9 @@ type paging struct {
 // tie associates a deal with a contact, unless it is already.
 func (c *Client) tie(ctx context.Context, deal, contact string) error {
 	has, err := c.associated(ctx, deals, deal, contacts)
+	if is(err, apierr.NotFound) { // it was deleted since we looked
+		return apierr.New(apierr.Conflict, apierr.ReasonOf(err), err)
+	}
 	if err != nil || slices.Contains(has, contact) {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type clock struct {
 	mu  sync.Mutex
 	now time.Time
 	due []alarm
+	set chan struct{} // gets one for each alarm
 }
 
 type alarm struct {
@@ -43,6 +45,10 @@ func (c *clock) After(d time.Duration, _ string, f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.due = append(c.due, alarm{c.now.Add(d), f})
+	select {
+	case c.set <- struct{}{}:
+	default: // nobody is waiting
+	}
 }
 
 // pass lets time pass.
@@ -73,31 +79,38 @@ type world struct {
 	book    *hubspot.Client
 	watched *watched
 	config  hubspot.Config
+	arrived atomic.Pointer[func()] // called when a write has reached HubSpot
 }
 
 type options struct {
 	bare     bool
 	settings simcrm.Settings
-	timeout  time.Duration
 	endpoint string
 	secret   string
 }
 
 func newWorld(t testing.TB, o options) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{now: start}}
+	w := &world{t: t, clock: &clock{now: start, set: make(chan struct{}, 1)}}
 	o.settings.Bare = o.bare
 	s, err := simcrm.New(simulator.Options{Clock: w.clock, Endpoint: o.endpoint, Secret: o.secret}, o.settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.crm = s
-	server := httptest.NewServer(s.Handler())
+	handler := s.Handler()
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		_, _ = simulator.ReadBody(r) // a server notices that a client gave up only when all was read
+		if f := w.arrived.Load(); f != nil && r.Header.Get("User-Agent") == "trueup (upsert)" {
+			(*f)()
+		}
+		handler.ServeHTTP(rw, r)
+	}))
 	w.watched = &watched{t: t, next: http.DefaultTransport, seen: map[string]int{}}
 	w.config = hubspot.Config{
 		BaseURL: server.URL, Token: "pat-simulated", Channel: "web", Pipeline: "default", OpenStage: "checkoutpending",
 		WonStage: "closedwon", LostStage: "closedlost", AbandonedStage: "abandonedcart",
-		Now: w.clock.Now, Transport: w.watched, Timeout: o.timeout,
+		Now: w.clock.Now, Transport: w.watched,
 	}
 	if w.book, err = hubspot.New(w.config); err != nil {
 		t.Fatal(err)
@@ -131,6 +144,18 @@ func (w *world) fired() {
 			w.t.Errorf("fault %s of %s never fired", f.Kind, f.Operation)
 		}
 	}
+}
+
+// givesUp returns a context that ends when a write has reached HubSpot.
+func (w *world) givesUp() context.Context {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	w.t.Cleanup(cancel)
+	once := func() {
+		w.arrived.Store(nil)
+		cancel()
+	}
+	w.arrived.Store(&once)
+	return ctx
 }
 
 // effects returns the details of the effects that the ledger tells of.

@@ -50,7 +50,7 @@ func (c *Client) do(ctx context.Context, q call, into any) error {
 		return err
 	}
 	err = c.send(ctx, q, credentials, into)
-	if apierr.CodeOf(err) != apierr.Unauthorized || err == nil || c.config.APIKey != "" {
+	if err == nil || apierr.CodeOf(err) != apierr.Unauthorized || c.config.APIKey != "" {
 		return err
 	}
 	if credentials, err = c.signIn(ctx, true); err != nil {

@@ -121,32 +121,17 @@ func TestManners_Reservations(t *testing.T) {
 			{"a text as quantity", "POST", all, create("x"), 400, "", invalid("Expected type: 'number' for field 'quantity', got: 'x'")},
 			{"missing fields", "POST", all, `{"quantity":1}`, 400, "", invalid("Field 'location_id' is required; Field 'inventory_item_id' is required")},
 			{"unknown fields", "POST", all, unset, 400, "", invalid("Unrecognized fields: 'external_id, foo'")},
+			{"a list", "POST", all, `[]`, 400, "", invalid("Field '' is required")},
+			{"nothing", "POST", all, ``, 400, "", invalid("Field 'location_id' is required; Field 'inventory_item_id' is required; Field 'quantity' is required")},
+			{"no quantity", "POST", all, create(nil), 400, "", invalid("Expected type: 'number' for field 'quantity', got: 'null'")},
+			{"several mistakes", "POST", all + "/{first}", `{"metadata":"x","description":5,"foo":1}`, 400, "", map[string]any{"type": "invalid_data"}},
 			{"no JSON", "POST", all, `{bad`, 400, "", map[string]any{"type": "invalid_data"}},
 			{"not stocked", "POST", all, `{"inventory_item_id":"{unstocked}","location_id":"{location}","quantity":1}`, 404, "", map[string]any{
 				"type": "not_found", "message": "Item {unstocked} is not stocked at location {location}",
 			}},
-			{"a look-up", "GET", all + "?line_item_id=order/7{s}", nil, 200, "", map[string]any{"count": 3, "offset": 0, "limit": 20}},
-			{"oldest first", "GET", all + "?line_item_id=order/7{s}", nil, 200, "reservations", map[string]any{"id": "{first}"}},
-			{"one of many", "GET", all + "?line_item_id[]=order/7{s}&line_item_id[]=order/8{s}&limit=1", nil, 200, "", map[string]any{"count": 3, "limit": 1}},
-			{"not a prefix", "GET", all + "?line_item_id=order/", nil, 200, "", map[string]any{"count": 0}},
-			{"no pattern", "GET", all + "?line_item_id[$like]=order/7%25", nil, 400, "", invalid("Expected type: 'string, array' for field 'line_item_id', got: '[object Object]'")},
-			{"fields", "GET", all + "?line_item_id=order/7{s}&fields=quantity,inventory_item.sku", nil, 200, "reservations", map[string]any{
-				"id": "{first}", "quantity": 2, "inventory_item_id": "{item}", "line_item_id": nil,
-				"inventory_item": map[string]any{"id": item, "sku": mug},
-			}},
-			{"fewer fields", "GET", all + "?line_item_id=order/7{s}&fields=-inventory_item", nil, 200, "reservations", map[string]any{
-				"id": "{first}", "inventory_item": nil, "inventory_item_id": "{item}",
-			}},
-			{"an unknown field", "GET", all + "?line_item_id=order/7{s}&fields=id,nope", nil, 200, "reservations", map[string]any{"id": "{first}", "nope": nil}},
-			{"unknown parameter", "GET", all + "?foo=1", nil, 400, "", invalid("Unrecognized fields: 'foo'")},
-			{"no limit", "GET", all + "?line_item_id=order/7{s}&limit=0", nil, 200, "", map[string]any{"count": 3, "reservations": []any{}}},
-			{"any limit", "GET", all + "?line_item_id=order/7{s}&limit=100000", nil, 200, "", map[string]any{"count": 3, "limit": 100000}},
-			{"bad limit", "GET", all + "?limit=x", nil, 400, "", invalid("Expected type: 'number' for field 'limit', got: 'x'")},
-			{"negative limit", "GET", all + "?limit=-1", nil, 500, "", map[string]any{"type": "unknown_error"}},
-			{"two orders", "GET", all + "?order=updated_at,id", nil, 500, "", map[string]any{"type": "unknown_error"}},
-			{"a bad time", "GET", all + "?updated_at[$gte]=nonsense", nil, 500, "", map[string]any{"code": "unknown_error"}},
-			{"past the end", "GET", all + "?line_item_id=order/7{s}&offset=9", nil, 200, "", map[string]any{"count": 3, "offset": 9, "reservations": []any{}}},
-			{"newest first", "GET", all + "?line_item_id=order/7{s}&order=-id", nil, 200, "reservations", map[string]any{"quantity": 0}},
+		})
+		play(t, s, ids, reservationLists(mug, item))
+		play(t, s, ids, []exchange{
 			{"get", "GET", all + "/{first}", nil, 200, "reservation", map[string]any{"id": "{first}", "location_id": "{location}"}},
 			{"get nothing", "GET", all + "/resitem_no", nil, 404, "", map[string]any{
 				"type": "not_found", "message": "Reservation with id: resitem_no was not found",
@@ -164,11 +149,47 @@ func TestManners_Reservations(t *testing.T) {
 			{"delete again", "DELETE", all + "/{first}", nil, 200, "", map[string]any{"id": "{first}", "deleted": true}},
 			{"delete nothing", "DELETE", all + "/resitem_no", nil, 200, "", map[string]any{"id": "resitem_no", "deleted": true}},
 			{"get deleted", "GET", all + "/{first}", nil, 404, "", nil},
+			{"deleted are not shown", "GET", all + "?line_item_id=order/7{s}&with_deleted=true", nil, 200, "", map[string]any{"count": 2}},
 			{"deleted are gone", "GET", all + "?line_item_id=order/7{s}", nil, 200, "", map[string]any{"count": 2}},
 			{"no such route", "GET", "/admin/nope", nil, 404, "", nil},
 			{"no such method", "PUT", all, nil, 404, "", nil},
 		})
 	})
+}
+
+// reservationLists are requests for the three that TestManners_Reservations made.
+func reservationLists(mug, item string) []exchange {
+	const all = "/admin/reservations"
+	return []exchange{
+		{"a look-up", "GET", all + "?line_item_id=order/7{s}", nil, 200, "", map[string]any{"count": 3, "offset": 0, "limit": 20}},
+		{"oldest first", "GET", all + "?line_item_id=order/7{s}", nil, 200, "reservations", map[string]any{"id": "{first}"}},
+		{"one of many", "GET", all + "?line_item_id[]=order/7{s}&line_item_id[]=order/8{s}&limit=1", nil, 200, "", map[string]any{"count": 3, "limit": 1}},
+		{"not a prefix", "GET", all + "?line_item_id=order/", nil, 200, "", map[string]any{"count": 0}},
+		{"no pattern", "GET", all + "?line_item_id[$like]=order/7%25", nil, 400, "", invalid("Expected type: 'string, array' for field 'line_item_id', got: '[object Object]'")},
+		{"fields", "GET", all + "?line_item_id=order/7{s}&fields=quantity,inventory_item.sku", nil, 200, "reservations", map[string]any{
+			"id": "{first}", "quantity": 2, "inventory_item_id": "{item}", "line_item_id": nil,
+			"inventory_item": map[string]any{"id": item, "sku": mug},
+		}},
+		{"fewer fields", "GET", all + "?line_item_id=order/7{s}&fields=-inventory_item", nil, 200, "reservations", map[string]any{
+			"id": "{first}", "inventory_item": nil, "inventory_item_id": "{item}",
+		}},
+		{"an unknown field", "GET", all + "?line_item_id=order/7{s}&fields=id,nope", nil, 200, "reservations", map[string]any{"id": "{first}", "nope": nil}},
+		{"unknown parameter", "GET", all + "?foo=1", nil, 400, "", invalid("Unrecognized fields: 'foo'")},
+		{"an id is no parameter", "GET", all + "?id={first}", nil, 400, "", invalid("Unrecognized fields: 'id'")},
+		{"an unknown operator filters nothing", "GET", all + "?line_item_id=order/7{s}&updated_at[$foo]=2100-01-01", nil, 200, "", map[string]any{"count": 3}},
+		{"a date", "GET", all + "?line_item_id=order/7{s}&updated_at[$gte]=2026-11-01", nil, 200, "", map[string]any{"count": 3}},
+		{"a later date", "GET", all + "?line_item_id=order/7{s}&created_at[$gte]=2100-01-01", nil, 200, "", map[string]any{"count": 0}},
+		{"smallest first", "GET", all + "?line_item_id=order/7{s}&order=quantity", nil, 200, "reservations", map[string]any{"quantity": 0}},
+		{"an unknown order", "GET", all + "?order=-nonsense", nil, 500, "", map[string]any{"type": "unknown_error"}},
+		{"no limit", "GET", all + "?line_item_id=order/7{s}&limit=0", nil, 200, "", map[string]any{"count": 3, "reservations": []any{}}},
+		{"any limit", "GET", all + "?line_item_id=order/7{s}&limit=100000", nil, 200, "", map[string]any{"count": 3, "limit": 100000}},
+		{"bad limit", "GET", all + "?limit=x", nil, 400, "", invalid("Expected type: 'number' for field 'limit', got: 'x'")},
+		{"negative limit", "GET", all + "?limit=-1", nil, 500, "", map[string]any{"type": "unknown_error"}},
+		{"two orders", "GET", all + "?order=updated_at,id", nil, 500, "", map[string]any{"type": "unknown_error"}},
+		{"a bad time", "GET", all + "?updated_at[$gte]=nonsense", nil, 500, "", map[string]any{"code": "unknown_error"}},
+		{"past the end", "GET", all + "?line_item_id=order/7{s}&offset=9", nil, 200, "", map[string]any{"count": 3, "offset": 9, "reservations": []any{}}},
+		{"newest first", "GET", all + "?line_item_id=order/7{s}&order=-id", nil, 200, "reservations", map[string]any{"quantity": 0}},
+	}
 }
 
 func TestManners_Levels(t *testing.T) {

@@ -2,11 +2,11 @@
 // against 2.21.2): inventory items, the levels at one stock location, and
 // reservations.
 //
-// All of an order's reservations have the line_item_id "order/<id>". Of all
-// fields this one alone can be filtered by exactly, is indexed, and cannot be
-// changed by anybody, so that a look-up is strong whatever was edited. The line
-// is in the metadata, and once more at the end of the description, after the
-// key of the intent.
+// All of an order's reservations have the line_item_id "order/<id>". It can be
+// filtered by exactly, has an index, and alone of the fields that we may set can
+// be changed by nobody afterwards, so that a look-up is strong whatever was
+// edited. The line is in the metadata, and once more at the end of the
+// description, after the key of the intent.
 //
 // Reads go to the database that writes went to, so they show every write that
 // was answered before.

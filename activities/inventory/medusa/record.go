@@ -19,6 +19,7 @@ import (
 type reservation struct {
 	ID          string         `json:"id"`
 	Item        string         `json:"inventory_item_id"`
+	Location    string         `json:"location_id"`
 	Quantity    json.Number    `json:"quantity"`
 	LineItem    *string        `json:"line_item_id"`
 	Description *string        `json:"description"`
@@ -32,14 +33,15 @@ type reservation struct {
 
 // wanted are the fields that we ask for, without which an answer would carry
 // the whole item with each reservation.
-const wanted = "id,inventory_item_id,quantity,line_item_id,description,metadata,created_at,updated_at,inventory_item.sku"
+const wanted = "id,inventory_item_id,location_id,quantity,line_item_id,description,metadata,created_at,updated_at,inventory_item.sku"
 
 // promise is a reservation that makes sense.
 type promise struct {
 	reconcile.Reservation
-	item    string
-	created time.Time
-	updated time.Time
+	item     string
+	location string
+	created  time.Time
+	updated  time.Time
 }
 
 // reference is the line_item_id of all of an order's reservations.
@@ -97,7 +99,7 @@ func parse(r reservation) (promise, error) {
 	case err != nil:
 		return promise{}, fmt.Errorf("reservation %.64s: %w", r.ID, err)
 	}
-	p := promise{item: r.Item, created: r.CreatedAt.UTC(), updated: r.UpdatedAt.UTC()}
+	p := promise{item: r.Item, location: r.Location, created: r.CreatedAt.UTC(), updated: r.UpdatedAt.UTC()}
 	p.Reservation = reconcile.Reservation{ID: r.ID, Line: lineOf(r), Quantity: quantity}
 	if r.Detail != nil { // it is gone when somebody deleted the item
 		p.SKU = r.Detail.SKU

@@ -10,6 +10,8 @@ import (
 	"github.com/trueup-orders/trueup/activities/inventory"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
+	simulated "github.com/trueup-orders/trueup/testsuite/simulator/inventory"
 )
 
 func TestRelease_LeavesOnlyKeep(t *testing.T) {
@@ -80,27 +82,69 @@ func TestCommit_LevelSetFirst_RestStaysReserved(t *testing.T) {
 	})
 }
 
-// What is left is too little for what is to stay: it is out of stock, and said.
-func TestCommit_LessLeftThanKeep_Declined(t *testing.T) {
+// What is left is too little for what is to stay: nothing is touched, for the
+// order would lose what it has.
+func TestCommit_LessLeftThanKeep_ConflictAndNothingLost(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, s *shop) {
-		mug, _ := s.stock("MUG", 3)
-		id := s.order("42")
-		if _, err := s.client.Reserve(t.Context(), request(id, line(1, mug, 3))); err != nil {
-			t.Fatal(err)
+		mug, _ := s.stock("MUG", 4)
+		id, other := s.order("42"), s.order("43")
+		for _, r := range []inventory.ReserveRequest{request(id, line(1, mug, 3)), request(other, line(1, mug, 1))} {
+			if _, err := s.client.Reserve(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if _, err := s.client.SetLevel(t.Context(), inventory.SetLevelRequest{SKU: mug, Stocked: 0}); err != nil {
+		if _, err := s.client.SetLevel(t.Context(), inventory.SetLevelRequest{SKU: mug, Stocked: 1}); err != nil {
 			t.Fatal(err)
 		}
 		_, err := s.client.Release(t.Context(), releaseOf(id, order.Commit, line(1, mug, 1)))
-		if apierr.CodeOf(err) != apierr.Declined || apierr.ReasonOf(err) != "out_of_stock" {
+		if apierr.CodeOf(err) != apierr.Conflict || apierr.ReasonOf(err) != "oversold" {
 			t.Error(err)
+		}
+		if diff := cmp.Diff([]reconcile.Reservation{promised(1, mug, 3)}, s.held(id)); diff != "" {
+			t.Error(diff)
 		}
 		left, err := s.client.Release(t.Context(), releaseOf(id, order.Commit))
 		if err != nil || len(left) != 0 {
 			t.Error(left, err)
 		}
 	})
+}
+
+// The system's own log tells a commit from a release, and whose doing it was.
+func TestLedger_TellsOperations(t *testing.T) {
+	t.Parallel()
+	s := openSimulated(t, simulated.Settings{})
+	s.stock("MUG", 9)
+	if _, err := s.client.Reserve(t.Context(), request("42", line(1, "MUG", 3), line(2, "MUG", 2))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.Release(t.Context(), releaseOf("42", order.Release, line(1, "MUG", 3))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.Release(t.Context(), releaseOf("42", order.Commit, line(1, "MUG", 1))); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := s.server.Frame().Ledger(0, "42")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []simulator.Entry
+	for _, e := range entries {
+		if e.Kind == simulator.EntryEffect {
+			got = append(got, simulator.Entry{Operation: e.Operation, Amount: e.Amount, Detail: e.Detail, Key: e.Key})
+		}
+	}
+	const key = "order/42/reserve/1"
+	want := []simulator.Entry{
+		{Operation: order.Reserve, Amount: 3, Detail: "MUG", Key: key},
+		{Operation: order.Reserve, Amount: 2, Detail: "MUG", Key: key},
+		{Operation: order.Release, Amount: 2, Detail: "MUG", Key: key},
+		{Operation: order.Commit, Amount: 2, Detail: "MUG", Key: key},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestRelease_Concurrently_OneEffect(t *testing.T) {

@@ -225,26 +225,40 @@ func quantityOf(all []promise, id string) int64 {
 
 // lower makes a reservation smaller. While more is reserved of an item than is
 // stocked Medusa refuses every change of a reservation, this one too, but not
-// its deletion, which may make room for a smaller one: what is kept is then
-// reserved anew. For a moment it is nobody's.
+// its deletion. When that makes room for what is to stay, it is deleted and made
+// anew with less; for a moment it is nobody's. When it makes none, nothing is
+// touched, lest the order lose what it has.
 func (c *Client) lower(ctx context.Context, operation order.Operation, r inventory.ReserveRequest, p promise, to int64) error {
 	err := c.resize(ctx, operation, r.Order, p.ID, to)
 	if !outOf(err) {
+		return err
+	}
+	l, err := c.level(ctx, p.SKU)
+	if err != nil {
 		return err
 	}
 	g, err := c.goods(ctx, p.SKU)
 	if err != nil {
 		return err
 	}
+	room := l.Stocked - l.Reserved
+	if p.location == g.location {
+		room += p.Quantity
+	}
+	if room < to {
+		return apierr.New(apierr.Conflict, oversold,
+			fmt.Errorf("medusa: %d are stocked and %d reserved, so that no reservation can be made smaller", l.Stocked, l.Reserved))
+	}
 	if err := c.remove(ctx, operation, p.ID); err != nil {
 		return err
 	}
 	line := order.Quantity{Line: p.Line, SKU: p.SKU, Quantity: to}
-	if err := c.create(ctx, r, line, g); err != nil {
-		if outOf(err) {
-			return err
-		}
-		return inDoubt(err)
+	err = c.create(ctx, r, line, g)
+	if outOf(err) {
+		return apierr.New(apierr.Conflict, oversold, fmt.Errorf("another order took what was to stay: %w", err))
 	}
-	return nil
+	return inDoubt(err)
 }
+
+// oversold is the reason of a Conflict: more is reserved than stocked.
+const oversold = "oversold"

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,8 @@ type shop struct {
 	// Only of a simulated one.
 	server *simulated.Server
 	clock  *clock
+	// arrived is called when a write has come in and before it has its effect.
+	arrived atomic.Pointer[func()]
 }
 
 // everywhere runs a test against the simulated inventory, and the real one when
@@ -67,11 +70,16 @@ func openSimulated(t *testing.T, settings simulated.Settings) *shop {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	web := httptest.NewServer(server.Handler())
+	s := &shop{t: t, server: server, clock: c}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := s.arrived.Load(); f != nil && r.Method != http.MethodGet {
+			_, _ = simulator.ReadBody(r) // all of it came
+			(*f)()
+		}
+		server.Handler().ServeHTTP(w, r)
+	}))
 	t.Cleanup(web.Close)
-	s := &shop{t: t, server: server, clock: c, config: medusa.Config{
-		BaseURL: web.URL, Email: simulated.DefaultEmail, Password: simulated.DefaultPassword, Now: c.Now,
-	}}
+	s.config = medusa.Config{BaseURL: web.URL, Email: simulated.DefaultEmail, Password: simulated.DefaultPassword, Now: c.Now}
 	s.open()
 	return s
 }

@@ -27,7 +27,7 @@ func (c *Client) create(ctx context.Context, r inventory.ReserveRequest, line or
 		},
 	}
 	err := c.receipt(ctx, q, r.Order, "")
-	if apierr.CodeOf(err) == apierr.NotFound && err != nil {
+	if apierr.CodeOf(err) == apierr.NotFound {
 		err = c.unstocked(g, err)
 	}
 	return err

@@ -1,7 +1,10 @@
 package smtp_test
 
 import (
+	"context"
+	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -129,15 +132,83 @@ func TestLookup_Faults_Code(t *testing.T) {
 
 func TestLookup_WrongPasswordOrMailbox(t *testing.T) {
 	t.Parallel()
-	w := simulatedWorld(t, simulated.Settings{}, func(c *smtp.Config) { c.IMAPPassword = "wrong" })
-	_, err := w.client.Lookup(t.Context(), w.subject("42"))
-	wantCode(t, err, apierr.Unauthorized)
-	if strings.Contains(err.Error(), "wrong") {
-		t.Fatalf("the error has the password: %v", err)
+	each(t, func(t *testing.T, w world) {
+		wrong := w.with(t, func(c *smtp.Config) { c.IMAPPassword = "not-this-one" })
+		_, err := wrong.client.Lookup(t.Context(), w.subject("42"))
+		wantCode(t, err, apierr.Unauthorized)
+		if strings.Contains(err.Error(), "not-this-one") {
+			t.Fatalf("the error has the password: %v", err)
+		}
+		missing := w.with(t, func(c *smtp.Config) { c.Mailbox = "Archive" })
+		_, err = missing.client.Lookup(t.Context(), w.subject("42"))
+		wantCode(t, err, apierr.Unavailable)
+	})
+}
+
+// A provider allows a user few sessions; we keep to fewer, and others who take
+// them make us wait, not fail.
+func TestLookup_Sessions(t *testing.T) {
+	t.Parallel()
+	w := simulatedWorld(t, simulated.Settings{MaxLogins: 4})
+	var all sync.WaitGroup
+	errs := make(chan error, 40)
+	for range cap(errs) {
+		all.Go(func() {
+			_, err := w.client.Lookup(context.Background(), w.subject("42"))
+			errs <- err
+		})
 	}
-	w = simulatedWorld(t, simulated.Settings{}, func(c *smtp.Config) { c.Mailbox = "Archive" })
-	_, err = w.client.Lookup(t.Context(), w.subject("42"))
-	wantCode(t, err, apierr.Invalid)
+	all.Wait()
+	close(errs)
+	limited := 0
+	for err := range errs {
+		if err != nil {
+			wantCode(t, err, apierr.RateLimited) // the provider has not seen yet that one of ours ended
+			limited++
+		}
+	}
+	if limited == cap(errs) {
+		t.Fatal("nobody came in")
+	}
+	crowd := simulatedWorld(t, simulated.Settings{MaxLogins: 1})
+	release := crowd.occupy(t)
+	_, err := crowd.client.Lookup(t.Context(), crowd.subject("42"))
+	wantCode(t, err, apierr.RateLimited)
+	if e, ok := errors.AsType[*apierr.Error](err); !ok || e.After <= 0 {
+		t.Fatalf("error %v asks for no patience", err)
+	}
+	release()
+}
+
+// A server tells and compares days in its own zone, which may be any.
+func TestList_ServerInAnotherZone(t *testing.T) {
+	t.Parallel()
+	for _, hours := range []int{-12, 14} {
+		w := simulatedWorld(t, simulated.Settings{Zone: time.FixedZone("there", hours*3600)})
+		w.send(t, w.request("42", 1))
+		all, _, _ := w.list(t, reconcile.ListRequest{From: w.now().Add(-time.Second), To: w.now().Add(time.Second)})
+		if len(all) != 1 || !all[0].Mail.Messages[0].At.Equal(w.now().Truncate(time.Second)) {
+			t.Errorf("%d hours from here: %+v", hours, all)
+		}
+		if got := w.lookup(t, "42"); len(got) != 1 {
+			t.Errorf("%d hours from here: %+v", hours, got)
+		}
+	}
+}
+
+// The longest order id makes header lines that are folded.
+func TestLookup_LongestOrder(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w world) {
+		id := w.id("") + order.ID(strings.Repeat("a.._", 16))
+		id = id[:64]
+		sent := w.send(t, w.request(id, 1))
+		var found []reconcile.Message
+		w.eventually(t, "the message", func() bool { found = w.lookup(t, id); return len(found) == 1 })
+		if found[0].MessageID != sent.MessageID || found[0].Occasion != 1 {
+			t.Fatalf("sent %+v, found %+v", sent, found[0])
+		}
+	})
 }
 
 func (w world) list(t *testing.T, r reconcile.ListRequest) (all []reconcile.Observation, orphans []reconcile.Orphan, pages int) {

@@ -196,7 +196,7 @@ func codeOf(at stage, answer *gosmtp.SMTPError) apierr.Code {
 		return apierr.RateLimited // policy: greylisting, or too many of us
 	case !permanent:
 		return apierr.Unavailable
-	case at == stageRcpt || at == stageData:
+	case at == stageRcpt || at == stageData || answer.Code == 552: // 552: this message is too large
 		return apierr.Declined
 	}
 	// Our host or our sender is refused, whatever the order: a person mends it.

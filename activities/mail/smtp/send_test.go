@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -192,6 +193,56 @@ func TestSend_Late_FoundAfterLateness(t *testing.T) {
 	w.effects(t, "42", 1)
 }
 
+// The connection is lost when the whole message is on its way: it may have
+// been taken or not. Whatever the provider did, looking first leaves one.
+func TestSend_CutAfterTheDot_OneMessage(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w world) {
+		r := w.request(w.id("cut"), 1)
+		broken := w.with(t, func(c *smtp.Config) {
+			c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+				return &cutAfterMessage{Conn: conn}, err
+			}
+		})
+		_, err := broken.client.Send(t.Context(), r)
+		wantCode(t, err, apierr.InDoubt)
+		w.settle(t)
+		for range 2 { // the second must never send
+			if err := w.handOver(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			w.settle(t)
+		}
+		if got := w.lookup(t, r.Order); len(got) != 1 {
+			t.Fatalf("the journal has %v", got)
+		}
+	})
+}
+
+// cutAfterMessage hangs up when the message was written and an answer is
+// awaited. Under TLS a message is the second write that is long: the first is
+// the client's hello.
+type cutAfterMessage struct {
+	net.Conn
+	long int
+}
+
+func (c *cutAfterMessage) Write(p []byte) (int, error) {
+	if len(p) > 600 {
+		c.long++
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *cutAfterMessage) Read(p []byte) (int, error) {
+	if c.long >= 2 {
+		_ = c.Conn.Close()
+		return 0, io.ErrUnexpectedEOF
+	}
+	return c.Conn.Read(p)
+}
+
 // The envelope names one customer; when the provider refuses that address
 // nothing goes out, to the journal neither.
 func TestSend_CustomerRefused_JournalGetsNothing(t *testing.T) {
@@ -205,9 +256,7 @@ func TestSend_CustomerRefused_JournalGetsNothing(t *testing.T) {
 			_, err := w.client.Send(t.Context(), r)
 			wantCode(t, err, want)
 		}
-		probe := w.id("probe")
-		w.send(t, w.request(probe, 1))
-		w.eventually(t, "a later message", func() bool { return len(w.lookup(t, probe)) == 1 })
+		w.settle(t)
 		if got := w.lookup(t, w.id("refused")); len(got) != 0 {
 			t.Fatalf("the journal has %v", got)
 		}
@@ -307,16 +356,41 @@ func TestSend_DotsAndLines_ArriveAsWritten(t *testing.T) {
 	}
 }
 
-// An address beyond ASCII is only sent to a server that takes such addresses.
+// An address beyond ASCII is sent to a server that takes such addresses.
 func TestSend_AddressBeyondASCII(t *testing.T) {
 	t.Parallel()
-	w := simulatedWorld(t, simulated.Settings{})
-	r := w.request("42", 1)
-	r.To = "jörg@customer.test"
-	w.send(t, r)
-	if got := w.mailboxes(t, "42")["jörg@customer.test"]; got != 1 {
-		t.Fatalf("the customer has %d messages", got)
-	}
+	each(t, func(t *testing.T, w world) {
+		r := w.request(w.id("utf8"), 1)
+		r.To = "jörg@customer.test"
+		w.send(t, r)
+		w.eventually(t, "the message", func() bool { return len(w.lookup(t, r.Order)) == 1 })
+	})
+}
+
+// Whoever is customer and journal at once gets one copy.
+func TestSend_ToTheJournalItself_OneCopy(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w world) {
+		r := w.request(w.id("self"), 1)
+		r.To = journalAddress
+		w.send(t, r)
+		w.eventually(t, "the message", func() bool { return len(w.lookup(t, r.Order)) > 0 })
+		w.settle(t)
+		if got := w.lookup(t, r.Order); len(got) != 1 {
+			t.Fatalf("the journal has %v", got)
+		}
+	})
+}
+
+func TestSend_TooLarge_Declined(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, w world) {
+		r := w.request(w.id("large"), 1)
+		r.Template = reconcile.MailQuestion
+		r.Content.Question = strings.Repeat("word ", 9<<18)
+		_, err := w.client.Send(t.Context(), r)
+		wantCode(t, err, apierr.Declined)
+	})
 }
 
 func TestSend_NobodyListens_Unavailable(t *testing.T) {

@@ -70,8 +70,8 @@ type Config struct {
 	SMTPSecurity Security
 	// User and Password are for AUTH; both empty: none.
 	User, Password string
-	// TLS holds the authorities that are trusted besides other settings; nil
-	// trusts the machine's. It is for both servers.
+	// TLS says whom both servers' certificates must come from; nil trusts what
+	// the machine trusts.
 	TLS *tls.Config
 
 	// From is the sender, and ShopName how the shop calls itself in its mail.
@@ -87,6 +87,9 @@ type Config struct {
 	IMAPSecurity           Security
 	IMAPUser, IMAPPassword string
 	Mailbox                string
+	// IMAPSessions is how many sessions we have at once; 4 when zero. Providers
+	// allow a user few: Dovecot ten, for all who read the journal.
+	IMAPSessions int
 
 	// Now is the clock.
 	Now func() time.Time
@@ -100,6 +103,8 @@ type Config struct {
 type Client struct {
 	config Config
 	domain string // of the sender
+	// sessions holds one item for each IMAP session that is open.
+	sessions chan struct{}
 }
 
 var _ mail.Mailer = (*Client)(nil)
@@ -122,12 +127,15 @@ func New(c Config) (*Client, error) {
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{}).DialContext
 	}
+	if c.IMAPSessions == 0 {
+		c.IMAPSessions = 4
+	}
 	problems := c.problems()
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("configure mail over smtp: %s", strings.Join(problems, "; "))
 	}
 	_, domain, _ := cutAddress(c.From.Address)
-	return &Client{config: c, domain: domain}, nil
+	return &Client{config: c, domain: domain, sessions: make(chan struct{}, c.IMAPSessions)}, nil
 }
 
 func (c Config) problems() []string {
@@ -156,6 +164,7 @@ func (c Config) problems() []string {
 		note(c.IMAPPassword == "", "IMAPPassword is missing")
 	}
 	note(c.Now == nil, "Now is missing")
+	note(c.IMAPSessions < 0, "IMAPSessions is negative")
 	note(c.Timeout < 0, "Timeout is negative")
 	return all
 }

@@ -9,9 +9,13 @@ import (
 	netmail "net/mail"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/emersion/go-imap/v2/imapclient"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/mail"
@@ -88,7 +92,43 @@ func (w world) id(s string) order.ID { return order.ID(w.prefix + s) }
 
 func (w world) now() time.Time { return w.config.Now() }
 
-// lag waits until the journal shows what was accepted.
+// settle waits until whatever was sent before is in the journal, by sending a
+// message after it.
+func (w world) settle(t *testing.T) {
+	t.Helper()
+	id := w.id("probe") + order.ID(strconv.FormatInt(probes.Add(1), 10))
+	w.send(t, w.request(id, 1))
+	w.eventually(t, "a later message", func() bool { return len(w.lookup(t, id)) == 1 })
+}
+
+var probes atomic.Int64
+
+// with returns the same world with another configuration.
+func (w world) with(t *testing.T, change func(*smtp.Config)) world {
+	t.Helper()
+	change(&w.config)
+	client, err := smtp.New(w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.client = client
+	return w
+}
+
+// occupy takes one session of the journal's user until it is released.
+func (w world) occupy(t *testing.T) (release func()) {
+	t.Helper()
+	c, err := imapclient.DialStartTLS(w.config.IMAPAddress, &imapclient.Options{TLSConfig: w.config.TLS})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Login(w.config.IMAPUser, w.config.IMAPPassword).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = c.Close() }
+}
+
+// eventually waits until the journal shows what was accepted.
 func (w world) eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for range 200 {

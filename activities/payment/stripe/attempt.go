@@ -3,6 +3,7 @@ package stripe
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	api "github.com/stripe/stripe-go/v85"
@@ -97,12 +98,15 @@ func stateOf(s api.PaymentIntentStatus) (reconcile.AttemptState, error) {
 	return "", fmt.Errorf("the PaymentIntent has the unknown status %q", clip(string(s), 32))
 }
 
-// keyOf is the key of the intent that made a record, if it is a key of ours.
+// keyOf is the key of the intent that made a record, if it is a key of ours. A
+// key whose stored error was replayed has successors, which begin with it.
 func keyOf(metadata map[string]string) string {
-	if _, ok := order.ParseKey(metadata[metadataKey]); !ok {
+	key := metadata[metadataKey]
+	parts := strings.SplitN(key, "/", 5)
+	if _, ok := order.ParseKey(strings.Join(parts[:min(4, len(parts))], "/")); !ok {
 		return ""
 	}
-	return metadata[metadataKey]
+	return key
 }
 
 func refundOf(r *api.Refund) (reconcile.Refund, error) {

@@ -92,7 +92,7 @@ func (c *Client) listChanged(ctx context.Context, subject string, q url.Values, 
 			return reconcile.Page{}, x.garbage(subject, "an event of another account or mode")
 		}
 		id, snapshot, err := aboutIntent(e)
-		if err != nil {
+		if err != nil || e.ID == "" || e.Type == "" {
 			return reconcile.Page{}, x.garbage(subject, "an event that makes no sense")
 		}
 		if id == "" {

@@ -186,6 +186,9 @@ func (c *Client) completeDisputes(ctx context.Context, subject, operation, id st
 		if contested(d.Status) {
 			a.Disputed += amount.Minor
 		}
+		if d.Status == api.DisputeStatusLost {
+			a.Lost += amount.Minor
+		}
 	}
 	return nil
 }

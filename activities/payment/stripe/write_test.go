@@ -230,6 +230,21 @@ func TestWrite_ReplaysError_SaysLookUp(t *testing.T) {
 	})
 }
 
+// A key that follows from a spent one is read back as it was sent, so that the
+// record is found by either.
+func TestAuthorize_KeyThatFollowsAnother_IsReadBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, gateway.Settings{})
+	r := authorization("42", total, "pm_card_visa")
+	r.Key += "/again/2"
+	if _, err := w.client.Authorize(context.Background(), r); err != nil {
+		t.Fatal(err)
+	}
+	if a := w.only(w.lookup("42")); a.Key != "order/42/authorize/1/again/2" {
+		t.Fatalf("got the key %q", a.Key)
+	}
+}
+
 func TestWrite_Rejected_IsFinal(t *testing.T) {
 	codes := map[order.Operation]apierr.Code{
 		order.Authorize: apierr.Declined, order.Capture: apierr.Declined, order.Void: apierr.Conflict, order.Refund: apierr.Declined,

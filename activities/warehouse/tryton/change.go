@@ -43,7 +43,7 @@ func (c *Client) updateAddress(ctx context.Context, s rpc.Session, r warehouse.U
 		if err != nil {
 			return out, after(written, err)
 		}
-		if kept.Address.line() == AddressLine(r.ShipTo) {
+		if kept.Address.Line() == AddressLine(r.ShipTo) {
 			return out, nil
 		}
 		if tooLate(kept.State) || out.State == reconcile.ShipmentCancelled {
@@ -67,18 +67,18 @@ func (c *Client) updateAddress(ctx context.Context, s rpc.Session, r warehouse.U
 }
 
 // partyOf returns the customer of a shipment, whose address it must be.
-func (c *Client) partyOf(ctx context.Context, s rpc.Session, id int64) (party, error) {
+func (c *Client) partyOf(ctx context.Context, s rpc.Session, id int64) (int64, error) {
 	var found []struct {
 		Customer int64 `json:"customer"`
 	}
 	err := s.Find(ctx, rpc.Query{Model: modelShipment, Where: rpc.Domain{[]any{"id", "=", id}}, Fields: []string{"customer"}}, &found)
 	if err != nil {
-		return party{}, err
+		return 0, err
 	}
 	if len(found) != 1 {
-		return party{}, apierr.New(apierr.Unavailable, "", errors.New("the shipment is gone"))
+		return 0, apierr.New(apierr.Unavailable, "", errors.New("the shipment is gone"))
 	}
-	return party{ID: found[0].Customer}, nil
+	return found[0].Customer, nil
 }
 
 // Cancel takes a request back.

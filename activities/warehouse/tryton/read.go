@@ -210,7 +210,7 @@ func (c *Client) page(found []record) (reconcile.Page, error) {
 // same: its reference was meant to be one, or it goes to one of our customers.
 func (c *Client) orphan(r record, sh reconcile.Shipment) (reconcile.Orphan, bool) {
 	meant := strings.HasPrefix(r.Reference, "order/")
-	if !meant && (c.config.Channel == "" || !strings.HasPrefix(r.Customer.Code, customerPrefix)) {
+	if !meant && (c.config.Channel == "" || !strings.HasPrefix(r.Customer.Code, rpc.CustomerPrefix)) {
 		return reconcile.Orphan{}, false
 	}
 	n := int64(0)

@@ -14,7 +14,7 @@ import (
 
 // rounds is how often a call starts over because somebody changed the record
 // between reading and writing it.
-const rounds = 4
+const rounds = 10
 
 // Request asks for one shipment, in two steps: a draft, which does nothing, and
 // its promotion to waiting.
@@ -61,7 +61,11 @@ func (c *Client) draft(ctx context.Context, s rpc.Session, r warehouse.RequestRe
 	if err != nil {
 		return err
 	}
-	who, err := c.customer(ctx, s, r.Customer)
+	who, err := s.Party(ctx, r.Customer)
+	if err != nil {
+		return err
+	}
+	location, err := c.customerLocation(ctx, s, who)
 	if err != nil {
 		return err
 	}
@@ -73,13 +77,13 @@ func (c *Client) draft(ctx context.Context, s rpc.Session, r warehouse.RequestRe
 	for _, line := range r.Lines {
 		moves = append(moves, map[string]any{
 			"product": goods[line.SKU].ID, "uom": goods[line.SKU].Unit, "quantity": float64(line.Quantity),
-			"from_location": at.output, "to_location": *who.Location, "company": at.company,
+			"from_location": at.output, "to_location": location, "company": at.company,
 			// A move to a customer must have a price; the books are elsewhere.
 			"unit_price": rpc.Decimal("0"), "currency": at.currency,
 		})
 	}
 	_, err = s.Create(ctx, modelShipment, map[string]any{
-		"reference": r.Key, "customer": who.ID, "delivery_address": to, "warehouse": at.warehouse, "company": at.company,
+		"reference": r.Key, "customer": who, "delivery_address": to, "warehouse": at.warehouse, "company": at.company,
 		"outgoing_moves": []any{[]any{"create", moves}},
 	})
 	if err != nil {

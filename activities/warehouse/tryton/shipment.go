@@ -28,8 +28,7 @@ type record struct {
 	Customer  struct {
 		Code string `json:"code"`
 	} `json:"customer."`
-	AddressID int64   `json:"delivery_address"`
-	Address   address `json:"delivery_address."`
+	Address rpc.Address `json:"delivery_address."`
 
 	moves []move
 	notes []note
@@ -53,7 +52,7 @@ type note struct {
 
 var shipmentFields = []string{
 	"reference", "state", "_timestamp", "create_date", "write_date", "effective_date", "outgoing_moves", "customer.code",
-	"delivery_address", "delivery_address.party_name", "delivery_address.street", "delivery_address.postal_code",
+	"delivery_address.party_name", "delivery_address.street", "delivery_address.postal_code",
 	"delivery_address.city", "delivery_address.country.code",
 }
 
@@ -170,7 +169,7 @@ const (
 func (r record) shipment() (reconcile.Shipment, error) {
 	facts := r.facts()
 	out := reconcile.Shipment{
-		ID: strconv.FormatInt(r.ID, 10), Key: r.Reference, Address: r.Address.line(),
+		ID: strconv.FormatInt(r.ID, 10), Key: r.Reference, Address: r.Address.Line(),
 		Tracking: facts.tracking, Version: r.Version,
 	}
 	switch r.State {

@@ -665,8 +665,7 @@ func (x *session) aim(c *change, e event) error {
 		return fmt.Errorf("record of order %q or customer %q: %w", e.Order, e.Customer, simulator.ErrNoRecord)
 	}
 	if e.SameID {
-		err := x.tx.QueryRow(`SELECT id FROM last_events WHERE about = ?`, about(*c)).Scan(&c.event)
-		if err == nil || !errors.Is(err, sql.ErrNoRows) {
+		if found, err := x.again(c); found || err != nil {
 			return err
 		}
 	}

@@ -417,13 +417,12 @@ func (s *Server) getAssociations(w http.ResponseWriter, r *http.Request) {
 				continue
 			}
 			if len(results) == limit {
-				after := results[limit-1]["toObjectId"].(int64)
-				answer["paging"] = map[string]any{"next": map[string]string{"after": strconv.FormatInt(after, 10)}}
+				answer["paging"] = map[string]any{"next": map[string]any{"after": results[limit-1]["toObjectId"]}}
 				break
 			}
 			number := map[string]int{contacts: 3, deals: 4}[to]
 			results = append(results, map[string]any{
-				"toObjectId":       id,
+				"toObjectId":       strconv.FormatInt(id, 10),
 				"associationTypes": []map[string]any{{"category": "HUBSPOT_DEFINED", "typeId": number, "label": nil}},
 			})
 		}

@@ -1,9 +1,7 @@
 package crm
 
 import (
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -76,22 +74,53 @@ func (x *session) define(d definition) error {
 	if err != nil {
 		return err
 	}
+	x.server.forget()
 	_, err = x.tx.Exec(`INSERT INTO definitions (kind, name, body) VALUES (?,?,?)`, d.Kind, d.Name, body)
 	return err
 }
 
-// definition returns a property's definition, nil when there is none.
+// definition returns a property's definition, nil when there is none. All of
+// them are kept in memory, for every property of every record that is shown
+// asks for its own.
 func (x *session) definition(kind, name string) (*definition, error) {
-	var body string
-	err := x.tx.QueryRow(`SELECT body FROM definitions WHERE kind = ? AND name = ?`, kind, name).Scan(&body)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+	x.server.mu.Lock()
+	defer x.server.mu.Unlock()
+	if x.server.definitions == nil {
+		all, err := x.definitions()
+		if err != nil {
+			return nil, err
+		}
+		x.server.definitions = all
 	}
+	return x.server.definitions[kind+"/"+name], nil
+}
+
+func (x *session) definitions() (map[string]*definition, error) {
+	rows, err := x.tx.Query(`SELECT kind, name, body FROM definitions`)
 	if err != nil {
 		return nil, err
 	}
-	d := &definition{Kind: kind}
-	return d, json.Unmarshal([]byte(body), d)
+	defer func() { _ = rows.Close() }()
+	all := map[string]*definition{}
+	for rows.Next() {
+		var kind, name, body string
+		if err := rows.Scan(&kind, &name, &body); err != nil {
+			return nil, err
+		}
+		d := &definition{Kind: kind}
+		if err := json.Unmarshal([]byte(body), d); err != nil {
+			return nil, err
+		}
+		all[kind+"/"+name] = d
+	}
+	return all, rows.Err()
+}
+
+// forget lets the definitions be read again.
+func (s *Server) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.definitions = nil
 }
 
 // validate refuses values that HubSpot would refuse, and writes the others as

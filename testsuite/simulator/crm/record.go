@@ -193,9 +193,9 @@ func (x *session) make(kind string, values map[string]string) (*record, error) {
 	}
 	for i := first; i < len(x.changes); i++ {
 		x.changes[i].order = r.order() // known only now
-	}
-	if err := x.remember(x.changes[len(x.changes)-1]); err != nil {
-		return nil, err
+		if err := x.remember(x.changes[i]); err != nil {
+			return nil, err
+		}
 	}
 	return r, x.log(r, x.server.noun(r)+" created")
 }

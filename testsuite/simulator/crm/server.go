@@ -145,9 +145,13 @@ CREATE TABLE IF NOT EXISTS counters (
 	name TEXT PRIMARY KEY,
 	n    INTEGER NOT NULL
 );
-CREATE TABLE IF NOT EXISTS last_events ( -- of an order or contact, for events that come again
-	about TEXT PRIMARY KEY,
-	id    INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS last_events ( -- of a type, about an order or record, for events that come again
+	about    TEXT PRIMARY KEY,
+	id       INTEGER NOT NULL,
+	at       INTEGER NOT NULL, -- nanoseconds
+	object   INTEGER NOT NULL,
+	property TEXT NOT NULL,
+	value    TEXT NOT NULL
 );
 `
 
@@ -158,10 +162,11 @@ type Server struct {
 	endpoint string
 	secret   string
 
-	mu       sync.Mutex
-	answers  int64 // correlation ids
-	second   int64 // in which searches were counted
-	searches int
+	mu          sync.Mutex
+	answers     int64 // correlation ids
+	second      int64 // in which searches were counted
+	searches    int
+	definitions map[string]*definition // by kind/name; nil: to be read
 }
 
 var _ simulator.Desk = (*Server)(nil)
@@ -269,6 +274,9 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, c simulator.Call, f
 			return err
 		})
 		if err != nil {
+			if c.Operation == settings {
+				s.forget() // what was read may have been rolled back
+			}
 			return s.refuse(err)
 		}
 		s.announce(x.changes)

@@ -3,8 +3,10 @@ package crm
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -45,18 +47,32 @@ func (x *session) announceLater(r *record, c change) error {
 	return x.remember(c)
 }
 
-// remember keeps the number of the last event about an order or record, for an
-// event with the same id.
+// remember keeps an event as the last of its type about its order or record.
 func (x *session) remember(c change) error {
-	_, err := x.tx.Exec(`INSERT INTO last_events (about, id) VALUES (?, ?) ON CONFLICT (about) DO UPDATE SET id = excluded.id`, about(c), c.event)
+	_, err := x.tx.Exec(`INSERT INTO last_events (about, id, at, object, property, value) VALUES (?,?,?,?,?,?)
+		ON CONFLICT (about) DO UPDATE SET id = excluded.id, at = excluded.at, object = excluded.object, property = excluded.property, value = excluded.value`,
+		about(c), c.event, c.at.UnixNano(), c.object, c.property, c.value)
 	return err
+}
+
+// again makes an event the last one of its type once more, as a second delivery
+// is; false when there was none.
+func (x *session) again(c *change) (bool, error) {
+	var at int64
+	err := x.tx.QueryRow(`SELECT id, at, object, property, value FROM last_events WHERE about = ?`, about(*c)).
+		Scan(&c.event, &at, &c.object, &c.property, &c.value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	c.at = time.Unix(0, at).UTC()
+	return err == nil, err
 }
 
 func about(c change) string {
 	if c.order != "" {
-		return "order " + string(c.order)
+		return c.subscription() + " order " + string(c.order)
 	}
-	return c.kind + " " + strconv.FormatInt(c.object, 10)
+	return c.subscription() + " " + strconv.FormatInt(c.object, 10)
 }
 
 // announce sends events, those of one type and order together, as HubSpot

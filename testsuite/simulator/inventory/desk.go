@@ -47,14 +47,11 @@ func (s *Server) State(of order.ID) (any, error) { return s.Records(of) }
 func (s *Server) Records(of order.ID) (Records, error) {
 	held := Records{Levels: []Level{}, Reservations: []Reservation{}}
 	err := s.frame.View(func(tx *sql.Tx) error {
-		all, err := reservations(tx, ` ORDER BY r.n`)
+		all, err := ofOrder(tx, of)
 		if err != nil {
 			return err
 		}
 		for _, r := range all {
-			if of != "" && r.order() != of {
-				continue
-			}
 			held.Reservations = append(held.Reservations, Reservation{
 				ID: r.id, Order: r.order(), LineItem: r.lineItem.String, SKU: r.sku, Quantity: r.quantity,
 				Description: r.description.String, Metadata: json.RawMessage(r.metadata.String),
@@ -209,11 +206,10 @@ func (s *Server) editQuantity(tx *sql.Tx, r reservation, quantity int64, gone bo
 }
 
 func (s *Server) editOrder(tx *sql.Tx, e edit) error {
-	held, err := reservations(tx, ` ORDER BY r.n`)
+	held, err := ofOrder(tx, e.Order)
 	if err != nil {
 		return err
 	}
-	held = slices.DeleteFunc(held, func(r reservation) bool { return r.order() != e.Order })
 	if e.Delete {
 		if len(held) == 0 {
 			return fmt.Errorf("%w: reservations of order %s", simulator.ErrNoRecord, e.Order)
@@ -287,13 +283,13 @@ func (s *Server) Event(data json.RawMessage) error {
 		return err
 	}
 	return s.frame.Update(func(tx *sql.Tx) error {
-		all, err := reservations(tx, ` ORDER BY r.n`)
+		all, err := ofOrder(tx, e.Order)
 		if err != nil {
 			return err
 		}
 		touched := false
 		for _, r := range all {
-			if r.id != e.Reservation && (e.Order == "" || r.order() != e.Order) {
+			if e.Order == "" && r.id != e.Reservation {
 				continue
 			}
 			touched = true

@@ -14,7 +14,7 @@
 // Not simulated: products, variants, carts and orders of Medusa's own; batch
 // routes; kits; backorders; fractions of a piece (refused here, taken there);
 // roles; the search parameter q on anything but a reservation's description;
-// $and and $or; with_deleted; more than one sign-in; key rotation; events.
+// $and and $or; filters by quantity; more than one user; key rotation; events.
 package inventory
 
 import (
@@ -52,6 +52,9 @@ CREATE TABLE IF NOT EXISTS reservation (
 );
 CREATE INDEX IF NOT EXISTS reservation_line_item ON reservation (line_item_id);
 CREATE INDEX IF NOT EXISTS reservation_id ON reservation (id);
+CREATE INDEX IF NOT EXISTS reservation_item ON reservation (item, location) WHERE deleted_at IS NULL;
+CREATE INDEX IF NOT EXISTS reservation_created ON reservation (created_at) WHERE deleted_at IS NULL;
+CREATE INDEX IF NOT EXISTS reservation_updated ON reservation (updated_at) WHERE deleted_at IS NULL;
 CREATE TABLE IF NOT EXISTS token (
 	n INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL DEFAULT '', until INTEGER NOT NULL
 );

@@ -14,7 +14,8 @@ import (
 
 var (
 	reservationColumns = []column{
-		{name: "id", sql: "r.id"},
+		{name: "id", sql: "r.id", orders: true},
+		{name: "quantity", sql: "r.quantity", orders: true},
 		{name: "line_item_id", sql: "r.line_item_id"},
 		{name: "location_id", sql: "r.location"},
 		{name: "inventory_item_id", sql: "r.item"},
@@ -29,13 +30,13 @@ var (
 		{name: "quantity", kind: "number", required: true},
 		{name: "line_item_id", kind: "string", nullable: true},
 		{name: "description", kind: "string", nullable: true},
-		{name: "metadata", kind: "object", nullable: true},
+		{name: "metadata", kind: "record", nullable: true},
 	}
 	reservationChanges = []field{
 		{name: "location_id", kind: "string"},
 		{name: "quantity", kind: "number"},
 		{name: "description", kind: "string", nullable: true},
-		{name: "metadata", kind: "object", nullable: true},
+		{name: "metadata", kind: "record", nullable: true},
 	}
 )
 
@@ -55,7 +56,7 @@ func intended(r *http.Request, fitting ...order.Operation) order.Operation {
 }
 
 func (s *Server) listReservations(w http.ResponseWriter, r *http.Request) {
-	l, wrong := parse(r.URL.Query(), reservationColumns, []string{"id", "created_at", "updated_at", "line_item_id", "description"}, 20)
+	l, wrong := parse(r.URL.Query(), reservationColumns, []string{"id", "created_at", "updated_at", "line_item_id", "inventory_item_id", "location_id", "quantity", "description"}, 20)
 	call := simulator.Call{Operation: "list"}
 	if of := r.URL.Query().Get("line_item_id"); of != "" {
 		call = simulator.Call{Operation: "lookup", Order: orderOf(of)}

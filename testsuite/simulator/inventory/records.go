@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,16 @@ func reservations(tx *sql.Tx, where string, args ...any) ([]reservation, error) 
 		all = append(all, r)
 	}
 	return all, rows.Err()
+}
+
+// ofOrder returns the live reservations of one order, oldest first, or all.
+func ofOrder(tx *sql.Tx, id order.ID) ([]reservation, error) {
+	if id == "" {
+		return reservations(tx, ` ORDER BY r.n`)
+	}
+	from := "order/" + string(id) // up to "order/<id>/…", and what lies between
+	all, err := reservations(tx, ` AND r.line_item_id >= ? AND r.line_item_id < ? ORDER BY r.n`, from, from+"0")
+	return slices.DeleteFunc(all, func(r reservation) bool { return r.order() != id }), err
 }
 
 // find returns a live reservation, or nil.

@@ -17,7 +17,7 @@ import (
 // field says what a request body may hold.
 type field struct {
 	name     string
-	kind     string // "string", "number" or "object"
+	kind     string // "string", "number" or "record", in the words of the refusal
 	required bool
 	nullable bool
 }
@@ -29,6 +29,9 @@ func decode(body []byte, schema []field) (fields, *simulator.Answer) {
 	if len(bytes.TrimSpace(body)) > 0 {
 		d := json.NewDecoder(bytes.NewReader(body))
 		d.UseNumber()
+		if body[0] == '[' {
+			return nil, invalid("Field '' is required")
+		}
 		if err := d.Decode(&in); err != nil {
 			a := refuse(http.StatusBadRequest, "invalid_data", "Unexpected token in JSON at position 0")
 			return nil, &a
@@ -47,6 +50,9 @@ func decode(body []byte, schema []field) (fields, *simulator.Answer) {
 		case !given && f.required:
 			wrong = append(wrong, fmt.Sprintf("Field '%s' is required", f.name))
 		case given && !fits(f, value):
+			if value == nil {
+				value = "null"
+			}
 			wrong = append(wrong, fmt.Sprintf("Expected type: '%s' for field '%s', got: '%v'", f.kind, f.name, value))
 		}
 	}
@@ -72,7 +78,7 @@ func fits(f field, value any) bool {
 		_, err := value.Int64() // the real one takes fractions of a piece
 		return err == nil
 	case map[string]any:
-		return f.kind == "object"
+		return f.kind == "record"
 	}
 	return false
 }
@@ -108,6 +114,7 @@ type column struct {
 	sql      string
 	moments  bool // compared by $gt, $gte, $lt and $lte
 	patterns bool // also by $like
+	orders   bool // only in an order, no parameter
 }
 
 // parse reads a list's query; parameters that the real one does not know are
@@ -133,6 +140,7 @@ func parse(query url.Values, columns []column, orders []string, limit int) (list
 			} else {
 				l.offset = n
 			}
+		case "with_deleted": // taken, and shows no deleted ones
 		case "fields":
 			l.fields = values[0]
 		case "order":
@@ -143,7 +151,7 @@ func parse(query url.Values, columns []column, orders []string, limit int) (list
 			}
 			l.order = term
 		default:
-			i := slices.IndexFunc(columns, func(c column) bool { return c.name == base })
+			i := slices.IndexFunc(columns, func(c column) bool { return c.name == base && !c.orders })
 			if i < 0 {
 				unknown = append(unknown, base)
 				continue
@@ -162,14 +170,24 @@ func parse(query url.Values, columns []column, orders []string, limit int) (list
 func (l *listing) filter(c column, operator string, values []string) *simulator.Answer {
 	if c.moments {
 		comparison, ok := map[string]string{"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<=", "": "="}[operator]
+		if !ok {
+			return nil // an operator that it does not know filters nothing
+		}
 		at, err := time.Parse(time.RFC3339Nano, values[0])
-		if !ok || err != nil {
+		if err != nil {
+			at, err = time.Parse(time.DateOnly, values[0])
+		}
+		if err != nil {
 			a := broken()
 			return &a
 		}
 		// A column keeps milliseconds; a bound between two of them compares as it should.
-		l.where += fmt.Sprintf(" AND %s * 1000000 %s ?", c.sql, comparison)
-		l.args = append(l.args, at.UnixNano())
+		bound := at.UnixMilli()
+		if between := !at.Equal(time.UnixMilli(bound)); between && (comparison == ">=" || comparison == "<") {
+			bound++
+		}
+		l.where += fmt.Sprintf(" AND %s %s ?", c.sql, comparison)
+		l.args = append(l.args, bound)
 		return nil
 	}
 	if operator == "$like" && c.patterns {

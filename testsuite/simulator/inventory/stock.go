@@ -16,7 +16,7 @@ var (
 )
 
 func (s *Server) listLocations(w http.ResponseWriter, r *http.Request) {
-	s.list(w, r, "stock_locations", func(tx *sql.Tx, l listing) ([]fields, int, error) {
+	s.list(w, r, collection{"stock_locations", locationColumns, 20, func(tx *sql.Tx, l listing) ([]fields, int, error) {
 		ids, count, err := page(tx, "location", l)
 		var all []fields
 		for _, id := range ids {
@@ -27,11 +27,11 @@ func (s *Server) listLocations(w http.ResponseWriter, r *http.Request) {
 			all = append(all, o)
 		}
 		return all, count, err
-	}, locationColumns, 20)
+	}})
 }
 
 func (s *Server) listItems(w http.ResponseWriter, r *http.Request) {
-	s.list(w, r, "inventory_items", func(tx *sql.Tx, l listing) ([]fields, int, error) {
+	s.list(w, r, collection{"inventory_items", itemColumns, 20, func(tx *sql.Tx, l listing) ([]fields, int, error) {
 		ids, count, err := page(tx, "item", l)
 		var all []fields
 		for _, id := range ids {
@@ -42,12 +42,12 @@ func (s *Server) listItems(w http.ResponseWriter, r *http.Request) {
 			all = append(all, o)
 		}
 		return all, count, err
-	}, itemColumns, 20)
+	}})
 }
 
 func (s *Server) listLevels(w http.ResponseWriter, r *http.Request) {
 	item := r.PathValue("id")
-	s.list(w, r, "inventory_levels", func(tx *sql.Tx, l listing) ([]fields, int, error) {
+	s.list(w, r, collection{"inventory_levels", levelColumns, 50, func(tx *sql.Tx, l listing) ([]fields, int, error) {
 		l.where += " AND item = ?"
 		l.args = append(l.args, item)
 		ids, count, err := page(tx, "level", l)
@@ -56,15 +56,22 @@ func (s *Server) listLevels(w http.ResponseWriter, r *http.Request) {
 		}
 		all, err := s.levelObjects(tx, ids)
 		return all, count, err
-	}, levelColumns, 50)
+	}})
+}
+
+// collection is something that can be listed: its name in the answer, its
+// columns, its usual limit, and how a page of it is read.
+type collection struct {
+	name    string
+	columns []column
+	limit   int
+	read    func(tx *sql.Tx, l listing) (objects []fields, count int, err error)
 }
 
 // list answers a list of anything but reservations. Foreign turns it into
 // somebody else's.
-func (s *Server) list(w http.ResponseWriter, r *http.Request, name string,
-	read func(tx *sql.Tx, l listing) ([]fields, int, error), columns []column, limit int,
-) {
-	l, wrong := parse(r.URL.Query(), columns, []string{"id", "sku", "name"}, limit)
+func (s *Server) list(w http.ResponseWriter, r *http.Request, of collection) {
+	l, wrong := parse(r.URL.Query(), of.columns, []string{"id", "sku", "name"}, of.limit)
 	s.handle(w, r, simulator.Call{Operation: "lookup"}, func(kind simulator.FaultKind) simulator.Answer {
 		switch {
 		case wrong != nil:
@@ -72,10 +79,10 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, name string,
 		case kind == simulator.Rejected:
 			return refuse(http.StatusBadRequest, "not_allowed", "Not allowed")
 		case kind == simulator.EmptyList:
-			return list(name, nil, 0, l)
+			return list(of.name, nil, 0, l)
 		}
 		return s.view(func(tx *sql.Tx) (simulator.Answer, error) {
-			objects, count, err := read(tx, l)
+			objects, count, err := of.read(tx, l)
 			if kind == simulator.Foreign {
 				for _, o := range objects {
 					for _, field := range []string{"name", "sku", "location_id", "inventory_item_id"} {
@@ -85,7 +92,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, name string,
 					}
 				}
 			}
-			return list(name, objects, count, l), err
+			return list(of.name, objects, count, l), err
 		})
 	})
 }
@@ -160,7 +167,7 @@ func (s *Server) itemWithLevels(tx *sql.Tx, id string) (fields, error) {
 
 func (s *Server) createLocation(w http.ResponseWriter, r *http.Request) {
 	body, _ := simulator.ReadBody(r)
-	in, wrong := decode(body, []field{{name: "name", kind: "string", required: true}, {name: "metadata", kind: "object", nullable: true}})
+	in, wrong := decode(body, []field{{name: "name", kind: "string", required: true}, {name: "metadata", kind: "record", nullable: true}})
 	s.handle(w, r, simulator.Call{Operation: "create"}, func(simulator.FaultKind) simulator.Answer {
 		if wrong != nil {
 			return *wrong
@@ -251,37 +258,43 @@ func (s *Server) setLevel(w http.ResponseWriter, r *http.Request) {
 			if _, given := in["stocked_quantity"]; given {
 				stocked = number(in, "stocked_quantity")
 			}
-			return s.adjust(tx, kind, item, location, before, stocked)
+			return s.adjust(tx, kind, correction{item, location, before, stocked})
 		})
 	})
 }
 
+// correction is one change of a stocked quantity.
+type correction struct {
+	item, location string
+	before, after  int64
+}
+
 // adjust has the effect of one setLevel, as the fault lets it.
-func (s *Server) adjust(tx *sql.Tx, kind simulator.FaultKind, item, location string, before, stocked int64) (simulator.Answer, error) {
-	kept := stocked
+func (s *Server) adjust(tx *sql.Tx, kind simulator.FaultKind, c correction) (simulator.Answer, error) {
+	kept := c.after
 	switch kind {
 	case simulator.Foreign:
-		kept = before
+		kept = c.before
 	case simulator.Partial:
-		kept = max(0, stocked-1)
+		kept = max(0, c.after-1)
 	}
-	changed, err := s.restock(tx, item, location, kept)
+	changed, err := s.restock(tx, c.item, c.location, kept)
 	if err != nil {
 		return simulator.Answer{}, err
 	}
-	o, err := s.itemWithLevels(tx, item)
+	o, err := s.itemWithLevels(tx, c.item)
 	if err != nil {
 		return simulator.Answer{}, err
 	}
 	if changed {
 		err = s.frame.Append(tx, simulator.Entry{
-			Kind: simulator.EntryEffect, Operation: order.Adjust, Record: item, Amount: kept, Detail: o["sku"].(string),
+			Kind: simulator.EntryEffect, Operation: order.Adjust, Record: c.item, Amount: kept, Detail: o["sku"].(string),
 		})
 	}
 	if err == nil && changed && kind == simulator.Vanishes {
-		if _, err = s.restock(tx, item, location, before); err == nil {
+		if _, err = s.restock(tx, c.item, c.location, c.before); err == nil {
 			err = s.frame.Append(tx, simulator.Entry{
-				Kind: simulator.EntryEdit, Operation: order.Adjust, Record: item, Amount: before, Detail: o["sku"].(string),
+				Kind: simulator.EntryEdit, Operation: order.Adjust, Record: c.item, Amount: c.before, Detail: o["sku"].(string),
 			})
 		}
 	}

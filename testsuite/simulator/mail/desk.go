@@ -157,6 +157,7 @@ func (s *Server) remove(c Change) error {
 		if n == 0 {
 			return simulator.ErrNoRecord
 		}
+		s.index = journalIndex{} // to be read again
 		return s.frame.Append(tx, simulator.Entry{
 			Kind: simulator.EntryEdit, Operation: "delete", Order: c.Order, Record: c.MessageID, Amount: n,
 			Detail: "deleted by hand from " + c.Mailbox + ": " + c.Template,

@@ -45,6 +45,7 @@ type reading struct {
 	raw    *only // below TLS
 	all    []stored
 	known  int // messages that the client was told of
+	inside bool
 }
 
 func refusal(code imap.ResponseCode, text string) error {
@@ -58,16 +59,31 @@ func (x *reading) Login(user, password string) error {
 	if user != x.server.settings.IMAPUser || password != x.server.settings.IMAPPassword {
 		return imapserver.ErrAuthFailed
 	}
+	x.server.mu.Lock()
+	defer x.server.mu.Unlock()
+	if x.server.logins >= x.server.settings.MaxLogins {
+		return refusal(imap.ResponseCodeLimit, "Maximum number of connections from user+IP exceeded")
+	}
+	x.server.logins++
+	x.inside = true
 	return nil
 }
 
 // Close ends the session.
-func (x *reading) Close() error { return nil }
+func (x *reading) Close() error {
+	x.server.mu.Lock()
+	defer x.server.mu.Unlock()
+	if x.inside {
+		x.server.logins--
+		x.inside = false
+	}
+	return nil
+}
 
 // Select opens INBOX, which is the journal.
 func (x *reading) Select(mailbox string, _ *imap.SelectOptions) (*imap.SelectData, error) {
 	if !strings.EqualFold(mailbox, "INBOX") {
-		return nil, refusal(imap.ResponseCodeNonExistent, "Mailbox doesn't exist")
+		return nil, refusal("", "Mailbox doesn't exist")
 	}
 	all, err := x.server.journalAsOf(x.server.frame.Now())
 	if err != nil {
@@ -155,10 +171,26 @@ func (x *reading) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _ *ima
 		}
 		x.all, x.known = old, len(old) // what is fetched next is as old
 	}
+	found, err := x.find(c, call, f)
+	if err != nil {
+		return nil, err
+	}
+	x.server.frame.Note(call, f, 200)
+	return result(kind, omit(found, f)), nil
+}
+
+func (x *reading) find(c *imap.SearchCriteria, call simulator.Call, f simulator.Fault) ([]looked, error) {
+	lower(c)
 	var found []looked
 	for i, m := range x.all {
-		l := look(m, i+1, x.all)
-		hit := l.matches(c)
+		l := looked{
+			m: m, seq: uint32(i + 1), last: x.all[len(x.all)-1].uid, count: uint32(len(x.all)),
+			text: func() ([]byte, error) { return x.server.raw(m.uid) },
+		}
+		hit, err := l.matches(c)
+		if err != nil {
+			return nil, err
+		}
 		if f.Kind == simulator.Foreign {
 			hit = m.order != call.Order && m.order != ""
 		}
@@ -166,9 +198,7 @@ func (x *reading) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _ *ima
 			found = append(found, l)
 		}
 	}
-	found = omit(found, f)
-	x.server.frame.Note(call, f, 200)
-	return result(kind, found), nil
+	return found, nil
 }
 
 func result(kind imapserver.NumKind, found []looked) *imap.SearchData {
@@ -246,14 +276,18 @@ func (x *reading) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.Fetc
 				continue
 			}
 		}
-		if err := fetch(w.CreateMessage(seq), m, o); err != nil {
+		raw, err := x.server.raw(m.uid)
+		if err == nil {
+			err = fetch(w.CreateMessage(seq), m, raw, o)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func fetch(w *imapserver.FetchResponseWriter, m stored, o *imap.FetchOptions) error {
+func fetch(w *imapserver.FetchResponseWriter, m stored, raw []byte, o *imap.FetchOptions) error {
 	w.WriteUID(imap.UID(m.uid))
 	if o.Flags {
 		w.WriteFlags(nil)
@@ -262,20 +296,20 @@ func fetch(w *imapserver.FetchResponseWriter, m stored, o *imap.FetchOptions) er
 		w.WriteInternalDate(m.at)
 	}
 	if o.RFC822Size {
-		w.WriteRFC822Size(int64(len(m.raw)))
+		w.WriteRFC822Size(m.size)
 	}
 	if o.Envelope {
-		h, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(m.raw)))
+		h, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(raw)))
 		if err != nil {
 			return err
 		}
 		w.WriteEnvelope(imapserver.ExtractEnvelope(h))
 	}
 	if o.BodyStructure != nil {
-		w.WriteBodyStructure(imapserver.ExtractBodyStructure(bytes.NewReader(m.raw)))
+		w.WriteBodyStructure(imapserver.ExtractBodyStructure(bytes.NewReader(raw)))
 	}
 	for _, section := range o.BodySection {
-		data := imapserver.ExtractBodySection(bytes.NewReader(m.raw), section)
+		data := imapserver.ExtractBodySection(bytes.NewReader(raw), section)
 		body := w.WriteBodySection(section, int64(len(data)))
 		_, err := body.Write(data)
 		if closed := body.Close(); err == nil {

@@ -7,13 +7,15 @@
 //   - SMTP knows no keys: the same Message-ID sent twice is two messages.
 //   - A message is accepted at the final dot and not before, for all recipients
 //     at once; the journal shows it when it was delivered there, SearchLag later.
-//   - INTERNALDATE is the moment of delivery, in whole seconds; SINCE and BEFORE
-//     compare its date only.
+//   - INTERNALDATE is the moment of delivery, in whole seconds and the server's
+//     zone; SINCE and BEFORE compare its date only.
 //   - SEARCH HEADER finds substrings whatever their case: 42 finds 142.
 //   - UIDs rise and are never used again; n:* means the last message when there
 //     is none after n.
-//   - STARTTLS on both ports, with a certificate of its own making, and in an
-//     EHLO that was said before it nothing that matters.
+//   - A recipient who is named twice gets one copy.
+//   - A mailbox that is not there is a bare NO, and one IMAP session too many a
+//     NO [LIMIT].
+//   - STARTTLS on both ports, with a certificate of its own making.
 //
 // # Faults
 //
@@ -31,9 +33,12 @@
 //
 // # Not simulated
 //
-// Bounces and delivery reports, queues and retries towards other hosts, spam
+// What Exim does when the client hangs up between the final dot and the answer:
+// it drops the message. Here it is delivered, or not, as the fault says; the
+// client cannot know in either case. Bounces and delivery reports, queues and retries towards other hosts, spam
 // and size limits, folders other than INBOX, flags, and any command that
 // changes a mailbox: the journal is read-only over IMAP, and changed by Edit.
+// UIDVALIDITY never changes.
 package mail
 
 import (
@@ -42,6 +47,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -71,6 +77,12 @@ type Settings struct {
 	// Unknown are addresses that are refused with 550, and Deferred ones that
 	// are refused with 451.
 	Unknown, Deferred []string
+	// Zone is the server's; INTERNALDATE is told in it, and the days of a SEARCH
+	// are its days. Default UTC.
+	Zone *time.Location
+	// MaxLogins is how many IMAP sessions the user may have at once; default 10,
+	// as at Dovecot.
+	MaxLogins int
 	// NoSTARTTLS offers no encryption, as when somebody in between strips it.
 	NoSTARTTLS bool
 }
@@ -89,6 +101,12 @@ func (s Settings) withDefaults() Settings {
 			*d.field = d.value
 		}
 	}
+	if s.Zone == nil {
+		s.Zone = time.UTC
+	}
+	if s.MaxLogins == 0 {
+		s.MaxLogins = 10
+	}
 	s.Journal = strings.ToLower(s.Journal)
 	return s
 }
@@ -99,11 +117,13 @@ type Server struct {
 	settings Settings
 	tls      *tls.Config
 	cert     certificate
+	index    journalIndex // under the frame's lock
 
 	mu     sync.Mutex
 	closed bool
-	open   map[interface{ Close() error }]struct{} // listeners and connections
+	open   map[io.Closer]struct{} // listeners and connections
 	lag    time.Duration
+	logins int // IMAP sessions that are logged in
 }
 
 var _ simulator.Desk = (*Server)(nil)
@@ -121,7 +141,7 @@ func New(o simulator.Options, settings Settings) (*Server, error) {
 	}
 	s := &Server{
 		frame: frame, settings: settings, cert: cert, lag: settings.SearchLag,
-		open: map[interface{ Close() error }]struct{}{},
+		open: map[io.Closer]struct{}{},
 	}
 	if !settings.NoSTARTTLS {
 		s.tls = &tls.Config{Certificates: []tls.Certificate{cert.pair}, MinVersion: tls.VersionTLS12}
@@ -192,7 +212,7 @@ func (s *Server) serve(l net.Listener, one func(net.Conn)) error {
 	}
 }
 
-func (s *Server) track(c interface{ Close() error }) bool {
+func (s *Server) track(c io.Closer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -203,7 +223,7 @@ func (s *Server) track(c interface{ Close() error }) bool {
 	return true
 }
 
-func (s *Server) forget(c interface{ Close() error }) {
+func (s *Server) forget(c io.Closer) {
 	_ = c.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()

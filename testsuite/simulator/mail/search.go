@@ -3,6 +3,7 @@ package mail
 import (
 	"bufio"
 	"bytes"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ func classify(c *imap.SearchCriteria) simulator.Call {
 // ordered returns the order that a search names. The word in a key is
 // surrounded by what makes a key.
 func ordered(c *imap.SearchCriteria) (order.ID, bool) {
-	for _, h := range c.Header {
+	for _, h := range c.Header { // before it is lowered: ids know capitals
 		switch {
 		case strings.EqualFold(h.Key, headerOrder):
 			return order.ID(h.Value), true
@@ -44,78 +45,112 @@ func ordered(c *imap.SearchCriteria) (order.ID, bool) {
 	return "", false
 }
 
-// looked is one message under search, with its header read once.
+// looked is one message under search.
 type looked struct {
-	seq    uint32
-	last   uint32 // UID of the last message, which * means
-	count  uint32
-	m      stored
-	header textproto.Header
+	m     stored
+	seq   uint32
+	last  uint32 // UID of the last message, which * means
+	count uint32
+	// text returns the whole message, for what the index does not have.
+	text func() ([]byte, error)
 }
 
-func look(m stored, seq int, all []stored) looked {
-	h, _ := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(m.raw)))
-	return looked{seq: uint32(seq), last: all[len(all)-1].uid, count: uint32(len(all)), m: m, header: h}
+// lower writes the words of a search in lower case, in which they are compared.
+func lower(c *imap.SearchCriteria) {
+	for i := range c.Header {
+		c.Header[i].Key, c.Header[i].Value = strings.ToLower(c.Header[i].Key), strings.ToLower(c.Header[i].Value)
+	}
+	for _, words := range [][]string{c.Text, c.Body} {
+		for i := range words {
+			words[i] = strings.ToLower(words[i])
+		}
+	}
+	for i := range c.Not {
+		lower(&c.Not[i])
+	}
+	for i := range c.Or {
+		lower(&c.Or[i][0])
+		lower(&c.Or[i][1])
+	}
 }
 
 // matches says whether the message meets the criteria, as RFC 3501 says: all
 // of them, substrings whatever their case, days and not moments.
-func (l looked) matches(c *imap.SearchCriteria) bool {
+func (l looked) matches(c *imap.SearchCriteria) (bool, error) {
 	for _, set := range c.SeqNum {
 		if !within(set, l.seq, l.count) {
-			return false
+			return false, nil
 		}
 	}
 	for _, set := range c.UID {
 		if !withinUID(set, l.m.uid, l.last) {
-			return false
+			return false, nil
 		}
 	}
 	day := date(l.m.at)
 	if !c.Since.IsZero() && day.Before(date(c.Since)) || !c.Before.IsZero() && !day.Before(date(c.Before)) {
-		return false
+		return false, nil
 	}
-	size := int64(len(l.m.raw))
-	if c.Larger > 0 && size <= c.Larger || c.Smaller > 0 && size >= c.Smaller {
-		return false
+	if c.Larger > 0 && l.m.size <= c.Larger || c.Smaller > 0 && l.m.size >= c.Smaller || len(c.Flag) > 0 {
+		return false, nil // no message here has a flag
 	}
-	for _, h := range c.Header {
-		if !l.has(h) {
-			return false
-		}
-	}
-	for _, text := range append(append([]string(nil), c.Text...), c.Body...) {
-		if !containsFold(string(l.m.raw), text) {
-			return false
-		}
-	}
-	if len(c.Flag) > 0 { // no message here has a flag
-		return false
+	if hit, err := l.says(c); err != nil || !hit {
+		return false, err
 	}
 	for i := range c.Not {
-		if l.matches(&c.Not[i]) {
-			return false
+		if hit, err := l.matches(&c.Not[i]); err != nil || hit {
+			return false, err
 		}
 	}
 	for i := range c.Or {
-		if !l.matches(&c.Or[i][0]) && !l.matches(&c.Or[i][1]) {
-			return false
+		hit, err := l.matches(&c.Or[i][0])
+		if err == nil && !hit {
+			hit, err = l.matches(&c.Or[i][1])
+		}
+		if err != nil || !hit {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
-func (l looked) has(h imap.SearchCriteriaHeaderField) bool {
-	for _, v := range l.header.Values(h.Key) {
-		if containsFold(v, h.Value) {
-			return true
+// says compares the words of a search.
+func (l looked) says(c *imap.SearchCriteria) (bool, error) {
+	for _, h := range c.Header {
+		if known, ok := l.m.headers[h.Key]; ok {
+			if known == "" || !strings.Contains(known, h.Value) {
+				return false, nil
+			}
+			continue
+		}
+		if hit, err := l.header(h); err != nil || !hit {
+			return false, err
 		}
 	}
-	return false
+	if len(c.Text)+len(c.Body) == 0 {
+		return true, nil
+	}
+	raw, err := l.text()
+	if err != nil {
+		return false, err
+	}
+	all := strings.ToLower(string(raw))
+	missing := func(word string) bool { return !strings.Contains(all, word) }
+	return !slices.ContainsFunc(c.Text, missing) && !slices.ContainsFunc(c.Body, missing), nil
 }
 
-func containsFold(s, substring string) bool {
-	return strings.Contains(strings.ToLower(s), strings.ToLower(substring))
+func (l looked) header(h imap.SearchCriteriaHeaderField) (bool, error) {
+	raw, err := l.text()
+	if err != nil {
+		return false, err
+	}
+	header, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(raw)))
+	if err != nil {
+		return false, nil //nolint:nilerr // a message without readable headers has none
+	}
+	return slices.ContainsFunc(header.Values(h.Key), func(v string) bool {
+		return strings.Contains(strings.ToLower(v), h.Value)
+	}), nil
 }
 
 // date drops the time and the zone, as SINCE and BEFORE do.

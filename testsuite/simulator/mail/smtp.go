@@ -169,7 +169,9 @@ func (x *sending) Rcpt(to string, _ *gosmtp.RcptOptions) error {
 			return err
 		}
 	}
-	x.to = append(x.to, strings.ToLower(to))
+	if to = strings.ToLower(to); !slices.Contains(x.to, to) { // one copy each, as at Exim
+		x.to = append(x.to, to)
+	}
 	return nil
 }
 

@@ -130,36 +130,73 @@ func (s *Server) isJournal(mailbox string) bool {
 	return strings.EqualFold(mailbox, s.settings.Journal)
 }
 
-// stored is a message of the journal as a session sees it.
+// stored is a message of the journal as a session sees it. What our headers
+// say stands beside it in lower case, because every look-up asks for that.
 type stored struct {
-	uid   uint32
-	at    time.Time // INTERNALDATE: whole seconds
-	order order.ID
-	raw   []byte
+	uid         uint32
+	shown, gone int64     // nanoseconds
+	at          time.Time // INTERNALDATE: whole seconds, in the server's zone
+	size        int64
+	order       order.ID
+	headers     map[string]string
+}
+
+// journalIndex holds the journal without its texts, as far as it was read: a
+// shop's journal is long, and every look-up walks it.
+type journalIndex struct {
+	last int64 // id of the last message that was read
+	all  []stored
 }
 
 // journalAsOf returns what the journal showed at a moment, by UID.
 func (s *Server) journalAsOf(at time.Time) ([]stored, error) {
-	var all []stored
+	var seen []stored
 	err := s.frame.View(func(tx *sql.Tx) error {
-		rows, err := tx.Query(`SELECT uid, shown, order_id, raw FROM messages
-			WHERE mailbox = ?1 AND shown <= ?2 AND (gone = 0 OR gone > ?2) ORDER BY uid`, s.settings.Journal, at.UnixNano())
-		if err != nil {
+		if err := s.index.read(tx, s.settings); err != nil {
+			s.index = journalIndex{} // read in part
 			return err
 		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var m stored
-			var shown int64
-			if err := rows.Scan(&m.uid, &shown, &m.order, &m.raw); err != nil {
-				return err
+		for _, m := range s.index.all {
+			if m.shown <= at.UnixNano() && (m.gone == 0 || m.gone > at.UnixNano()) {
+				seen = append(seen, m)
 			}
-			m.at = time.Unix(0, shown).UTC().Truncate(time.Second)
-			all = append(all, m)
 		}
-		return rows.Err()
+		return nil
 	})
-	return all, err
+	return seen, err
+}
+
+// read adds what came since; the frame's lock is held.
+func (x *journalIndex) read(tx *sql.Tx, settings Settings) error {
+	rows, err := tx.Query(`SELECT id, uid, shown, gone, length(raw), order_id, key, template FROM messages
+		WHERE id > ? AND mailbox = ? ORDER BY id`, x.last, settings.Journal)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var m stored
+		var key, template string
+		if err := rows.Scan(&x.last, &m.uid, &m.shown, &m.gone, &m.size, &m.order, &key, &template); err != nil {
+			return err
+		}
+		m.at = time.Unix(0, m.shown).In(settings.Zone).Truncate(time.Second)
+		m.headers = map[string]string{
+			strings.ToLower(headerOrder): strings.ToLower(string(m.order)),
+			strings.ToLower(headerKey):   strings.ToLower(key), strings.ToLower(headerTemplate): strings.ToLower(template),
+		}
+		x.all = append(x.all, m)
+	}
+	return rows.Err()
+}
+
+// raw returns the text of a message in the journal.
+func (s *Server) raw(uid uint32) ([]byte, error) {
+	var raw []byte
+	err := s.frame.View(func(tx *sql.Tx) error {
+		return tx.QueryRow(`SELECT raw FROM messages WHERE mailbox = ? AND uid = ?`, s.settings.Journal, uid).Scan(&raw)
+	})
+	return raw, err
 }
 
 // nextUID returns the UID that the journal's next message gets.

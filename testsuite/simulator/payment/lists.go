@@ -1,7 +1,9 @@
 package payment
 
 import (
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,10 +41,7 @@ func retrieve(path, id string) func(*world, *params) (any, *apiError) {
 }
 
 // listed is one row of a list.
-type listed struct {
-	id, intent, doc string
-	created         int64
-}
+type listed struct{ id, intent, doc string }
 
 func listRecords(path string) func(*world, *params) (any, *apiError) {
 	return func(w *world, p *params) (any, *apiError) {
@@ -60,16 +59,9 @@ func listRecords(path string) func(*world, *params) (any, *apiError) {
 		if p.fault == simulator.Foreign {
 			return w.foreignList(path), nil
 		}
-		rows, e := w.rows(path, p)
+		rows, e := w.rows(path, p, limit+1)
 		if e != nil {
 			return nil, e
-		}
-		if cursor := p.form.Get("starting_after"); cursor != "" {
-			at := slices.IndexFunc(rows, func(r listed) bool { return r.id == cursor })
-			if at < 0 {
-				return nil, invalidRequest("resource_missing", "starting_after", "No such "+kinds[path]+": '"+cursor+"'")
-			}
-			rows = rows[at+1:]
 		}
 		rows = omit(rows, p.fault)
 		more := int64(len(rows)) > limit
@@ -103,31 +95,50 @@ func omit(rows []listed, fault simulator.FaultKind) []listed {
 	return rows
 }
 
-// rows are the records of a list, newest first, before paging.
-func (w *world) rows(path string, p *params) ([]listed, *apiError) {
-	from, to := int64(0), int64(1)<<62
-	for name, set := range map[string]func(n int64){
-		"created[gte]": func(n int64) { from = max(from, n) }, "created[gt]": func(n int64) { from = max(from, n+1) },
-		"created[lt]": func(n int64) { to = min(to, n) }, "created[lte]": func(n int64) { to = min(to, n+1) },
-	} {
-		if !p.has(name) {
-			continue
-		}
-		n, err := strconv.ParseInt(p.form.Get(name), 10, 64)
-		if err != nil {
-			return nil, invalidRequest("parameter_invalid_integer", name, "Invalid timestamp")
-		}
-		set(n)
+// rows are the first records of a list, newest first.
+func (w *world) rows(path string, p *params, most int64) ([]listed, *apiError) {
+	from, to, e := p.window()
+	if e != nil {
+		return nil, e
 	}
-	intent, types := p.form.Get("payment_intent"), p.values("types")
+	types := p.values("types")
 	if t := p.form.Get("type"); t != "" {
 		types = append(types, t)
 	}
 	if len(types) > 20 {
 		return nil, invalidRequest("", "types", "You may pass at most 20 types.")
 	}
-	rows, err := w.tx.Query(`SELECT id, intent, created, doc FROM objects
-		WHERE kind = ? AND created >= ? AND created < ? AND (? = '' OR intent = ?) ORDER BY seq DESC`, kinds[path], from, to, intent, intent)
+	q := `SELECT id, intent, doc FROM objects WHERE kind = ? AND created >= ? AND created < ?`
+	args := []any{kinds[path], from, to}
+	if intent := p.form.Get("payment_intent"); intent != "" {
+		q, args = q+` AND intent = ?`, append(args, intent)
+	}
+	if cursor := p.form.Get("starting_after"); cursor != "" {
+		var seq int64
+		err := w.tx.QueryRow(`SELECT seq FROM objects WHERE id = ? AND kind = ?`, cursor, kinds[path]).Scan(&seq)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, invalidRequest("resource_missing", "starting_after", "No such "+kinds[path]+": '"+cursor+"'")
+		}
+		if err != nil {
+			return nil, internal(err)
+		}
+		q, args = q+` AND seq < ?`, append(args, seq)
+	}
+	if len(types) > 0 {
+		q += ` AND (type GLOB ?` + strings.Repeat(` OR type GLOB ?`, len(types)-1) + `)`
+		for _, t := range types {
+			args = append(args, t)
+		}
+	}
+	q += ` ORDER BY seq DESC`
+	if p.fault != simulator.NotListed {
+		q, args = q+` LIMIT ?`, append(args, most)
+	}
+	return w.scan(q, args)
+}
+
+func (w *world) scan(q string, args []any) ([]listed, *apiError) {
+	rows, err := w.tx.Query(q, args...)
 	if err != nil {
 		return nil, internal(err)
 	}
@@ -135,11 +146,8 @@ func (w *world) rows(path string, p *params) ([]listed, *apiError) {
 	var all []listed
 	for rows.Next() {
 		var r listed
-		if err := rows.Scan(&r.id, &r.intent, &r.created, &r.doc); err != nil {
+		if err := rows.Scan(&r.id, &r.intent, &r.doc); err != nil {
 			return nil, internal(err)
-		}
-		if len(types) > 0 && !slices.ContainsFunc(types, func(t string) bool { return typeMatches(r.doc, t) }) {
-			continue
 		}
 		all = append(all, r)
 	}
@@ -149,17 +157,26 @@ func (w *world) rows(path string, p *params) ([]listed, *apiError) {
 	return all, nil
 }
 
-func typeMatches(doc, want string) bool {
-	var e struct {
-		Type string `json:"type"`
+// window reads the range of creation times, [from, to).
+func (p *params) window() (from, to int64, e *apiError) {
+	from, to = 0, int64(1)<<62
+	for _, bound := range []struct {
+		name string
+		set  func(n int64)
+	}{
+		{"created[gte]", func(n int64) { from = max(from, n) }}, {"created[gt]", func(n int64) { from = max(from, n+1) }},
+		{"created[lt]", func(n int64) { to = min(to, n) }}, {"created[lte]", func(n int64) { to = min(to, n+1) }},
+	} {
+		if !p.has(bound.name) {
+			continue
+		}
+		n, err := strconv.ParseInt(p.form.Get(bound.name), 10, 64)
+		if err != nil {
+			return 0, 0, invalidRequest("parameter_invalid_integer", bound.name, "Invalid timestamp")
+		}
+		bound.set(n)
 	}
-	if json.Unmarshal([]byte(doc), &e) != nil {
-		return false
-	}
-	if prefix, ok := strings.CutSuffix(want, "*"); ok {
-		return strings.HasPrefix(e.Type, prefix)
-	}
-	return e.Type == want
+	return from, to, nil
 }
 
 // foreignList is a list of somebody else's records, of the other mode.

@@ -76,11 +76,13 @@ CREATE TABLE IF NOT EXISTS objects (
 	created  INTEGER NOT NULL, -- seconds
 	order_id TEXT NOT NULL,
 	intent   TEXT NOT NULL,
+	type     TEXT NOT NULL, -- of an event
 	doc      TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS objects_seq ON objects (seq);
 CREATE INDEX IF NOT EXISTS objects_kind ON objects (kind, seq);
-CREATE INDEX IF NOT EXISTS objects_intent ON objects (intent);
-CREATE INDEX IF NOT EXISTS objects_order ON objects (order_id);
+CREATE INDEX IF NOT EXISTS objects_intent ON objects (intent, kind);
+CREATE INDEX IF NOT EXISTS objects_order ON objects (order_id, kind);
 CREATE TABLE IF NOT EXISTS keys (
 	key         TEXT PRIMARY KEY,
 	fingerprint TEXT NOT NULL,

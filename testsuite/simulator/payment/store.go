@@ -87,9 +87,13 @@ func (w *world) put(r row) error {
 	if err := w.tx.QueryRow(`SELECT COALESCE(MAX(seq), 0) + 1 FROM objects`).Scan(&seq); err != nil {
 		return err
 	}
-	_, err = w.tx.Exec(`INSERT INTO objects (id, kind, seq, created, order_id, intent, doc) VALUES (?,?,?,?,?,?,?)
+	about := ""
+	if e, ok := r.(*event); ok {
+		about = e.Type
+	}
+	_, err = w.tx.Exec(`INSERT INTO objects (id, kind, seq, created, order_id, intent, type, doc) VALUES (?,?,?,?,?,?,?,?)
 		ON CONFLICT (id) DO UPDATE SET order_id = excluded.order_id, doc = excluded.doc`,
-		id, kind, seq, created, of, intent, string(doc))
+		id, kind, seq, created, of, intent, about, string(doc))
 	return err
 }
 
@@ -145,13 +149,19 @@ func get[T any](w *world, kind, id string) (*T, error) {
 // list reads the records of a kind, of one PaymentIntent unless it is empty,
 // oldest first.
 func list[T any](w *world, kind, intent string) ([]*T, error) {
-	return query[T](w, `SELECT doc FROM objects WHERE kind = ? AND (? = '' OR intent = ?) ORDER BY seq`, kind, intent, intent)
+	if intent == "" {
+		return query[T](w, `SELECT doc FROM objects WHERE kind = ? ORDER BY seq`, kind)
+	}
+	return query[T](w, `SELECT doc FROM objects WHERE kind = ? AND intent = ? ORDER BY seq`, kind, intent)
 }
 
 // ofOrder reads the records of a kind of one order, of all when it is empty,
 // oldest first.
 func ofOrder[T any](w *world, kind string, of order.ID) ([]*T, error) {
-	return query[T](w, `SELECT doc FROM objects WHERE kind = ? AND (? = '' OR order_id = ?) ORDER BY seq`, kind, of, of)
+	if of == "" {
+		return list[T](w, kind, "")
+	}
+	return query[T](w, `SELECT doc FROM objects WHERE kind = ? AND order_id = ? ORDER BY seq`, kind, of)
 }
 
 func query[T any](w *world, q string, args ...any) ([]*T, error) {

@@ -4,26 +4,26 @@ package tryton
 func base() []*Model {
 	return []*Model{
 		{
-			Name: "party.party", Title: "Party", Fields: []string{"name", "code", "active"}, Unique: "code", Index: "code",
+			Name: "party.party", Fixed: true, Title: "Party", Fields: []string{"name", "code", "active"}, Unique: "code", Index: "code",
 			Links:    map[string]Link{"customer_location": {Model: "stock.location"}},
 			Defaults: map[string]any{"active": true, "customer_location": int64(LocationCustomer)},
 		},
 		{
-			Name: "party.address", Title: "Address", Parent: "party", Required: []string{"party"},
+			Name: "party.address", Fixed: true, Title: "Address", Parent: "party", Required: []string{"party"},
 			Fields: []string{"party_name", "name", "street", "postal_code", "city", "active"},
 			Links:  map[string]Link{"party": {Model: "party.party"}, "country": {Model: "country.country"}},
 			Defaults: map[string]any{
 				"active": true, "party_name": nil, "name": nil, "street": nil, "postal_code": nil, "city": nil, "country": nil,
 			},
 		},
-		{Name: "country.country", Title: "Country", Fields: []string{"name", "code"}, Index: "code"},
-		{Name: "currency.currency", Title: "Currency", Fields: []string{"name", "code", "digits", "rate"}, Index: "code"},
+		{Name: "country.country", Fixed: true, Title: "Country", Fields: []string{"name", "code"}, Index: "code"},
+		{Name: "currency.currency", Fixed: true, Title: "Currency", Fields: []string{"name", "code", "digits", "rate"}, Index: "code"},
 		{
-			Name: "company.company", Title: "Company",
+			Name: "company.company", Fixed: true, Title: "Company",
 			Links: map[string]Link{"party": {Model: "party.party"}, "currency": {Model: "currency.currency"}},
 		},
 		{
-			Name: "stock.location", Title: "Stock Location", Fields: []string{"name", "code", "type"}, Index: "code",
+			Name: "stock.location", Fixed: true, Title: "Stock Location", Fields: []string{"name", "code", "type"}, Index: "code",
 			Links: map[string]Link{
 				"parent": {Model: "stock.location"}, "input_location": {Model: "stock.location"},
 				"output_location": {Model: "stock.location"}, "storage_location": {Model: "stock.location"},
@@ -33,7 +33,7 @@ func base() []*Model {
 			Name: "ir.note", Title: "Note", Fields: []string{"message", "resource"}, Parent: "resource", Required: []string{"resource"},
 			Defaults: map[string]any{"message": nil},
 		},
-		{Name: "res.user.warning", Title: "User Warning", Fields: []string{"user", "name", "always"}, Index: "name"},
+		{Name: "res.user.warning", Fixed: true, Title: "User Warning", Fields: []string{"user", "name", "always"}, Index: "name"},
 	}
 }
 
@@ -51,7 +51,7 @@ const (
 // Seed makes the records of a new database: locations, countries, currencies and
 // one company in the first of them.
 func (t *Tx) Seed(currencies ...Currency) {
-	for i, l := range []map[string]any{
+	t.Fill("stock.location", []map[string]any{
 		{"name": "Input Zone", "code": "IN", "type": "storage", "parent": int64(LocationWarehouse)},
 		{"name": "Output Zone", "code": "OUT", "type": "storage", "parent": int64(LocationWarehouse)},
 		{"name": "Storage Zone", "code": "STO", "type": "storage", "parent": int64(LocationWarehouse)},
@@ -62,14 +62,13 @@ func (t *Tx) Seed(currencies ...Currency) {
 		},
 		{"name": "Supplier", "code": "SUP", "type": "supplier"},
 		{"name": "Customer", "code": "CUS", "type": "customer"},
-	} {
-		_ = i
-		t.Insert("stock.location", l)
-	}
+	})
+	var lands []map[string]any
 	for i := range len(countries) / 2 {
 		code := countries[2*i : 2*i+2]
-		t.Insert("country.country", map[string]any{"name": code, "code": code})
+		lands = append(lands, map[string]any{"name": code, "code": code})
 	}
+	t.Fill("country.country", lands)
 	for _, c := range currencies {
 		t.Insert("currency.currency", map[string]any{"name": c.Code, "code": c.Code, "digits": c.Digits, "rate": Decimal(c.Rate)})
 	}

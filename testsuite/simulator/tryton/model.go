@@ -36,6 +36,8 @@ type Model struct {
 	Unique   string // a field
 	Index    string // a text field that searches are fast by
 	Parent   string // a link that searches are fast by
+	// Fixed records are settings: read as they are also by stale answers.
+	Fixed bool
 	// Fresh methods want a session that is not idle.
 	Fresh   map[string]bool
 	Buttons map[string]func(t *Tx, id int64) error
@@ -135,7 +137,7 @@ func (t *Tx) Find(model string, domain []any) ([]Record, error) {
 	where, args := m.narrow(domain)
 	query := `SELECT id, created, written, data FROM records WHERE model = ?` + where + ` ORDER BY id`
 	args = append([]any{model}, args...)
-	if !t.AsOf.IsZero() {
+	if !t.AsOf.IsZero() && !m.Fixed {
 		query = `SELECT id, created, written, data FROM versions v WHERE model = ? AND data IS NOT NULL AND rowid =
 			(SELECT max(rowid) FROM versions w WHERE w.model = v.model AND w.id = v.id AND w.at <= ?) ORDER BY id`
 		args = []any{model, t.AsOf.UnixMicro()}
@@ -191,6 +193,33 @@ func (t *Tx) Insert(model string, values map[string]any) int64 {
 	return id
 }
 
+// Fill makes many records of a fixed model at once, from id 1.
+func (t *Tx) Fill(model string, all []map[string]any) {
+	m := t.server.models[model]
+	for start := 0; start < len(all); start += 100 {
+		chunk := all[start:min(len(all), start+100)]
+		var args []any
+		for i, values := range chunk {
+			data, err := json.Marshal(values)
+			if err != nil {
+				t.Fail(err)
+			}
+			var name any
+			if m.Index != "" && values[m.Index] != nil {
+				name = key(values[m.Index])
+			}
+			args = append(args, model, start+i+1, name, t.Now.UnixMicro(), string(data))
+		}
+		rows := strings.TrimSuffix(strings.Repeat("(?,?,?,?,?),", len(chunk)), ",")
+		if _, err := t.SQL.Exec(`INSERT INTO records (model, id, name, created, data) VALUES `+rows, args...); err != nil {
+			t.Fail(err)
+		}
+	}
+	if _, err := t.SQL.Exec(`INSERT INTO counters (name, n) VALUES (?, ?)`, model, len(all)); err != nil {
+		t.Fail(err)
+	}
+}
+
 // Set changes values of a record and its write date.
 func (t *Tx) Set(model string, id int64, values map[string]any) {
 	r, ok := t.Get(model, id)
@@ -200,9 +229,13 @@ func (t *Tx) Set(model string, id int64, values map[string]any) {
 	for k, v := range values {
 		r.Values[k] = v
 	}
-	r.Written = t.Now
-	if last := r.Created; !r.Written.After(last) {
-		r.Written = last
+	// Versions are dates; two changes within one moment must still differ.
+	last := r.Created
+	if !r.Written.IsZero() {
+		last = r.Written
+	}
+	if r.Written = t.Now; !r.Written.After(last) {
+		r.Written = last.Add(time.Microsecond)
 	}
 	t.store(model, r, false)
 }
@@ -228,7 +261,7 @@ func (t *Tx) store(model string, r Record, isNew bool) {
 		_, err = t.SQL.Exec(`UPDATE records SET name = ?, parent = ?, written = ?, data = ? WHERE model = ? AND id = ?`,
 			name, parent, written, string(data), model, r.ID)
 	}
-	if err == nil {
+	if err == nil && !m.Fixed {
 		_, err = t.SQL.Exec(`INSERT INTO versions (model, id, at, created, written, data) VALUES (?,?,?,?,?,?)`,
 			model, r.ID, t.Now.UnixMicro(), r.Created.UnixMicro(), written, string(data))
 	}

@@ -79,6 +79,7 @@ type Server struct {
 	config Config
 	models map[string]*Model
 	userID int64
+	busy   int // writes that are still to fail so
 }
 
 // Call is one JSON-RPC call of a model's method.
@@ -131,7 +132,8 @@ type Warning struct{ Name, Message string }
 func (w *Warning) Error() string { return w.Message }
 
 var (
-	errConcurrency = errors.New("Records were modified in the meanwhile") //nolint:staticcheck // Tryton's words
+	errConcurrency = errors.New("Records were modified in the meanwhile")                //nolint:staticcheck // Tryton's words
+	errBusy        = errors.New("could not serialize access due to concurrent update\n") //nolint:staticcheck // PostgreSQL's words
 	errForbidden   = errors.New("forbidden")
 )
 
@@ -226,6 +228,15 @@ func (s *Server) EndSessions() error {
 	})
 }
 
+// Busy lets the next writes fail as they do when another transaction is in
+// their way: HTTP 200, an error, no effect.
+func (s *Server) Busy(writes int) error {
+	return s.Update(func(*Tx) error {
+		s.busy = writes
+		return nil
+	})
+}
+
 // authorized says whether the session may make the call.
 func (s *Server) authorized(tx *sql.Tx, now time.Time, header string, fresh bool) bool {
 	encoded, ok := strings.CutPrefix(header, "Session ")
@@ -283,8 +294,12 @@ func (s *Server) answer(id json.RawMessage, authorization string, call Call, c s
 
 // dispatch carries out a call under a fault of the system's own.
 func (s *Server) dispatch(t *Tx, m *Model, call Call, kind simulator.FaultKind) (any, error) {
-	if !writes(call.Method) {
+	if !Writes(call.Method) {
 		return s.read(t, m, call, kind)
+	}
+	if s.busy > 0 {
+		s.busy--
+		return nil, errBusy
 	}
 	switch kind {
 	case simulator.Rejected:
@@ -372,7 +387,8 @@ func (s *Server) staleness(operation order.Operation) time.Duration {
 	return age
 }
 
-func writes(method string) bool {
+// Writes says whether a method may change something.
+func Writes(method string) bool {
 	switch method {
 	case "search", "search_count", "search_read", "read", "fields_get", "default_get":
 		return false

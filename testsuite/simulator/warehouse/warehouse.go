@@ -101,6 +101,9 @@ func (s *Server) Frame() *simulator.System { return s.frame }
 // Handler answers the JSON-RPC.
 func (s *Server) Handler() http.Handler { return s.rpc.Handler() }
 
+// Busy lets the next writes fail because another transaction is in their way.
+func (s *Server) Busy(writes int) error { return s.rpc.Busy(writes) }
+
 // EndSessions makes every client log in again.
 func (s *Server) EndSessions() error { return s.rpc.EndSessions() }
 
@@ -173,7 +176,7 @@ func (s *Server) onHand(t *tryton.Tx, product int64) int64 {
 func (s *Server) models() []*tryton.Model {
 	return []*tryton.Model{
 		{
-			Name: modelProduct, Title: "Product Variant", Fields: []string{"code", "default_uom", "active"}, Index: "code",
+			Name: modelProduct, Fixed: true, Title: "Product Variant", Fields: []string{"code", "default_uom", "active"}, Index: "code",
 			Computed: map[string]func(*tryton.Tx, tryton.Record) any{"quantity": s.quantity},
 		},
 		{

@@ -1,0 +1,214 @@
+package reconcile
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDefault_ReportsEverything(t *testing.T) {
+	t.Parallel()
+	p := Default()
+	var fields []Field
+	for _, r := range p.Rules {
+		fields = append(fields, r.Field)
+		if r.Mode != ModeReport {
+			t.Errorf("%s is installed in mode %s", r.Field, r.Mode)
+		}
+		if r.Authority == "" || r.Settling <= 0 || r.NoticeWithin < r.Settling || r.CaseDeadline <= 0 || r.MaxCount <= 0 || r.Tolerance != 0 {
+			t.Errorf("the rule is not complete: %+v", r)
+		}
+	}
+	if !slices.Equal(fields, Fields()) {
+		t.Fatalf("rules for %q, want %q", fields, Fields())
+	}
+	if p.PayWindow != 30*time.Minute || p.ReturnWindow != 720*time.Hour || p.Horizon != 336*time.Hour {
+		t.Fatalf("windows are %s, %s, %s", p.PayWindow, p.ReturnWindow, p.Horizon)
+	}
+}
+
+func TestParse_DefaultRendered_IsDefault(t *testing.T) {
+	t.Parallel()
+	for _, p := range []Policy{Default(), auto(), Default().WithMode(ModeIgnore)} {
+		back, err := Parse(p.YAML())
+		if err != nil {
+			t.Fatalf("Parse: %v\n%s", err, p.YAML())
+		}
+		if !reflect.DeepEqual(back, p) || back.Version() != p.Version() {
+			t.Fatalf("parsed %+v, want %+v", back, p)
+		}
+	}
+	for _, empty := range []string{"", "\n", "# nothing\n", "---\n", "fields:\n"} {
+		if p, err := Parse([]byte(empty)); err != nil || !reflect.DeepEqual(p, Default()) {
+			t.Errorf("Parse(%q) = %+v, %v; want the built-in policy", empty, p, err)
+		}
+	}
+}
+
+func TestParse_Overrides(t *testing.T) {
+	t.Parallel()
+	p, err := Parse([]byte(`
+fields:
+  erp.invoices: {mode: report, settling: 2m, notice_within: 20m, max_count: 5, max_money: 100, tolerance: 1, case_deadline: 1h}
+  crm.deal: {strength: adopt}
+mode: auto            # wherever it stands, a field's own mode wins
+pay_window: 45m
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := auto()
+	want.PayWindow = 45 * time.Minute
+	for n := range want.Rules {
+		r := &want.Rules[n]
+		switch r.Field {
+		case ERPInvoices:
+			r.Mode, r.Settling, r.NoticeWithin, r.MaxCount, r.MaxMoney, r.Tolerance, r.CaseDeadline = ModeReport, 2*time.Minute, 20*time.Minute, 5, 100, 1, time.Hour
+		case CRMDeal:
+			r.Strength = AdoptTheirs
+		}
+	}
+	if !reflect.DeepEqual(p, want) {
+		t.Fatalf("parsed %+v\nwant %+v", p, want)
+	}
+	if p.Rule(PaymentDisputed).Mode != ModeAsk || p.Rule(ERPSale).Mode != ModeAuto {
+		t.Fatal("mode auto does not raise each field to what it allows")
+	}
+	if p.Version() == auto().Version() || len(p.Version()) != 12 {
+		t.Fatalf("version is %s", p.Version())
+	}
+}
+
+func TestParse_EveryProblemWithItsLine(t *testing.T) {
+	t.Parallel()
+	_, err := Parse([]byte(`mode: always
+pay_window: soon
+horizon: -1h
+horizon: 1h
+windows: 3
+fields:
+  erp.invoice: {mode: auto}
+  erp.sale:
+    mode: yes
+    authority: crm
+    settling: 1h
+    colour: red
+  payment.disputed: {mode: auto}
+  payment.open: [1]
+  crm.deal: {max_count: -1, max_money: 1.5, strength: strong, tolerance: many}
+`))
+	var invalid *PolicyError
+	if !errors.As(err, &invalid) {
+		t.Fatalf("Parse gave %v", err)
+	}
+	want := []struct {
+		line int
+		says string
+	}{
+		{1, "always"}, {2, "soon"}, {3, "-1h"}, {4, "given twice"}, {5, `"windows" is not a setting`}, {7, `"erp.invoice" is not a field`},
+		{8, "notice_within (15m) is less than settling (1h)"}, {9, "yes"}, {10, "cannot be overridden"}, {12, `"colour"`},
+		{13, "allows at most ask"}, {14, "not a mapping"}, {15, "max_count"}, {15, "max_money"}, {15, "strong"}, {15, "tolerance"},
+	}
+	if len(invalid.Problems) != len(want) {
+		t.Fatalf("%d problems, want %d: %v", len(invalid.Problems), len(want), invalid)
+	}
+	for n, w := range want {
+		if p := invalid.Problems[n]; p.Line != w.line || !strings.Contains(p.Reason, w.says) {
+			t.Errorf("problem %d is line %d: %s; want line %d: …%s…", n, p.Line, p.Reason, w.line, w.says)
+		}
+	}
+}
+
+func TestParse_NotAPolicy(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, file string
+		line       int
+	}{
+		{"not YAML", "mode: auto\npay_window: {", 2},
+		{"a tab", "mode: auto\n\tpay_window: 1m", 2},
+		{"a list", "- mode: auto", 1},
+		{"a word", "auto", 1},
+		{"two documents", "mode: auto\n---\nmode: ask\n", 2},
+		{"an alias", "mode: &m auto\npay_window: *m\n", 1},
+		{"a merge", "fields:\n  <<: {}\n", 2},
+		{"too long", strings.Repeat("#", maxFile+1), 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Parse([]byte(tt.file))
+			var invalid *PolicyError
+			if !errors.As(err, &invalid) || len(invalid.Problems) == 0 {
+				t.Fatalf("Parse gave %v, want a *PolicyError", err)
+			}
+			if invalid.Problems[0].Line > tt.line+1 || invalid.Problems[0].Line < 1 {
+				t.Errorf("the problem is at line %d, want about %d: %v", invalid.Problems[0].Line, tt.line, invalid)
+			}
+		})
+	}
+}
+
+func TestPolicy_JSON_RoundTrip(t *testing.T) {
+	t.Parallel()
+	data, err := json.Marshal(auto())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), `"return_window":"720h"`) || !strings.Contains(string(data), `"settling":"30s"`) {
+		t.Fatalf("durations are not written as text: %s", data)
+	}
+	var back Policy
+	if err := json.Unmarshal(data, &back); err != nil || !reflect.DeepEqual(back, auto()) {
+		t.Fatalf("came back as %+v, %v", back, err)
+	}
+	if err := json.Unmarshal([]byte(`{"pay_window":"soon"}`), &back); err == nil {
+		t.Fatal("a duration that is none was taken")
+	}
+}
+
+func TestPolicy_Table(t *testing.T) {
+	t.Parallel()
+	table := auto().Table()
+	for _, f := range Fields() {
+		if !strings.Contains(table, string(f)) {
+			t.Errorf("the table lacks %s", f)
+		}
+	}
+	for _, line := range strings.Split(table, "\n") {
+		if len([]rune(line)) > 160 {
+			t.Errorf("a line has %d columns: %s", len([]rune(line)), line)
+		}
+	}
+}
+
+// FuzzParse: no file makes Parse panic, what it takes renders to itself, and no
+// file raises a field above what it allows.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("mode: auto\npay_window: 30m\nfields:\n  erp.invoices: {mode: auto, settling: 1m}\n"))
+	f.Add(Default().YAML())
+	f.Add([]byte("fields: {payment.disputed: {mode: auto}}"))
+	f.Add([]byte("a: &a [*a]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := Parse(data)
+		if err != nil {
+			var invalid *PolicyError
+			if !errors.As(err, &invalid) || len(invalid.Problems) == 0 {
+				t.Fatalf("Parse gave %v", err)
+			}
+			return
+		}
+		for _, r := range p.Rules {
+			if r.Mode.rank() > r.Allows.rank() {
+				t.Fatalf("%s is in mode %s and allows %s", r.Field, r.Mode, r.Allows)
+			}
+		}
+		if back, err := Parse(p.YAML()); err != nil || !reflect.DeepEqual(back, p) {
+			t.Fatalf("%s\ncame back as %+v, %v", p.YAML(), back, err)
+		}
+	})
+}

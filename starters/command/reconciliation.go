@@ -1,0 +1,203 @@
+package command
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+func reconcileNow(f *flag.FlagSet) func(*call, []string) (int, error) {
+	dry := f.Bool("dry-run", false, "only look, and say what would be done")
+	asJSON := f.Bool("json", false, "print the report as JSON")
+	wait := f.Duration("wait", 15*time.Minute, "how long to wait for the report; the run goes on without us")
+	return func(c *call, args []string) (int, error) {
+		in := workflows.ReconcileInput{DryRun: *dry}
+		for _, a := range args {
+			id, err := orderID(a)
+			if err != nil {
+				return 0, err
+			}
+			in.Orders = append(in.Orders, id)
+		}
+		client, err := c.client()
+		if err != nil {
+			return 0, err
+		}
+		ctx, stop := c.within(*wait)
+		defer stop()
+		report, err := client.Reconcile(ctx, in)
+		if err != nil {
+			return 0, err
+		}
+		if *asJSON {
+			err = c.json(report)
+		} else {
+			c.print("%s", reportText(report, c.Now()))
+		}
+		if !report.Complete() {
+			return ExitPartial, err
+		}
+		return ExitOK, err
+	}
+}
+
+// reportText prints what a run looked at, found, repaired and left.
+func reportText(r reconciliation.RunReport, now time.Time) string {
+	var b strings.Builder
+	mode := ""
+	if r.DryRun {
+		mode = ", a dry run: nothing was changed"
+	}
+	fmt.Fprintf(&b, "run %s%s\n", r.Run, mode)
+	rows := [][]string{
+		{"  looked at", fmt.Sprintf("%s and %s, in %s", plural(r.Looked, "order"), plural(r.Records, "record"), r.Finished.Sub(r.Started).Round(time.Millisecond))},
+		{"  found", fmt.Sprintf("%s on %s: %d repaired, %d adopted, %s, %d left; %d settling",
+			plural(r.Found, "break"), plural(r.Suspects, "suspect"), r.Repaired, r.Adopted, plural(r.Cases, "case"), r.Left, r.Settling)},
+		{"  stock", fmt.Sprintf("%s compared, %d differed, %d set from the warehouse's count", plural(r.Stock.Compared, "level"), r.Stock.Found, r.Stock.Repaired)},
+		{"  verified through", moment(r.VerifiedThrough, now)},
+	}
+	if len(r.Exceptions) > 0 {
+		rows = append(rows, []string{"  but for", words(r.Exceptions)})
+	}
+	if !r.Complete() {
+		rows = append(rows, []string{"  PARTIAL", words(r.Unread) + " could not be read, so this run verifies nothing"})
+	}
+	rows = append(rows, []string{"  judged by", fmt.Sprintf("policy %s, rules %d", r.Policy, r.Rules)})
+	b.WriteString(columns(rows))
+	for _, line := range r.Lines {
+		b.WriteString("  - " + line + "\n")
+	}
+	return b.String()
+}
+
+func words[T ~string](all []T) string {
+	var s []string
+	for _, one := range all {
+		s = append(s, string(one))
+	}
+	return strings.Join(s, ", ")
+}
+
+func status(f *flag.FlagSet) func(*call, []string) (int, error) {
+	asJSON := f.Bool("json", false, "print the status as JSON")
+	return func(c *call, args []string) (int, error) {
+		if len(args) != 0 {
+			return 0, usage("unexpected %q", args[0])
+		}
+		client, err := c.client()
+		if err != nil {
+			return 0, err
+		}
+		ctx, stop := c.within(30 * time.Second)
+		defer stop()
+		s, err := client.Status(ctx)
+		if err != nil {
+			return 0, notRunning(err)
+		}
+		if *asJSON {
+			return ExitOK, c.json(s)
+		}
+		c.print("%s", statusText(s, c.Now()))
+		return ExitOK, nil
+	}
+}
+
+// notRunning says what to do when there is no reconciliation workflow.
+func notRunning(err error) error {
+	if errors.Is(err, starters.ErrNotFound) || errors.Is(err, starters.ErrClosed) {
+		return fmt.Errorf("reconciliation does not run on this engine; a worker starts it: %w", err)
+	}
+	return err
+}
+
+// statusText prints what reconciliation knows.
+func statusText(s reconciliation.Status, now time.Time) string {
+	var b strings.Builder
+	switches := "on: what the policy allows is repaired"
+	if len(s.Stops) > 0 {
+		switches = "off: " + stops(s.Stops, now)
+	}
+	rows := [][]string{
+		{"repairs", switches},
+		{"verified through", moment(s.VerifiedThrough, now)},
+		{"last good run", moment(s.LastGoodRun, now)},
+		{"memory since", moment(s.Since, now)},
+		{"grants out", strconv.Itoa(s.Outstanding)},
+		{"levels watched", plural(len(s.SKUs), "SKU")},
+	}
+	for _, c := range s.Cursors {
+		rows = append(rows, []string{string(c.System) + " followed to", moment(c.Through, now)})
+	}
+	b.WriteString(columns(rows))
+	if len(s.Reports) == 0 {
+		b.WriteString("\nno run has reported yet\n")
+		return b.String()
+	}
+	table := [][]string{{"RUN", "FINISHED", "LOOKED", "FOUND", "REPAIRED", "ADOPTED", "CASES", "LEFT", "UNREAD"}}
+	reports := slices.Clone(s.Reports)
+	slices.Reverse(reports)
+	for _, r := range reports {
+		table = append(table, []string{
+			r.Run, ago(r.Finished, now) + " ago", strconv.Itoa(r.Looked), strconv.Itoa(r.Found + r.Stock.Found), strconv.Itoa(r.Repaired + r.Stock.Repaired),
+			strconv.Itoa(r.Adopted), strconv.Itoa(r.Cases), strconv.Itoa(r.Left), dash(words(r.Unread)),
+		})
+	}
+	b.WriteString("\n" + columns(table))
+	return b.String()
+}
+
+func stops(all []reconciliation.Stop, now time.Time) string {
+	var s []string
+	for _, stop := range all {
+		what := string(stop.System)
+		if what == "" {
+			what = "everything"
+		}
+		s = append(s, fmt.Sprintf("%s, %s ago by %s: %s", what, ago(stop.At, now), stop.By, stop.Reason))
+	}
+	return strings.Join(s, "; ")
+}
+
+func turn(f *flag.FlagSet) func(*call, []string) (int, error) {
+	by := f.String("by", "", "who turns it; recorded as unverified until there are identities")
+	reason := f.String("reason", "", "why")
+	return func(c *call, args []string) (int, error) {
+		stop := reconciliation.Stop{By: *by, Reason: *reason, At: c.Now()}
+		switch {
+		case len(args) == 0 || len(args) > 2:
+			return 0, usage("off or on, and perhaps a system")
+		case args[0] != "off" && args[0] != "on":
+			return 0, usage("%q is neither off nor on", args[0])
+		case len(args) == 2 && !slices.Contains(order.Systems(), order.System(args[1])):
+			return 0, usage("%q is none of the systems %s", args[1], words(order.Systems()))
+		}
+		if problems := starters.CheckAsked(*by, *reason); len(problems) > 0 {
+			return 0, usage("--%s %s", problems[0].Field, problems[0].Reason)
+		}
+		stop.Off = args[0] == "off"
+		if len(args) == 2 {
+			stop.System = order.System(args[1])
+		}
+		client, err := c.client()
+		if err != nil {
+			return 0, err
+		}
+		ctx, cancel := c.within(30 * time.Second)
+		defer cancel()
+		s, err := client.Switch(ctx, stop)
+		if err != nil {
+			return 0, notRunning(err)
+		}
+		c.print("%s", statusText(s, c.Now()))
+		return ExitOK, nil
+	}
+}

@@ -1,0 +1,59 @@
+// Package connect makes what every program of ours needs first: the connection
+// to the engine, and the log. It knows nothing of orders, so that workers and
+// starters share it.
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+)
+
+// patience is how long an engine may take to answer at start-up.
+const patience = 10 * time.Second
+
+// ErrUnreachable says that the engine did not answer.
+var ErrUnreachable = errors.New("the engine does not answer")
+
+// Engine connects to the engine that TEMPORAL_ADDRESS and its kin, or a profile
+// of temporal.toml, name: the embedded one on this machine when none does. The
+// connection is checked; an error says which address was tried and what to do.
+func Engine(ctx context.Context, log *slog.Logger) (client.Client, error) {
+	return dial(ctx, log, envconfig.LoadClientOptionsRequest{})
+}
+
+func dial(ctx context.Context, logger *slog.Logger, from envconfig.LoadClientOptionsRequest) (client.Client, error) {
+	options, err := envconfig.LoadClientOptions(from)
+	if err != nil {
+		return nil, fmt.Errorf("read the engine's connection settings: %w; see TEMPORAL_ADDRESS, TEMPORAL_PROFILE and TEMPORAL_CONFIG_FILE", err)
+	}
+	if options.HostPort == "" {
+		options.HostPort = client.DefaultHostPort
+	}
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
+	}
+	options.Logger = log.NewStructuredLogger(logger)
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	engine, err := client.DialContext(bounded, options)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s (namespace %s): %w: %w; start the embedded engine (deployments/temporal), or name another by "+
+			"TEMPORAL_ADDRESS or a profile of temporal.toml", options.HostPort, options.Namespace, ErrUnreachable, err)
+	}
+	return engine, nil
+}
+
+// Healthy says whether the engine answers now.
+func Healthy(ctx context.Context, engine client.Client) error {
+	if _, err := engine.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return fmt.Errorf("check the engine's health: %w: %w", ErrUnreachable, err)
+	}
+	return nil
+}
