@@ -31,6 +31,10 @@ type Observation struct {
 	// At is when the system was asked, by our clock: the answer is at least
 	// this fresh.
 	At time.Time `json:"at"`
+	// Changed is when the records last changed by the system's own clock; zero
+	// where it does not say. Listings fill it in, so that the echo of our own
+	// write is told from somebody else's.
+	Changed time.Time `json:"changed,omitzero"`
 	// Strong says that the read was one by id or unique reference, which shows
 	// every write that was answered before it. A listing is not strong.
 	Strong bool `json:"strong,omitempty"`

@@ -77,12 +77,25 @@ func (c *Client) known(ctx context.Context, id order.ID, fingerprint string) (wo
 	return workflows.Submitted{Order: id, Phase: state.Phase, Outcome: v.Outcome, Why: state.Failed}, err
 }
 
+// acceptance is how long to wait until a worker has accepted a message that was
+// not answered in time.
+const acceptance = 2 * time.Second
+
 // Cancel asks to take an order back. It answers when the warehouse has: granted,
-// or refused because reality won.
+// or refused because reality won. ErrNotAnswered when no worker took it: ask again.
 func (c *Client) Cancel(ctx context.Context, id order.ID, wish workflows.Cancel) (workflows.CancelAnswer, error) {
 	var answer workflows.CancelAnswer
-	err := c.message(ctx, id, Message{Name: workflows.CancelUpdate, ID: "cancel-" + digest(wish.By, wish.Reason), Argument: wish}, &answer)
+	m := Message{Name: workflows.CancelUpdate, ID: "cancel-" + digest(wish.By, wish.Reason), Argument: wish}
+	err := c.message(ctx, id, m, &answer)
 	if errors.Is(err, ErrNotAnswered) {
+		// An update that no worker has accepted is written down nowhere: it must not
+		// be called pending.
+		m.Accepted = true
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), acceptance)
+		defer cancel()
+		if err := c.message(bounded, id, m, nil); err != nil {
+			return workflows.CancelAnswer{}, err
+		}
 		return workflows.CancelAnswer{Order: id, Outcome: reconcile.InProgress, Pending: "the warehouse has not answered yet; ask for the verdict"}, nil
 	}
 	return answer, err
@@ -232,7 +245,7 @@ func (c *Client) Report(ctx context.Context, r reconciliation.RunReport) (reconc
 func (c *Client) Switch(ctx context.Context, s reconciliation.Stop) (reconciliation.Status, error) {
 	var status reconciliation.Status
 	return status, c.Engine.Message(ctx, workflows.ReconciliationID,
-		Message{Name: workflows.SwitchUpdate, ID: fmt.Sprintf("switch-%d", c.Now().UnixNano()), Argument: s}, &status)
+		Message{Name: workflows.SwitchUpdate, ID: fmt.Sprintf("switch-%d-%s", c.Now().UnixNano(), digest(string(s.System), fmt.Sprint(s.Off))), Argument: s}, &status)
 }
 
 // Orders lists orders by a visibility query on top of the type, the latest

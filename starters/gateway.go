@@ -196,7 +196,7 @@ func (g *Gateway) failed(err error) answer {
 	case errors.Is(err, ErrNotNow):
 		return refuse(http.StatusConflict, err.Error())
 	case errors.Is(err, ErrNotAnswered):
-		a := busy("the engine has it, and no worker answered in time; ask again", err)
+		a := busy("no worker answered in time; ask again", err)
 		a.status = http.StatusGatewayTimeout
 		return a
 	case Unreachable(err):

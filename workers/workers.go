@@ -46,10 +46,14 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 	if err != nil {
 		return nil, err
 	}
+	flows, err := workflows.New(c.settings(policy, systems))
+	if err != nil {
+		return nil, err
+	}
 	now := client.Now
 	switches := repair.NewSwitches(now)
 	return &Set{
-		Workflows: &workflows.Workflows{Settings: c.settings(policy, systems)},
+		Workflows: flows,
 		Payment:   &payment.Activities{Gateway: systems.Payment, Switches: switches, Now: now, KeyWindow: systems.Abilities(order.SystemPayment).KeyWindow},
 		Inventory: &inventory.Activities{Stock: systems.Inventory, Switches: switches, Now: now},
 		Warehouse: &warehouse.Activities{Warehouse: systems.Warehouse, Switches: switches, Now: now},

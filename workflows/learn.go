@@ -8,7 +8,8 @@ import (
 )
 
 // What the workflow learns of the systems: a whole observation replaces what it
-// knew of the system, one record replaces that record.
+// knew of the system, one record replaces that record. What an operation read
+// back is as fresh as its answer: it shows our own write by its nature.
 
 // learn takes in a whole observation. An unreadable one keeps what was last
 // read, and says so; an older one than we have is no news.

@@ -240,7 +240,6 @@ func (p *process) amount(minor int64) order.Amount {
 }
 
 func (p *process) authorize(ctx workflow.Context, op Operation) error {
-	asked := workflow.Now(ctx)
 	var result payment.Authorization
 	err := workflow.ExecuteActivity(ctx, pay.AuthorizePayment, repair.Write[payment.AuthorizeRequest]{Grant: op.Grant, Since: op.First, Request: payment.AuthorizeRequest{
 		Key: p.Key(op), Order: p.Order.ID, Amount: p.amount(op.Amount), Customer: p.Order.Customer.ID,
@@ -251,23 +250,21 @@ func (p *process) authorize(ctx workflow.Context, op Operation) error {
 	}
 	p.find(op.Operation, op.N).Record = result.Attempt.ID
 	p.Next = result.Next
-	p.learnAttempt(asked, result.Attempt)
+	p.learnAttempt(workflow.Now(ctx), result.Attempt)
 	return nil
 }
 
 // attempt calls an activity that answers with the attempt as it stands.
 func (p *process) attempt(ctx workflow.Context, activity, input any) error {
-	asked := workflow.Now(ctx)
 	var result reconcile.Attempt
 	if err := workflow.ExecuteActivity(ctx, activity, input).Get(ctx, &result); err != nil {
 		return err
 	}
-	p.learnAttempt(asked, result)
+	p.learnAttempt(workflow.Now(ctx), result)
 	return nil
 }
 
 func (p *process) refund(ctx workflow.Context, op Operation) error {
-	asked := workflow.Now(ctx)
 	var result reconcile.Refund
 	err := workflow.ExecuteActivity(ctx, pay.RefundPayment, repair.Write[payment.RefundRequest]{Grant: op.Grant, Since: op.First, Request: payment.RefundRequest{
 		Key: p.Key(op), Order: p.Order.ID, Attempt: op.Ref, Amount: p.amount(op.Amount), Reason: op.About,
@@ -276,12 +273,11 @@ func (p *process) refund(ctx workflow.Context, op Operation) error {
 		return err
 	}
 	p.find(op.Operation, op.N).Record = result.ID
-	p.learnRefund(asked, op.Ref, result)
+	p.learnRefund(workflow.Now(ctx), op.Ref, result)
 	return nil
 }
 
 func (p *process) reserve(ctx workflow.Context, op Operation) error {
-	asked := workflow.Now(ctx)
 	var result []reconcile.Reservation
 	err := workflow.ExecuteActivity(ctx, stock.ReserveStock, repair.Write[inventory.ReserveRequest]{Grant: op.Grant, Since: op.First, Request: inventory.ReserveRequest{
 		Key: p.Key(op), Order: p.Order.ID, Lines: p.Order.AllLines(),
@@ -289,12 +285,11 @@ func (p *process) reserve(ctx workflow.Context, op Operation) error {
 	if err != nil {
 		return err
 	}
-	p.learnReservations(asked, result)
+	p.learnReservations(workflow.Now(ctx), result)
 	return nil
 }
 
 func (p *process) release(ctx workflow.Context, op Operation, keep []order.Quantity) error {
-	asked := workflow.Now(ctx)
 	var result []reconcile.Reservation
 	err := workflow.ExecuteActivity(ctx, stock.ReleaseStock, repair.Write[inventory.ReleaseRequest]{Grant: op.Grant, Since: op.First, Request: inventory.ReleaseRequest{
 		Key: p.Key(op), Order: p.Order.ID, Operation: op.Operation, Keep: keep,
@@ -302,7 +297,7 @@ func (p *process) release(ctx workflow.Context, op Operation, keep []order.Quant
 	if err != nil {
 		return err
 	}
-	p.learnReservations(asked, result)
+	p.learnReservations(workflow.Now(ctx), result)
 	return nil
 }
 
@@ -323,20 +318,18 @@ func (p *process) commit(ctx workflow.Context, op Operation) error {
 
 // ship calls an activity that answers with the shipment as it stands.
 func (p *process) ship(ctx workflow.Context, activity, input any) error {
-	asked := workflow.Now(ctx)
 	var result reconcile.Shipment
 	if err := workflow.ExecuteActivity(ctx, activity, input).Get(ctx, &result); err != nil {
 		return err
 	}
 	if result.ID != "" {
-		p.learnShipment(asked, result)
+		p.learnShipment(workflow.Now(ctx), result)
 	}
 	return nil
 }
 
 // book posts one document of the order.
 func (p *process) book(ctx workflow.Context, op Operation) error {
-	asked := workflow.Now(ctx)
 	var result reconcile.Document
 	var future workflow.Future
 	switch op.Operation {
@@ -360,12 +353,11 @@ func (p *process) book(ctx workflow.Context, op Operation) error {
 		return err
 	}
 	p.find(op.Operation, op.N).Record = result.ID
-	p.learnDocument(asked, op.Operation, result)
+	p.learnDocument(workflow.Now(ctx), op.Operation, result)
 	return nil
 }
 
 func (p *process) update(ctx workflow.Context, op Operation) error {
-	asked := workflow.Now(ctx)
 	var result crm.CustomerResult
 	err := workflow.ExecuteActivity(ctx, people.UpdateCustomer, repair.Write[crm.CustomerRequest]{Grant: op.Grant, Since: op.First, Request: crm.CustomerRequest{
 		Contact: crm.ContactRequest{Order: p.Order.ID, Customer: p.Order.Customer, ShipTo: p.Order.ShipTo},
@@ -377,7 +369,7 @@ func (p *process) update(ctx workflow.Context, op Operation) error {
 	if err != nil {
 		return err
 	}
-	p.learn(reconcile.Observation{System: order.SystemCRM, State: reconcile.Present, At: asked, Strong: true, CRM: &result.CRM})
+	p.learn(reconcile.Observation{System: order.SystemCRM, State: reconcile.Present, At: workflow.Now(ctx), Strong: true, CRM: &result.CRM})
 	if result.EmailTaken {
 		p.ask(ctx, "crm.contact", "the e-mail belongs to a contact with another customer id; ours was made without e-mail",
 			"merge the two contacts in the CRM, or leave them apart")
@@ -386,7 +378,6 @@ func (p *process) update(ctx workflow.Context, op Operation) error {
 }
 
 func (p *process) send(ctx workflow.Context, op Operation) error {
-	asked := workflow.Now(ctx)
 	var result reconcile.Message
 	err := workflow.ExecuteActivity(ctx, post.SendMail, repair.Write[mail.SendInput]{Grant: op.Grant, Since: op.First, Request: mail.SendInput{
 		SendRequest: p.message(op), Subject: p.subject(order.SystemMail), LookFirst: p.Adopted || op.Repairs > 0,
@@ -395,7 +386,7 @@ func (p *process) send(ctx workflow.Context, op Operation) error {
 		return err
 	}
 	p.find(op.Operation, op.N).Record = result.MessageID
-	p.learnMessage(asked, result)
+	p.learnMessage(workflow.Now(ctx), result)
 	return nil
 }
 

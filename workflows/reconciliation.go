@@ -42,8 +42,8 @@ func (w *Workflows) Reconciliation(ctx workflow.Context, carried *KeeperState) e
 	}
 	k := &keeper{KeeperState: carried, settings: settings}
 	if k.KeeperState == nil {
-		now := workflow.Now(ctx)
-		k.KeeperState = &KeeperState{Status: reconciliation.Status{Since: now, VerifiedThrough: now, NextGrant: 1}}
+		since := workflow.GetInfo(ctx).WorkflowStartTime
+		k.KeeperState = &KeeperState{Status: reconciliation.Status{Since: since, VerifiedThrough: since, NextGrant: 1}}
 	}
 	k.listen(ctx)
 	if err := k.follow(ctx); err != nil {

@@ -1,6 +1,11 @@
 package workflows
 
 import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -57,13 +62,55 @@ func (s Settings) Lag(system order.System) time.Duration {
 
 // Workflows are the workflow functions with this worker's settings.
 type Workflows struct {
-	Settings Settings
+	packed  []byte
+	summary string
 }
 
-// settings returns this worker's settings as of the start of the run.
+// New returns the workflow functions with these settings.
+func New(s Settings) (*Workflows, error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("pack the settings: %w", err)
+	}
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pack the settings: %w", err)
+	}
+	return &Workflows{packed: packed.Bytes(), summary: "settings, with policy " + s.Policy.Version()}, nil
+}
+
+// settings returns this worker's settings as of the start of the run. They go
+// into every order's history, so they are packed there: a policy in full is as
+// large as the rest of an order's history together.
 func (w *Workflows) settings(ctx workflow.Context) (Settings, error) {
+	var packed []byte
+	err := workflow.SideEffectWithOptions(ctx, workflow.SideEffectOptions{Summary: w.summary},
+		func(workflow.Context) any { return w.packed }).Get(&packed)
+	if err != nil {
+		return Settings{}, err
+	}
+	return unpack(packed)
+}
+
+func unpack(packed []byte) (Settings, error) {
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return Settings{}, fmt.Errorf("unpack the settings: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(r, 1<<20))
+	if err != nil {
+		return Settings{}, fmt.Errorf("unpack the settings: %w", err)
+	}
 	var s Settings
-	err := workflow.SideEffectWithOptions(ctx, workflow.SideEffectOptions{Summary: "settings and policy"},
-		func(workflow.Context) any { return w.Settings }).Get(&s)
-	return s, err
+	if err := json.Unmarshal(data, &s); err != nil {
+		return Settings{}, fmt.Errorf("unpack the settings: %w", err)
+	}
+	return s, nil
 }

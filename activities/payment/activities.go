@@ -34,7 +34,9 @@ func (a *Activities) AuthorizePayment(ctx context.Context, in repair.Write[Autho
 		request.Key = key
 		return a.Gateway.Authorize(ctx, request)
 	}, func() (Authorization, bool, error) {
-		attempt, found, err := a.find(ctx, in.Request.Order, in.Since, nil, func(x reconcile.Attempt) bool { return x.Key == in.Request.Key || strings.HasPrefix(x.Key, in.Request.Key+"/again/") })
+		attempt, found, err := a.find(ctx, in.Request.Order, in.Since, nil, func(x reconcile.Attempt) bool {
+			return x.Key == in.Request.Key || strings.HasPrefix(x.Key, in.Request.Key+"/again/")
+		})
 		return Authorization{Attempt: attempt}, found, err
 	})
 	if err != nil && apierr.CodeOf(err) == apierr.Declined && result.Attempt.ID != "" {

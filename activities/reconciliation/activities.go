@@ -112,9 +112,11 @@ func (a *Activities) FollowChanges(ctx context.Context, f Follow) ([]Cursor, err
 			return nil, fmt.Errorf("follow changes: read the heartbeat: %w", err)
 		}
 	}
+	awake, end := untilStopped(ctx)
+	defer end()
 	for poll := range f.Polls {
 		if poll > 0 {
-			if err := a.Wait(ctx, f.Every); err != nil {
+			if err := a.Wait(awake, f.Every); err != nil {
 				return cursors, nil
 			}
 		}
@@ -125,6 +127,20 @@ func (a *Activities) FollowChanges(ctx context.Context, f Follow) ([]Cursor, err
 		activity.RecordHeartbeat(ctx, cursors)
 	}
 	return cursors, nil
+}
+
+// untilStopped ends with the activity, and already when its worker begins to
+// stop: a deploy does not wait for the next poll.
+func untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
+	awake, end := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-activity.GetWorkerStopChannel(ctx):
+			end()
+		case <-awake.Done():
+		}
+	}()
+	return awake, end
 }
 
 func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor, error) {

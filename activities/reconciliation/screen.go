@@ -293,7 +293,7 @@ func appendNew(systems []order.System, s order.System) []order.System {
 
 // fingerprint tells two listings of one order apart by their content.
 func fingerprint(o reconcile.Observation) string {
-	o.At = time.Time{}
+	o.At, o.Changed = time.Time{}, time.Time{}
 	data, err := json.Marshal(o)
 	if err != nil { // observations hold nothing that cannot be marshalled
 		panic(err)
@@ -302,11 +302,11 @@ func fingerprint(o reconcile.Observation) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// changedAt is when the listed record changed, by the system's clock; its
-// adapter puts that into At.
+// changedAt is when the listed records changed, by the system's clock; where it
+// does not say, now, so that they are read.
 func changedAt(o reconcile.Observation, now time.Time) time.Time {
-	if o.At.IsZero() || o.At.After(now) {
+	if o.Changed.IsZero() || o.Changed.After(now) {
 		return now
 	}
-	return o.At
+	return o.Changed
 }

@@ -1,6 +1,7 @@
 package tryton
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/trueup-orders/trueup/order"
@@ -36,4 +37,16 @@ func Belongs(reference string, id order.ID) (ours, excusable bool) {
 		}
 	}
 	return false, true
+}
+
+// Told returns what may be told of a reference that is none of ours: what a
+// person typed may be about a person.
+func Told(reference string) string {
+	switch {
+	case reference == "":
+		return "without a reference"
+	case strings.HasPrefix(reference, "order/"):
+		return fmt.Sprintf("with the reference %q", reference)
+	}
+	return "with a reference that is not ours"
 }

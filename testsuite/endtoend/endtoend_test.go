@@ -4,7 +4,6 @@ package endtoend
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -160,12 +159,23 @@ func TestOrder_Shipped_AllSixAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("submitted in %s: %+v", time.Since(start), answer)
+	t.Cleanup(func() { b.tell(o.ID) })
 	b.until("agreed after submission", 20*time.Second, func() bool {
 		return b.verdict(o.ID, false).Agreement == reconcile.Agreed
 	})
 	t.Logf("agreed after %s", time.Since(start))
-	fmt.Println(b.verdict(o.ID, true).Table())
-	h := b.history(o.ID)
-	t.Logf("history: %d events, %d bytes", h.events, h.bytes)
-	fmt.Println(h.text)
+}
+
+// tell shows where an order stands when its test has failed.
+func (b *bundle) tell(id order.ID) {
+	if !b.t.Failed() && !testing.Verbose() {
+		return
+	}
+	v, err := b.orders.Verdict(context.Background(), id, false)
+	if err != nil {
+		b.t.Logf("verdict of %s: %v", id, err)
+		return
+	}
+	h := b.history(id)
+	b.t.Logf("%s\nhistory: %d events, %d bytes\n%s", v.Table(), h.events, h.bytes, h.text)
 }

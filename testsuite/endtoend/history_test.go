@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -28,7 +29,7 @@ func (b *bundle) history(id order.ID) history {
 	b.t.Helper()
 	var h history
 	var text strings.Builder
-	iterator := b.client.GetWorkflowHistory(b.t.Context(), workflows.OrderWorkflowID(id), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	iterator := b.client.GetWorkflowHistory(context.Background(), workflows.OrderWorkflowID(id), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for iterator.HasNext() {
 		e, err := iterator.Next()
 		if err != nil {

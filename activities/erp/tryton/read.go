@@ -75,6 +75,7 @@ func put(out *reconcile.Observation, p paper, d document) {
 	if d.state == reconcile.DocumentPosted {
 		e.Balance += owed
 	}
+	out.Changed = rpc.ChangedAt(out.Changed, d.version)
 	out.Version = strings.TrimSpace(out.Version + " " + p.what[:1] + strconv.FormatInt(d.id, 10) + "@" + d.version)
 }
 
@@ -153,7 +154,7 @@ func (c *Client) page(p paper, found []document) reconcile.Page {
 		if !ok {
 			page.Orphans = append(page.Orphans, reconcile.Orphan{
 				System: string(order.SystemERP), Record: strconv.FormatInt(d.id, 10), Kind: p.what, At: d.created.Time,
-				What: fmt.Sprintf("%s %s over %s, reference %q", d.state, p.what, order.Amount{Minor: d.total, Currency: d.currency}, d.reference),
+				What: fmt.Sprintf("%s %s over %s, %s", d.state, p.what, order.Amount{Minor: d.total, Currency: d.currency}, rpc.Told(d.reference)),
 			})
 			continue
 		}

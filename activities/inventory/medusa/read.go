@@ -203,6 +203,9 @@ func (c *Client) page(q call, records []reservation, asked time.Time) (reconcile
 			})
 		}
 		held[at] = append(held[at], p)
+		if o := &page.Observations[at]; p.updated.After(o.Changed) {
+			o.Changed = p.updated
+		}
 	}
 	for i := range page.Observations {
 		page.Observations[i].Version = version(sorted(held[i]))

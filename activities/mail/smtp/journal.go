@@ -172,6 +172,7 @@ func (c *Client) page(entries []entry, r reconcile.ListRequest, at time.Time) re
 		page.Observations = append(page.Observations, reconcile.Observation{
 			System: order.SystemMail, Order: of, State: reconcile.Present, At: at,
 			Version: version(groups[of]), Mail: &reconcile.Mail{Messages: messages(groups[of])},
+			Changed: latest(groups[of]),
 		})
 	}
 	return page
@@ -250,6 +251,17 @@ func (e entry) message() reconcile.Message {
 		n = i.N
 	}
 	return reconcile.Message{MessageID: e.id, Template: reconcile.Template(e.template), Occasion: n, At: e.at}
+}
+
+// latest returns when the last of the messages came.
+func latest(entries []entry) time.Time {
+	var at time.Time
+	for _, e := range entries {
+		if e.at.After(at) {
+			at = e.at
+		}
+	}
+	return at
 }
 
 func messages(entries []entry) []reconcile.Message {

@@ -77,7 +77,7 @@ func TestManners_WrongState_IsASilentNoOp(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, x fixture) {
 		_, ids := x.made(t)
-		for _, button := range []string{"pack", "done"} {
+		for _, button := range []string{"done", "draft", "done", "wait"} {
 			if got := x.call(t, "stock.shipment.out", button, []any{ids}); string(got) != "null" {
 				t.Errorf("%s = %s, want null", button, got)
 			}
@@ -93,6 +93,18 @@ func TestManners_WrongState_IsASilentNoOp(t *testing.T) {
 		}
 		if _, failed := tryCall(t, x.url, "stock.shipment.out", "delete", []any{ids}); !strings.Contains(string(failed), "UserError") {
 			t.Errorf("deleting what has left: %s, want a refusal", failed)
+		}
+	})
+}
+
+// Its own client would hide the button; a caller may press it.
+func TestManners_WhatWaits_CanBePacked(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, x fixture) {
+		_, ids := x.made(t)
+		x.call(t, "stock.shipment.out", "pack", []any{ids})
+		if got := x.row(t, ids).State; got != "packed" {
+			t.Errorf("state = %s, want packed", got)
 		}
 	})
 }

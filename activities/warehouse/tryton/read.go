@@ -202,6 +202,10 @@ func (c *Client) page(found []record) (reconcile.Page, error) {
 		o := &page.Observations[i]
 		o.Warehouse.Shipments = append(o.Warehouse.Shipments, sh)
 		o.Version = strings.TrimSpace(o.Version + " " + r.version())
+		o.Changed = rpc.ChangedAt(o.Changed, r.Version)
+		for _, n := range r.notes { // the carrier writes notes alone
+			o.Changed = rpc.ChangedAt(o.Changed, n.Version)
+		}
 	}
 	return page, nil
 }
@@ -219,6 +223,6 @@ func (c *Client) orphan(r record, sh reconcile.Shipment) (reconcile.Orphan, bool
 	}
 	return reconcile.Orphan{
 		System: string(order.SystemWarehouse), Record: sh.ID, Kind: "shipment",
-		What: fmt.Sprintf("%s shipment of %d pieces, reference %q", sh.State, n, r.Reference), At: r.Created.Time,
+		What: fmt.Sprintf("%s shipment of %d pieces, %s", sh.State, n, rpc.Told(r.Reference)), At: r.Created.Time,
 	}, true
 }

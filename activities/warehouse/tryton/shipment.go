@@ -48,6 +48,7 @@ type note struct {
 	ID       int64  `json:"id"`
 	Resource string `json:"resource"`
 	Message  string `json:"message"`
+	Version  string `json:"_timestamp"`
 }
 
 var shipmentFields = []string{
@@ -98,7 +99,7 @@ func (c *Client) find(ctx context.Context, s rpc.Session, where rpc.Domain, limi
 	}
 	var written []note
 	err = s.Find(ctx, rpc.Query{
-		Model: modelNote, Where: rpc.Domain{[]any{"resource", "in", resources}}, Fields: []string{"resource", "message"},
+		Model: modelNote, Where: rpc.Domain{[]any{"resource", "in", resources}}, Fields: []string{"resource", "message", "_timestamp"},
 	}, &written)
 	if err != nil {
 		return nil, err

@@ -611,6 +611,11 @@ func TestList_PagesAndFollowsNotes(t *testing.T) {
 		if len(got) == 0 {
 			t.Error("a shipment that got a note is not listed as changed")
 		}
+		for id, at := range x.changed(t, mark) {
+			if want[id] && at.Before(mark.Add(-time.Second)) {
+				t.Errorf("order %s is listed as changed at %v, before its note", id, at)
+			}
+		}
 	})
 }
 
@@ -629,6 +634,46 @@ func (x fixture) walk(t *testing.T, r reconcile.ListRequest) (map[order.ID]bool,
 		if r.Cursor = page.Next; r.Cursor == "" {
 			return got, pages
 		}
+	}
+}
+
+// changed walks what changed since a moment, and tells when.
+func (x fixture) changed(t *testing.T, since time.Time) map[order.ID]time.Time {
+	t.Helper()
+	got := map[order.ID]time.Time{}
+	r := reconcile.ListRequest{By: reconcile.ListChanged, From: since, To: time.Now().Add(time.Minute)}
+	for {
+		page, err := x.List(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range page.Observations {
+			got[o.Order] = o.Changed
+		}
+		if r.Cursor = page.Next; r.Cursor == "" {
+			return got
+		}
+	}
+}
+
+func TestList_UnderFaults(t *testing.T) {
+	t.Parallel()
+	x := onSimulator(t)
+	for range 3 {
+		if _, err := x.Request(t.Context(), request(newID("L"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	since := time.Now().Add(-time.Hour)
+	for kind, want := range map[simulator.FaultKind]int{simulator.NotListed: 2, simulator.EmptyList: 0} {
+		x.inject(t, simulator.Fault{Operation: "list", Kind: kind, Times: -1})
+		if got := x.changed(t, since); len(got) != want {
+			t.Errorf("%s: %d orders, want %d", kind, len(got), want)
+		}
+		x.server.Frame().Clear("list")
+	}
+	if got := x.changed(t, since); len(got) != 3 {
+		t.Errorf("%d orders, want 3", len(got))
 	}
 }
 

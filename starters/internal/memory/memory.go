@@ -7,6 +7,7 @@ package memory
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -22,8 +23,9 @@ import (
 
 // Engine is the engine. The fields are set before it is used.
 type Engine struct {
-	// Answer is what a workflow answers to an update or a query. nil: a submission
-	// is accepted, and anything else is an error.
+	// Answer is what a workflow answers to an update or a query; ErrNotAnswered is
+	// one that takes its time. nil: a submission is accepted, and anything else is
+	// an error.
 	Answer func(workflowID string, m starters.Message) (any, error)
 	// Listed is what List lists; the queries are in Queries.
 	Listed []starters.Listed
@@ -170,6 +172,9 @@ func (e *Engine) deliver(ctx context.Context, id string, m starters.Message, res
 			r.answers[m.ID] = a
 			r.Messages = append(r.Messages, m)
 		}
+	}
+	if m.Accepted && errors.Is(a.err, starters.ErrNotAnswered) {
+		return nil // a worker has it
 	}
 	if a.err != nil {
 		return fmt.Errorf("%s of %s: %w", m.Name, id, a.err)

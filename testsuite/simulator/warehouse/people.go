@@ -73,9 +73,13 @@ func (s *Server) advance(t *tryton.Tx, id int64, to string) string {
 		case "assigned":
 			err = s.assignTry(t, id)
 		case "picked":
-			err = s.pick(t, id)
+			if state == "assigned" { // people go by what their client shows
+				err = s.pick(t, id)
+			}
 		case "packed":
-			err = s.pack(t, id)
+			if state == "picked" {
+				err = s.pack(t, id)
+			}
 		case "done":
 			err = s.done(t, id)
 		case "delivered":

@@ -117,7 +117,9 @@ func (s *Server) cancel(t *tryton.Tx, id int64) error {
 		s.unassign(t, id)
 	case "picked", "packed":
 		for _, l := range s.lines(t, id) {
-			s.move(t, l.product, tryton.LocationOutput, tryton.LocationStorage, l.n)
+			if r.Values["picked"] == true {
+				s.move(t, l.product, tryton.LocationOutput, tryton.LocationStorage, l.n)
+			}
 		}
 	}
 	s.setMoves(t, id, map[string]any{"state": "cancelled"})
@@ -155,13 +157,18 @@ func (s *Server) assignTry(t *tryton.Tx, id int64) error {
 	return nil
 }
 
+// pick brings the goods to the output zone. Tryton lets a caller pick, and even
+// pack, what was never assigned; only its own client hides the buttons.
 func (s *Server) pick(t *tryton.Tx, id int64) error {
-	r, ok := s.to(t, id, "picked", "assigned")
+	r, ok := s.to(t, id, "picked", "assigned", "waiting")
 	if !ok {
 		return nil
 	}
+	t.Set(modelShipment, id, map[string]any{"picked": true})
 	for _, l := range s.lines(t, id) {
-		s.assign(t, l.product, -l.n)
+		if r.Values["state"] == "assigned" {
+			s.assign(t, l.product, -l.n)
+		}
 		s.move(t, l.product, tryton.LocationStorage, tryton.LocationOutput, l.n)
 	}
 	t.Append(s.entry(t, simulator.EntryEdit, "pick", r, ""))
@@ -169,7 +176,7 @@ func (s *Server) pick(t *tryton.Tx, id int64) error {
 }
 
 func (s *Server) pack(t *tryton.Tx, id int64) error {
-	r, ok := s.to(t, id, "packed", "picked")
+	r, ok := s.to(t, id, "packed", "picked", "waiting")
 	if !ok {
 		return nil
 	}

@@ -3,15 +3,17 @@
 // locations, and the people who assign, pick, pack and ship what is requested.
 //
 // Simulated: references that are not unique, party codes that are; the buttons
-// wait, draft, cancel, assign_try, pick, pack and done with Tryton's transitions,
-// as silent no-ops from any other state; that a packed shipment can be cancelled
+// wait, draft, cancel, assign_try, pick, pack and done with Tryton's transitions
+// (what waits can be packed without having been picked), as silent no-ops from
+// any other state; that a packed shipment can be cancelled
 // and the address of one be changed that has left; that deleting cancels first;
 // reservation of stock by assigning; that picked goods lie in the output zone
 // and the count falls when they ship; notes that do not change their shipment's
 // dates; a hand count.
 //
 // Not simulated: inventory moves as records of their own (the zones' stock
-// changes without them), partial picking and substitution by the pickers unless
+// changes without them), that goods of a cancelled shipment stay in the output
+// zone (people bring them back at once), partial picking and substitution by the pickers unless
 // edited, lots, packages, sequences' gaps, supplier shipments, the questions
 // that a person at Tryton's client is asked.
 package warehouse
@@ -181,13 +183,13 @@ func (s *Server) models() []*tryton.Model {
 		},
 		{
 			Name: modelShipment, Title: "Customer Shipment", Index: "reference",
-			Fields: []string{"reference", "state", "number", "effective_date", "planned_date", "taken"},
+			Fields: []string{"reference", "state", "number", "effective_date", "planned_date", "taken", "picked"},
 			Links: map[string]tryton.Link{
 				"customer": {Model: "party.party"}, "delivery_address": {Model: "party.address"},
 				"warehouse": {Model: "stock.location"}, "company": {Model: "company.company"},
 				"outgoing_moves": {Model: modelMove, Via: "shipment", Reference: true},
 			},
-			Defaults: map[string]any{"state": "draft", "reference": nil, "effective_date": nil, "planned_date": nil, "taken": nil},
+			Defaults: map[string]any{"state": "draft", "reference": nil, "effective_date": nil, "planned_date": nil, "taken": nil, "picked": false},
 			Required: []string{"customer", "delivery_address", "warehouse", "company"},
 			Created:  s.drafted, Guard: s.guard, Partial: s.partial,
 			Buttons: map[string]func(*tryton.Tx, int64) error{

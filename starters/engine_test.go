@@ -1,0 +1,105 @@
+package starters_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"github.com/trueup-orders/trueup/starters"
+)
+
+// realEngine starts the embedded engine, the program that TRUEUP_TEST_ENGINE
+// names, and connects to it.
+func realEngine(t *testing.T) client.Client {
+	t.Helper()
+	program := os.Getenv("TRUEUP_TEST_ENGINE")
+	if program == "" {
+		t.Skip("TRUEUP_TEST_ENGINE does not name the embedded engine (deployments/temporal/build.sh builds it)")
+	}
+	file := filepath.Join(t.TempDir(), "address.json")
+	// Not of the test's context: it is told to stop, not killed.
+	process := exec.CommandContext(context.Background(), program, "--port=0", "--headless", "--address-file="+file) //nolint:gosec // the caller names it
+	process.Stderr = os.Stderr
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- process.Wait() }()
+	t.Cleanup(func() {
+		_ = process.Process.Signal(syscall.SIGTERM)
+		<-ended
+	})
+	var address struct{ Frontend, Namespace string }
+	tick := time.NewTicker(20 * time.Millisecond) // a file has no event to wait for
+	defer tick.Stop()
+	for address.Frontend == "" {
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("the engine ended: %v", err)
+		case <-t.Context().Done():
+			t.Fatal("the engine did not start")
+		case <-tick.C:
+		}
+		if data, err := os.ReadFile(file); err == nil { //nolint:gosec // our own
+			if err := json.Unmarshal(data, &address); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c, err := client.DialContext(t.Context(), client.Options{HostPort: address.Frontend, Namespace: address.Namespace, Logger: log.NewStructuredLogger(nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// TestEngine_NoWorker: with the real engine and no worker at all, orders and
+// webhooks are durable, and everything that needs a worker says so.
+func TestEngine_NoWorker(t *testing.T) {
+	t.Parallel()
+	engine := realEngine(t)
+	f := open(t, func(o *starters.GatewayOptions) {
+		o.Client = &starters.Client{Engine: &starters.Temporal{Client: engine}, Now: clock}
+		o.Webhooks = []starters.Webhook{starters.StripeWebhook{Secrets: []string{stripeSecret}}.Webhook()}
+		o.Ready = func(ctx context.Context) error {
+			_, err := engine.CheckHealth(ctx, &client.CheckHealthRequest{})
+			return err
+		}
+	})
+	f.expect(f.get("/readyz"), http.StatusOK)
+	f.expect(f.get("/v1/orders/A-1/verdict"), http.StatusNotFound)
+	f.expect(f.get("/v1/orders/A-1/verdict?fresh=true"), http.StatusNotFound)
+	f.expect(f.post("/v1/orders/A-1/cancel", []byte(`{"by":"ada","reason":"x"}`)), http.StatusNotFound)
+	f.expect(f.post("/v1/orders?wait=1s", goodOrder(t, "A-1")), http.StatusAccepted)
+	f.expect(f.post("/v1/orders?wait=0", goodOrder(t, "A-1")), http.StatusAccepted)
+	f.expect(f.post("/v1/orders?wait=0", goodOrder(t, "A-2")), http.StatusAccepted)
+	f.expect(f.stripe(stripeEvent("evt_1", "payment_intent.succeeded", "A-1")), http.StatusOK)
+	f.expect(f.stripe(stripeEvent("evt_2", "payment_intent.succeeded", "A-9")), http.StatusOK)
+	f.expect(f.stripe(stripeEvent("evt_3", "review.opened", "")), http.StatusOK)
+	r := f.get("/v1/orders/A-1/verdict?wait=2s")
+	if r.status != http.StatusServiceUnavailable && r.status != http.StatusGatewayTimeout {
+		t.Errorf("verdict without a worker: %d %s", r.status, r.body)
+	}
+	f.expect(f.get("/v1/orders/A-1/verdict?fresh=true&wait=1s"), http.StatusGatewayTimeout)
+	// An update is durable only when a worker has accepted it, so this may be lost.
+	f.expect(f.post("/v1/orders/A-1/cancel?wait=1s", []byte(`{"by":"ada","reason":"x"}`)), http.StatusGatewayTimeout)
+	for _, id := range []string{"order/A-1", "order/A-2", "inbox/payment/pi_1"} {
+		d, err := engine.DescribeWorkflowExecution(t.Context(), id, "")
+		if err != nil {
+			t.Errorf("%s is not durable: %v", id, err)
+			continue
+		}
+		t.Logf("%s: %d events", id, d.WorkflowExecutionInfo.HistoryLength)
+	}
+}
