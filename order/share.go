@@ -30,7 +30,7 @@ type LineShare struct {
 func ShareOf(o Order, before, now []Quantity) Share {
 	had, has := perLine(o, before), perLine(o, before)
 	for i, n := range perLine(o, now) {
-		has[i] += n
+		has[i] = min(has[i]+n, o.Lines[i].Quantity) // a piece has its share once
 	}
 	var s Share
 	for i, l := range o.Lines {

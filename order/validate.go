@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/mail"
@@ -65,6 +66,9 @@ func Decode(data []byte) (Order, error) {
 
 func decodeProblem(err error) error {
 	text := strings.TrimPrefix(err.Error(), "json: ")
+	if _, ok := errors.AsType[*time.ParseError](err); ok { // an order has one moment
+		return &InvalidError{[]Problem{{"placed_at", "is not a time in RFC 3339, as 2026-01-31T12:00:00Z"}}}
+	}
 	if t, ok := err.(*json.UnmarshalTypeError); ok && t.Field != "" {
 		return &InvalidError{[]Problem{{t.Field, fmt.Sprintf("is a %s; want %s", t.Value, t.Type)}}}
 	}

@@ -58,7 +58,7 @@ var allFields = makeFields()
 
 func makeFields() []Field {
 	fields := []Field{
-		InventoryReserved,
+		InventoryReserved, InventoryLevel,
 		PaymentHeld, PaymentCaptured, PaymentRefunded, PaymentDisputed, PaymentOpen, PaymentAttempts,
 		WarehouseShipment, WarehouseLines, WarehouseShipped, WarehouseDuplicate,
 		ERPSale, ERPInvoices, ERPReceipts, ERPCredits, ERPBalance,

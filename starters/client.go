@@ -51,7 +51,7 @@ func (c *Client) Submit(ctx context.Context, o order.Order) (workflows.Submitted
 	input := workflows.OrderInput{Order: o, Fingerprint: o.Fingerprint(), EngineSince: c.engineSince(ctx)}
 	answer := workflows.Submitted{Order: o.ID, Phase: order.PhaseReceived, Outcome: reconcile.InProgress}
 	start := Start{
-		Type: workflows.OrderType, ID: workflows.OrderWorkflowID(o.ID), Input: input, Reject: true,
+		Type: workflows.OrderType, ID: workflows.OrderWorkflowID(o.ID), Input: input, Reject: true, Fingerprint: input.Fingerprint,
 		Summary: fmt.Sprintf("%s · %d lines · %s", order.Amount{Minor: o.Total, Currency: o.Currency}, len(o.Lines), o.Channel),
 		Outcome: string(reconcile.InProgress), Agreement: string(reconcile.AgreeSettle),
 	}
@@ -137,8 +137,11 @@ func (c *Client) reopen(ctx context.Context, id order.ID, m Message, result any)
 
 // say makes the client's errors of the workflow's and the engine's.
 func (c *Client) say(id order.ID, err error) error {
-	if errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, ErrNotFound):
 		return fmt.Errorf("order %s: %w", id, ErrUnknownOrder)
+	case errors.Is(err, ErrDiffers):
+		return fmt.Errorf("submit order %s: %w; send it under an id of its own", id, ErrAnotherOrder)
 	}
 	if a, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		switch a.Type() {

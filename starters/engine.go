@@ -27,7 +27,8 @@ type Engine interface {
 	// same step; the start is durable even when the message finds no worker. An
 	// update's answer goes into result. ErrClosed when Reject is set and a run
 	// of this id is closed. ErrNotAnswered when it is started and nobody
-	// answered before the context ended.
+	// answered before the context ended; ErrDiffers when what runs under the id
+	// was started with another fingerprint.
 	Submit(ctx context.Context, s Start, m Message, result any) error
 
 	// Message sends a message to a running workflow; an update's answer goes
@@ -57,6 +58,9 @@ type Start struct {
 	Reject  bool   // never start it again once a run is closed
 	Summary string // one line beside the workflow in the UI
 	Details string // Markdown
+	// Fingerprint tells the start from another one under the same id where
+	// nobody is there to compare; empty compares nothing.
+	Fingerprint string
 	// Outcome and Agreement are its first search attributes, when it has any.
 	Outcome, Agreement string
 }
@@ -101,6 +105,7 @@ var (
 	ErrNotFound    = errors.New("no such workflow")
 	ErrClosed      = errors.New("the workflow is closed")
 	ErrNotAnswered = errors.New("durable, and not answered in time")
+	ErrDiffers     = errors.New("started with something else")
 )
 
 // Temporal is the engine.
@@ -118,6 +123,9 @@ func (t *Temporal) options(s Start) client.StartWorkflowOptions {
 	}
 	if s.Reject {
 		o.WorkflowIDReusePolicy = enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+	}
+	if s.Fingerprint != "" {
+		o.Memo = map[string]any{fingerprintMemo: s.Fingerprint}
 	}
 	if s.Outcome != "" {
 		o.TypedSearchAttributes = temporal.NewSearchAttributes(
@@ -158,11 +166,33 @@ func (t *Temporal) Submit(ctx context.Context, s Start, m Message, result any) e
 	// have happened, so it is made again on its own; done twice it is one.
 	plain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	options := t.options(s)
-	if _, err := t.Client.ExecuteWorkflow(plain, options, s.Type, s.Input); err != nil {
+	if _, err := t.Client.ExecuteWorkflow(plain, t.options(s), s.Type, s.Input); err != nil {
 		return classify("start "+s.ID, err)
 	}
+	if err := t.same(plain, s); err != nil {
+		return err
+	}
 	return fmt.Errorf("submit to %s: %w", s.ID, ErrNotAnswered)
+}
+
+// fingerprintMemo is the memo field of a start's fingerprint.
+const fingerprintMemo = "fingerprint"
+
+// same compares a start with what runs under its id, for a time when no worker
+// is there to do so.
+func (t *Temporal) same(ctx context.Context, s Start) error {
+	if s.Fingerprint == "" {
+		return nil
+	}
+	d, err := t.Client.DescribeWorkflowExecution(ctx, s.ID, "")
+	if err != nil {
+		return classify("compare "+s.ID, err)
+	}
+	var known string
+	if memoDecoder(d.WorkflowExecutionInfo.Memo)(fingerprintMemo, &known) == nil && known != s.Fingerprint {
+		return fmt.Errorf("submit to %s: %w", s.ID, ErrDiffers)
+	}
+	return nil
 }
 
 func waitedInVain(err error) bool {

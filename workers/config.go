@@ -16,86 +16,90 @@ import (
 )
 
 // Config is what an operator sets, by environment variables with the prefix
-// TRUEUP_ and the names given here. The engine's own connection settings are
+// TRUEUP_ and the fields' names, as TRUEUP_MAIL_SHOP_NAME for Mail.ShopName. The
+// fields have no names of their own in their tags: the library would then also
+// take the variable without the prefix, and USER is set everywhere. The engine's own connection settings are
 // TEMPORAL_ADDRESS and its kin.
 type Config struct {
 	// Policy is the policy file; empty is the built-in one, which reports and
 	// repairs nothing.
-	Policy string `envconfig:"POLICY"`
+	Policy string `split_words:"true"`
 	// Channel marks records in the systems as ours.
-	Channel string `envconfig:"CHANNEL" default:"shop"`
+	Channel string `split_words:"true" default:"shop"`
 
-	Retention      time.Duration `envconfig:"RETENTION" default:"720h"`
-	FollowEvery    time.Duration `envconfig:"FOLLOW_EVERY" default:"15s"`
-	ReconcileEvery time.Duration `envconfig:"RECONCILE_EVERY" default:"15m"`
-	Linger         time.Duration `envconfig:"LINGER" default:"5m"`
-	FreshFor       time.Duration `envconfig:"FRESH_FOR" default:"2s"`
-	BudgetCount    int           `envconfig:"BUDGET_COUNT" default:"200"`
-	BudgetMoney    int64         `envconfig:"BUDGET_MONEY" default:"10000000"`
+	Retention      time.Duration `split_words:"true" default:"720h"`
+	FollowEvery    time.Duration `split_words:"true" default:"15s"`
+	ReconcileEvery time.Duration `split_words:"true" default:"15m"`
+	Linger         time.Duration `split_words:"true" default:"5m"`
+	FreshFor       time.Duration `split_words:"true" default:"2s"`
+	BudgetCount    int           `split_words:"true" default:"200"`
+	BudgetMoney    int64         `split_words:"true" default:"10000000"`
 	// Parallel bounds the calls that one worker makes to one system at a time,
 	// PerSecond those of all workers together; 0 sets no rate.
-	Parallel  int     `envconfig:"PARALLEL" default:"20"`
-	PerSecond float64 `envconfig:"PER_SECOND"`
+	Parallel  int     `split_words:"true" default:"20"`
+	PerSecond float64 `split_words:"true"`
 
-	Stripe    Stripe    `envconfig:"STRIPE"`
-	Medusa    Medusa    `envconfig:"MEDUSA"`
-	Warehouse Tryton    `envconfig:"WAREHOUSE"`
-	ERP       Tryton    `envconfig:"ERP"`
-	HubSpot   HubSpot   `envconfig:"HUBSPOT"`
-	Mail      MailRelay `envconfig:"MAIL"`
+	Stripe    Stripe
+	Medusa    Medusa
+	Warehouse Tryton
+	ERP       Tryton
+	HubSpot   HubSpot
+	Mail      MailRelay
 }
 
 // Stripe is the payment gateway.
 type Stripe struct {
-	URL       string `envconfig:"URL"` // empty: Stripe itself
-	Key       string `envconfig:"KEY"`
-	Account   string `envconfig:"ACCOUNT"`
-	Live      bool   `envconfig:"LIVE"`
-	ReturnURL string `envconfig:"RETURN_URL"`
+	URL       string `split_words:"true"` // empty: Stripe itself
+	Key       string `split_words:"true"`
+	Account   string `split_words:"true"`
+	Live      bool   `split_words:"true"`
+	ReturnURL string `split_words:"true"`
 }
 
 // Medusa is the inventory.
 type Medusa struct {
-	URL      string `envconfig:"URL"`
-	Email    string `envconfig:"EMAIL"`
-	Password string `envconfig:"PASSWORD"`
-	Key      string `envconfig:"KEY"`
-	Location string `envconfig:"LOCATION"`
+	URL      string `split_words:"true"`
+	Email    string `split_words:"true"`
+	Password string `split_words:"true"`
+	Key      string `split_words:"true"`
+	Location string `split_words:"true"`
 }
 
 // Tryton is the warehouse or the ERP; the URL names the database too.
 type Tryton struct {
-	URL      string `envconfig:"URL"`
-	User     string `envconfig:"USER"`
-	Password string `envconfig:"PASSWORD"`
+	URL      string `split_words:"true"`
+	User     string `split_words:"true"`
+	Password string `split_words:"true"`
 }
 
 // HubSpot is the CRM.
 type HubSpot struct {
-	URL            string `envconfig:"URL"` // empty: HubSpot itself
-	Token          string `envconfig:"TOKEN"`
-	Pipeline       string `envconfig:"PIPELINE" default:"default"`
-	OpenStage      string `envconfig:"OPEN_STAGE" default:"checkoutpending"`
-	WonStage       string `envconfig:"WON_STAGE" default:"closedwon"`
-	LostStage      string `envconfig:"LOST_STAGE" default:"closedlost"`
-	AbandonedStage string `envconfig:"ABANDONED_STAGE" default:"abandonedcart"`
+	URL            string `split_words:"true"` // empty: HubSpot itself
+	Token          string `split_words:"true"`
+	Pipeline       string `split_words:"true" default:"default"`
+	OpenStage      string `split_words:"true" default:"checkoutpending"`
+	WonStage       string `split_words:"true" default:"closedwon"`
+	LostStage      string `split_words:"true" default:"closedlost"`
+	AbandonedStage string `split_words:"true" default:"abandonedcart"`
 }
 
 // MailRelay is the mail provider and the journal mailbox.
 type MailRelay struct {
-	SMTP          string        `envconfig:"SMTP"` // host:port
-	SMTPSecurity  string        `envconfig:"SMTP_SECURITY"`
-	User          string        `envconfig:"USER"`
-	Password      string        `envconfig:"PASSWORD"`
-	CA            string        `envconfig:"CA"` // a PEM file trusted besides the machine's
-	From          string        `envconfig:"FROM"`
-	ShopName      string        `envconfig:"SHOP_NAME" default:"Shop"`
-	Journal       string        `envconfig:"JOURNAL"`
-	IMAP          string        `envconfig:"IMAP"` // host:port; empty: no journal
-	IMAPSecurity  string        `envconfig:"IMAP_SECURITY"`
-	IMAPUser      string        `envconfig:"IMAP_USER"`
-	IMAPPassword  string        `envconfig:"IMAP_PASSWORD"`
-	VisibilityLag time.Duration `envconfig:"VISIBILITY_LAG" default:"15s"`
+	SMTP          string        `split_words:"true"` // host:port
+	SMTPSecurity  string        `split_words:"true"`
+	User          string        `split_words:"true"`
+	Password      string        `split_words:"true"`
+	CA            string        `split_words:"true"` // a PEM file trusted besides the machine's
+	From          string        `split_words:"true"`
+	ShopName      string        `split_words:"true" default:"Shop"`
+	Journal       string        `split_words:"true"`
+	IMAP          string        `split_words:"true"` // host:port; empty: no journal
+	IMAPSecurity  string        `split_words:"true"`
+	IMAPUser      string        `split_words:"true"`
+	IMAPPassword  string        `split_words:"true"`
+	VisibilityLag time.Duration `split_words:"true" default:"15s"`
+	// Lateness is how long after a lost answer a message may still be accepted.
+	Lateness time.Duration `split_words:"true" default:"10m"`
 }
 
 // Read reads the configuration from the environment.

@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -8,8 +9,10 @@ import (
 	"net/http"
 	netmail "net/mail"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/crm"
 	"github.com/trueup-orders/trueup/activities/crm/hubspot"
 	"github.com/trueup-orders/trueup/activities/erp"
@@ -57,6 +60,18 @@ func (s *Systems) Abilities(system order.System) reconcile.Abilities {
 		}
 	}
 	return reconcile.Abilities{}
+}
+
+// Owner returns the order that a record of a system belongs to, "" when none.
+func (s *Systems) Owner(ctx context.Context, system order.System, record string) (order.ID, error) {
+	if gateway, ok := s.Payment.(*stripe.Client); ok && system == order.SystemPayment && strings.HasPrefix(record, "pi_") {
+		owner, err := gateway.OrderOf(ctx, record)
+		if err != nil && apierr.CodeOf(err) == apierr.NotFound {
+			return "", nil
+		}
+		return owner, err
+	}
+	return "", nil
 }
 
 // Readers returns the six as readers, which can change nothing.
@@ -117,7 +132,7 @@ func (c Config) Connect(now func() time.Time, transport http.RoundTripper) (*Sys
 
 func (m MailRelay) connect(now func() time.Time) (*smtp.Client, reconcile.Abilities, error) {
 	abilities := smtp.Abilities
-	abilities.VisibilityLag = m.VisibilityLag
+	abilities.VisibilityLag, abilities.Lateness = m.VisibilityLag, m.Lateness
 	from, err := netmail.ParseAddress(m.From)
 	if err != nil {
 		return nil, abilities, fmt.Errorf("FROM is %q; want the sender's address: %w", m.From, err)

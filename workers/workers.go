@@ -64,7 +64,7 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 			Abilities: systems.Abilities(order.SystemMail), Journal: c.Mail.IMAP != "",
 		},
 		Reconciliation: &reconciliation.Activities{
-			Readers: systems.Readers(), Levels: systems.Inventory, Counts: systems.Warehouse, Orders: client, Keeper: client,
+			Readers: systems.Readers(), Levels: systems.Inventory, Counts: systems.Warehouse, Orders: client, Keeper: client, Owner: systems.Owner,
 			Policy: policy, Abilities: func(s order.System) reconcile.Abilities { return systems.Abilities(s) }, Now: now, Wait: wait,
 		},
 		Switches: switches,

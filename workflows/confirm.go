@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -26,7 +27,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 			return answer, err
 		}
 		p.readAll(work, 1)
-		p.confirm(workflow.Now(ctx), first.Breaks)
+		p.confirm(workflow.Now(ctx))
 	}
 	steps := reconcile.Plan(p.settings.Policy, p.intent(workflow.Now(ctx)), p.Breaks, p.Observed, p.Bases)
 	grants := in.Grants
@@ -51,7 +52,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 			}
 		case reconcile.Adopt:
 			answer.Adopted++
-			p.accept(step.Break)
+			p.accept(workflow.Now(ctx), step.Break)
 			answer.Lines = append(answer.Lines, line+" → adopted")
 		case reconcile.Ask:
 			if p.openCase(workflow.Now(ctx), step) {
@@ -88,22 +89,21 @@ func (p *process) lag(breaks []reconcile.Break) time.Duration {
 	return longest
 }
 
-// confirm marks the breaks that both readings showed alike.
-func (p *process) confirm(now time.Time, first []reconcile.Break) {
-	p.assess(now)
+// confirm marks the breaks that two readings showed alike (D6).
+func (p *process) confirm(now time.Time) {
+	c := p.assess(now)
+	for _, system := range order.Systems() {
+		abilities := reconcile.Abilities{VisibilityLag: p.settings.Lag(system), StrongLookup: p.settings.strong(system)}
+		c.Breaks = reconcile.Confirm(p.intent(now), c, p.observed(system), abilities, now)
+	}
 	for i := range p.Breaks {
-		b := &p.Breaks[i]
-		for _, f := range first {
-			if f.ID() == b.ID() && f.Observed == b.Observed && b.Confirmed.IsZero() {
-				b.Confirmed = now
+		for _, b := range c.Breaks {
+			if b.ID() == p.Breaks[i].ID() {
+				p.Breaks[i] = b
 			}
 		}
 	}
 }
-
-// coolDown is how long a repaired break must stay away: coming back sooner, two
-// writers are fighting, and a person is asked.
-const coolDown = 10 * time.Minute
 
 // mend has the operation of a lost intent done again, under its own key.
 func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) bool {
@@ -111,7 +111,7 @@ func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) b
 	if op == nil || op.Status == Open {
 		return false
 	}
-	if !op.Mended.IsZero() && now.Sub(op.Mended) < coolDown {
+	if !op.Mended.IsZero() && now.Sub(op.Mended) < p.settings.Policy.CoolDown {
 		step.Break.Situation = reconcile.Conflict
 		step.Why = "it was repaired a moment ago and is back: two writers are fighting"
 		p.openCase(now, step)
@@ -132,11 +132,16 @@ func (p *process) again(now time.Time, step reconcile.Step) *Operation {
 		}
 	}
 	n := p.count(step.Operation)
-	if op := p.find(step.Operation, n); op != nil && step.Operation != order.Void {
-		return op
+	if step.Operation != order.Void && step.Operation != order.Refund {
+		if op := p.find(step.Operation, n); op != nil {
+			return op
+		}
 	}
+	// Closing one attempt, or giving back one surplus, is an intent of its own:
+	// the break names the attempt.
 	p.Operations = append(p.Operations, Operation{
-		System: step.System, Operation: step.Operation, N: n + 1, Status: Done, First: now, Ref: step.Break.Item,
+		System: step.System, Operation: step.Operation, N: n + 1, Status: Done, First: now,
+		Ref: step.Break.Item, Amount: step.Amount, About: "duplicate",
 	})
 	return &p.Operations[len(p.Operations)-1]
 }
@@ -175,10 +180,31 @@ func (s *State) latest(system order.System) *Operation {
 	return last
 }
 
-// accept takes their value for right: the base moves to it, and it is not a
-// break any more.
-func (p *process) accept(b reconcile.Break) {
-	p.Bases = mergeBases(p.Bases, []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: b.Confirmed}})
+// accept takes their value for right. Money that somebody captured or gave back
+// at the gateway becomes an operation of ours, so that books and CRM follow;
+// anything else is let stand for as long as the system says exactly that.
+func (p *process) accept(now time.Time, b reconcile.Break) {
+	p.Bases = reconcile.Remember(p.Bases, []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}})
+	operation := order.Capture
+	switch b.Field {
+	case reconcile.PaymentRefunded:
+		operation = order.Refund
+	case reconcile.PaymentCaptured:
+	default:
+		p.Accepted = reconcile.Remember(p.Accepted, []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}})
+		return
+	}
+	theirs, err1 := strconv.ParseInt(b.Observed, 10, 64)
+	ours, err2 := strconv.ParseInt(b.Expected, 10, 64)
+	if err1 != nil || err2 != nil || theirs <= ours {
+		return
+	}
+	n := p.count(operation) + 1
+	p.Operations = append(p.Operations, Operation{
+		System: order.SystemPayment, Operation: operation, N: n, Of: n, Status: Done, First: now, Ended: now,
+		Amount: theirs - ours, Why: "done by hand at the gateway", Final: operation == order.Capture,
+	})
+	p.touch()
 }
 
 // settleCases closes the cases whose break is gone by itself.

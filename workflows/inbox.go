@@ -34,7 +34,7 @@ func (w *Workflows) Inbox(ctx workflow.Context, in InboxInput) error {
 	options := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: ReconciliationQueue, StartToCloseTimeout: callTimeout,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
-		Summary:     "give " + in.Record + " to order " + string(in.Order),
+		Summary:     "does " + in.Record + " have an order by now? " + string(in.Order),
 	})
 	for wait := 5 * time.Second; ; wait = min(2*wait, 10*time.Minute) {
 		var n reconciliation.Notices

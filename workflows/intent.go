@@ -13,6 +13,7 @@ func (s *State) intent(now time.Time) reconcile.Intent {
 		Order: s.Order.ID, PlacedAt: s.Order.PlacedAt, Currency: s.Order.Currency, Total: s.Order.Total,
 		Phase: s.Phase, Cart: s.Order.CartID != "",
 		Customer: s.Order.Customer.ID, CartID: s.Order.CartID, Payments: s.subject(order.SystemPayment).Known,
+		Accepted: s.Accepted,
 	}
 	s.intentMoney(&i)
 	s.intentGoods(&i)
@@ -71,13 +72,7 @@ func (s *State) intentMoney(i *reconcile.Intent) {
 // warehouse from the request until it was cancelled.
 func (s *State) intentGoods(i *reconcile.Intent) {
 	if s.done(order.Reserve, 1) && !s.done(order.Release, 1) {
-		committed := []order.Quantity{}
-		for n := 1; n <= s.count(order.Request); n++ {
-			if sh := s.shipment(n); sh != nil && s.done(order.Commit, n) {
-				committed = append(committed, sh.Lines...)
-			}
-		}
-		i.Reserved = order.BySKU(order.Less(s.Order, s.Order.AllLines(), committed))
+		i.Reserved = order.BySKU(s.uncommitted())
 	}
 	if s.Phase == order.PhaseCancelled || s.Phase == order.PhaseFailed {
 		return
@@ -101,6 +96,17 @@ func (s *State) intentGoods(i *reconcile.Intent) {
 			Key: order.Intent{Order: s.Order.ID, Operation: order.Request, N: n}.Key(), Lines: lines, State: least,
 		})
 	}
+}
+
+// uncommitted returns what was ordered and not committed yet.
+func (s *State) uncommitted() []order.Quantity {
+	committed := []order.Quantity{}
+	for n := 1; n <= s.count(order.Request); n++ {
+		if sh := s.shipment(n); sh != nil && s.done(order.Commit, n) {
+			committed = append(committed, sh.Lines...)
+		}
+	}
+	return order.Less(s.Order, s.Order.AllLines(), committed)
 }
 
 // intentBooks: one document for each operation that the books have confirmed.

@@ -30,7 +30,7 @@ func (p *process) verdict(now time.Time, fresh bool) reconcile.Verdict {
 // keeps its clock, and what is over is kept with its times.
 func (p *process) assess(now time.Time) reconcile.Comparison {
 	c := p.compare(p.settings.Policy, now)
-	p.Bases = mergeBases(p.Bases, c.Agreed)
+	p.Bases = reconcile.Remember(p.Bases, c.Agreed)
 	for _, old := range p.Breaks {
 		if !slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.ID() == old.ID() }) && !settles(c, old) && !unread(c, old.System) {
 			old.Verified = now
@@ -66,19 +66,6 @@ func (p *process) mended(b reconcile.Break) {
 		p.Mended = p.Mended[len(p.Mended)-most:]
 	}
 	p.note(b.Verified, fmt.Sprintf("%s is over; it was seen for %s", b.ID(), b.Verified.Sub(b.FirstSeen).Round(time.Second)))
-}
-
-func mergeBases(old, agreed []reconcile.Base) []reconcile.Base {
-	merged := slices.Clone(old)
-	for _, a := range agreed {
-		i := slices.IndexFunc(merged, func(b reconcile.Base) bool { return b.Field == a.Field && b.Item == a.Item })
-		if i >= 0 {
-			merged[i] = a
-		} else {
-			merged = append(merged, a)
-		}
-	}
-	return merged
 }
 
 // freshVerdict reads every system now, unless the last reading is young enough.

@@ -98,7 +98,7 @@ func (p *process) open(ctx workflow.Context, due Operation) *Operation {
 		p.Operations = append(p.Operations, due)
 		op = &p.Operations[len(p.Operations)-1]
 	}
-	op.Status, op.Why = Open, ""
+	op.Status = Open
 	p.touch()
 	return op
 }
@@ -112,6 +112,9 @@ func (p *process) finish(ctx workflow.Context, op *Operation, status OperationSt
 		op.Grant = nil
 	}
 	op.Status, op.Ended, op.Why, op.Doubt = status, now, why, false
+	if status == Done { // a write that was read back is an agreement too
+		p.Bases = reconcile.Remember(p.Bases, p.compare(p.settings.Policy, now).Agreed)
+	}
 	line := p.Key(*op) + " " + string(status)
 	if why != "" {
 		line += ": " + why
@@ -127,15 +130,15 @@ func (p *process) operationContext(ctx workflow.Context, op Operation, try int) 
 	if try > 0 {
 		interval = 15 * time.Second
 	}
-	timeout := callTimeout
+	timeout, patient := callTimeout, patience[min(try, len(patience)-1)]
 	if op.System == order.SystemMail {
-		timeout = mailTimeout
+		timeout, patient = mailTimeout, patience[len(patience)-1]
 	}
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              SystemQueue(op.System),
 		ActivityID:             fmt.Sprintf("%s.%s/%d", op.System, op.Operation, op.N) + again(op, try),
 		StartToCloseTimeout:    timeout,
-		ScheduleToCloseTimeout: patience[min(try, len(patience)-1)],
+		ScheduleToCloseTimeout: patient,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: interval, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second,
 		},
@@ -280,7 +283,7 @@ func (p *process) refund(ctx workflow.Context, op Operation) error {
 func (p *process) reserve(ctx workflow.Context, op Operation) error {
 	var result []reconcile.Reservation
 	err := workflow.ExecuteActivity(ctx, stock.ReserveStock, repair.Write[inventory.ReserveRequest]{Grant: op.Grant, Since: op.First, Request: inventory.ReserveRequest{
-		Key: p.Key(op), Order: p.Order.ID, Lines: p.Order.AllLines(),
+		Key: p.Key(op), Order: p.Order.ID, Lines: p.uncommitted(),
 	}}).Get(ctx, &result)
 	if err != nil {
 		return err
@@ -380,7 +383,7 @@ func (p *process) update(ctx workflow.Context, op Operation) error {
 func (p *process) send(ctx workflow.Context, op Operation) error {
 	var result reconcile.Message
 	err := workflow.ExecuteActivity(ctx, post.SendMail, repair.Write[mail.SendInput]{Grant: op.Grant, Since: op.First, Request: mail.SendInput{
-		SendRequest: p.message(op), Subject: p.subject(order.SystemMail), LookFirst: p.Adopted || op.Repairs > 0,
+		SendRequest: p.message(op), Subject: p.subject(order.SystemMail), LookFirst: p.Adopted || op.Repairs > 0 || op.Grant != nil || op.Doubt || op.Why != "",
 	}}).Get(ctx, &result)
 	if err != nil {
 		return err

@@ -28,9 +28,11 @@ type State struct {
 	Breaks   []reconcile.Break       `json:"breaks,omitempty"`
 	Mended   []reconcile.Break       `json:"mended,omitempty"` // verified, with their clocks; the latest
 	Cases    []reconcile.Case        `json:"cases,omitempty"`
-	// Accepted are breaks that a person said are right; they are not reported.
-	Seen  []string `json:"seen,omitempty"` // ids of the latest notices
-	Audit []Entry  `json:"audit,omitempty"`
+	// Accepted are values that stand although they are not what we meant, for as
+	// long as the system says exactly that.
+	Accepted []reconcile.Base `json:"accepted,omitempty"`
+	Seen     []string         `json:"seen,omitempty"` // ids of the latest notices
+	Audit    []Entry          `json:"audit,omitempty"`
 	// Cancel is the latest wish to cancel.
 	Cancel *Cancellation     `json:"cancel,omitempty"`
 	Failed string            `json:"failed,omitempty"` // why the order failed by itself

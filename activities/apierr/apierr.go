@@ -106,12 +106,16 @@ const MaxWait = 5 * time.Minute
 // ToEngine returns err as the error by which the engine decides: its type is
 // the code, a refusal is not retried, RateLimited waits as long as it was asked
 // to, and a business refusal is benign. A nil error stays nil.
-func ToEngine(operation string, err error) error {
+func ToEngine(operation string, err error) error { return ToEngineAfter(operation, err, 0) }
+
+// ToEngineAfter is ToEngine for an error that is to be retried no sooner than
+// wait from now, as an effect that may still land; 0 leaves it to the policy.
+func ToEngineAfter(operation string, err error, wait time.Duration) error {
 	if err == nil {
 		return nil
 	}
 	code := CodeOf(err)
-	options := temporal.ApplicationErrorOptions{Cause: nil, Details: []any{ReasonOf(err)}}
+	options := temporal.ApplicationErrorOptions{NextRetryDelay: wait, Details: []any{ReasonOf(err)}}
 	switch code {
 	case Declined, NotFound:
 		options.NonRetryable = true

@@ -53,6 +53,10 @@ func (a *Activities) SendMail(ctx context.Context, in repair.Write[SendInput]) (
 		}
 	}
 	message, err := a.Mailer.Send(ctx, in.Request.SendRequest)
+	if err != nil && apierr.CodeOf(err) == apierr.InDoubt {
+		// It may still be accepted: only after that time does the journal tell.
+		return message, apierr.ToEngineAfter("send mail", err, a.Abilities.Lateness)
+	}
 	return message, apierr.ToEngine("send mail", err)
 }
 

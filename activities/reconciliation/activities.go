@@ -57,11 +57,14 @@ type SystemReader struct {
 
 // Activities are what a reconciliation run does outside the orders.
 type Activities struct {
-	Readers   []SystemReader
-	Levels    inventory.Reader
-	Counts    warehouse.Reader
-	Orders    Orders
-	Keeper    Keeper
+	Readers []SystemReader
+	Levels  inventory.Reader
+	Counts  warehouse.Reader
+	Orders  Orders
+	Keeper  Keeper
+	// Owner returns the order that a record belongs to, "" when none; nil where
+	// no system can say.
+	Owner     func(ctx context.Context, system order.System, record string) (order.ID, error)
 	Policy    reconcile.Policy
 	Abilities func(order.System) reconcile.Abilities
 	Now       func() time.Time
@@ -79,8 +82,20 @@ func (a *Activities) CommitStock(ctx context.Context, c StockCommit) error {
 	return nil
 }
 
-// GiveNotices gives notices to their order, and says whether there is one.
+// GiveNotices gives notices to their order, and says whether there is one. What
+// named no order when it came may name one by now: a payment that was begun at
+// the checkout gets our reference when its order adopts it.
 func (a *Activities) GiveNotices(ctx context.Context, n Notices) (bool, error) {
+	if n.Order == "" && len(n.Notices) > 0 && a.Owner != nil {
+		owner, err := a.Owner(ctx, n.Notices[0].System, n.Notices[0].Record)
+		if err != nil {
+			return false, err
+		}
+		n.Order = owner
+	}
+	if n.Order == "" {
+		return false, nil
+	}
 	err := a.Orders.Notify(ctx, n)
 	if errors.Is(err, ErrUnknownOrder) {
 		return false, nil
@@ -250,26 +265,28 @@ func (a *Activities) ReportRun(ctx context.Context, r RunReport) (RunReport, err
 	return a.Keeper.Report(ctx, r)
 }
 
-// Markdown is the report for the engine's UI.
+// Markdown is the report for the engine's UI. A workflow calls it, so it writes
+// to no io.Writer: the checker cannot see what one does.
 func (r RunReport) Markdown() string {
-	var b strings.Builder
 	mode := ""
 	if r.DryRun {
 		mode = " (dry run: nothing was changed)"
 	}
-	fmt.Fprintf(&b, "Looked at **%d orders** and %d records%s: **%d found**, %d repaired, %d adopted, %d cases, %d left, %d settling.\n\n",
-		r.Looked, r.Records, mode, r.Found, r.Repaired, r.Adopted, r.Cases, r.Left, r.Settling)
-	fmt.Fprintf(&b, "Stock: %d levels compared, %d differed, %d set from the warehouse's count.\n\n", r.Stock.Compared, r.Stock.Found, r.Stock.Repaired)
+	paragraphs := []string{
+		fmt.Sprintf("Looked at **%d orders** and %d records%s: **%d found**, %d repaired, %d adopted, %d cases, %d left, %d settling.",
+			r.Looked, r.Records, mode, r.Found, r.Repaired, r.Adopted, r.Cases, r.Left, r.Settling),
+		fmt.Sprintf("Stock: %d levels compared, %d differed, %d set from the warehouse's count.", r.Stock.Compared, r.Stock.Found, r.Stock.Repaired),
+	}
 	if !r.Complete() {
-		fmt.Fprintf(&b, "**Partial**: %v could not be read.\n\n", r.Unread)
+		paragraphs = append(paragraphs, fmt.Sprintf("**Partial**: %v could not be read.", r.Unread))
 	}
-	fmt.Fprintf(&b, "Verified through %s", r.VerifiedThrough.Format(time.RFC3339))
+	verified := "Verified through " + r.VerifiedThrough.Format(time.RFC3339)
 	if len(r.Exceptions) > 0 {
-		fmt.Fprintf(&b, ", but for %v", r.Exceptions)
+		verified += fmt.Sprintf(", but for %v", r.Exceptions)
 	}
-	b.WriteString(".\n")
+	text := strings.Join(append(paragraphs, verified), "\n\n") + ".\n"
 	for _, line := range r.Lines {
-		b.WriteString("\n- " + line)
+		text += "\n- " + line
 	}
-	return b.String()
+	return text
 }

@@ -172,6 +172,10 @@ func say(w io.Writer, o one, err error) int {
 		}
 		return code
 	}
+	if errors.Is(err, starters.ErrNotAnswered) { // whether it is durable depends on what was asked
+		_, _ = fmt.Fprintf(w, "trueup %s: no worker answered in time; is one running? Ask again\n", o.name)
+		return code
+	}
 	_, _ = fmt.Fprintf(w, "trueup %s: %v\n", o.name, err)
 	if code == ExitUsage {
 		_, _ = fmt.Fprintf(w, "usage: trueup %s %s\n", o.name, o.arguments)

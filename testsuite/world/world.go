@@ -253,7 +253,7 @@ func (w *World) Configure(c workers.Config) workers.Config {
 		case order.SystemMail:
 			c.Mail = workers.MailRelay{
 				SMTP: a.smtp, CA: w.ca, From: "shop@shop.test", ShopName: "Demo shop", Journal: "journal@shop.test",
-				IMAP: a.imap, IMAPUser: "journal", IMAPPassword: "journal", VisibilityLag: time.Second,
+				IMAP: a.imap, IMAPUser: "journal", IMAPPassword: "journal", VisibilityLag: time.Second, Lateness: 2 * time.Second,
 			}
 		}
 	}
@@ -274,7 +274,7 @@ func (w *World) Environment() []string {
 		"TRUEUP_MAIL_SMTP=" + c.Mail.SMTP, "TRUEUP_MAIL_CA=" + c.Mail.CA, "TRUEUP_MAIL_FROM=" + c.Mail.From,
 		"TRUEUP_MAIL_SHOP_NAME=" + c.Mail.ShopName, "TRUEUP_MAIL_JOURNAL=" + c.Mail.Journal, "TRUEUP_MAIL_IMAP=" + c.Mail.IMAP,
 		"TRUEUP_MAIL_IMAP_USER=" + c.Mail.IMAPUser, "TRUEUP_MAIL_IMAP_PASSWORD=" + c.Mail.IMAPPassword,
-		"TRUEUP_MAIL_VISIBILITY_LAG=" + c.Mail.VisibilityLag.String(),
+		"TRUEUP_MAIL_VISIBILITY_LAG=" + c.Mail.VisibilityLag.String(), "TRUEUP_MAIL_LATENESS=" + c.Mail.Lateness.String(),
 	}
 }
 

@@ -182,7 +182,7 @@ func (s *Server) models() []*tryton.Model {
 			Computed: map[string]func(*tryton.Tx, tryton.Record) any{"quantity": s.quantity},
 		},
 		{
-			Name: modelShipment, Title: "Customer Shipment", Index: "reference",
+			Name: modelShipment, Title: "Customer Shipment", Index: "reference", Parent: "delivery_address",
 			Fields: []string{"reference", "state", "number", "effective_date", "planned_date", "taken", "picked"},
 			Links: map[string]tryton.Link{
 				"customer": {Model: "party.party"}, "delivery_address": {Model: "party.address"},

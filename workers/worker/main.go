@@ -1,0 +1,41 @@
+// Command worker serves the engine's task queues: it carries the orders through
+// the six systems and reconciles them. Its settings are environment variables
+// with the prefix TRUEUP_, see workers.Config; the engine's are TEMPORAL_ADDRESS
+// and its kin.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/trueup-orders/trueup/starters/connect"
+	"github.com/trueup-orders/trueup/workers"
+)
+
+func main() {
+	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, release) // a second signal ends a stop that hangs
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	config, wrong := workers.Read()
+	log, forEngine, err := connect.Logger(os.Getenv("TRUEUP_LOG_LEVEL"), os.Getenv("TRUEUP_LOG_FORMAT"))
+	if err := errors.Join(wrong, err); err != nil {
+		return err
+	}
+	engine, err := connect.Engine(ctx, forEngine)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	return workers.Run(ctx, config, engine, log, time.Now)
+}
