@@ -146,7 +146,7 @@ func TestDecode_BadInput(t *testing.T) {
 		{"a quantity as text", `{"lines":[{"sku":"A","quantity":"2"}]}`, "lines.quantity"},
 		{"a price with decimals", `{"lines":[{"sku":"A","quantity":2,"unit_price":25.5}]}`, "lines.unit_price"},
 		{"a number that does not fit", `{"total":99999999999999999999}`, "total"},
-		{"a date that is none", `{"placed_at":"yesterday"}`, "body"},
+		{"a date that is none", `{"placed_at":"yesterday"}`, "placed_at"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/trueup-orders/trueup/starters/connect"
 	"github.com/trueup-orders/trueup/workflows"
 )
 
@@ -111,6 +112,21 @@ var (
 // Temporal is the engine.
 type Temporal struct {
 	Client client.Client
+	// Converter reads memos; nil is the usual one. It is the client's own.
+	Converter converter.DataConverter
+}
+
+// OnTemporal returns the port over a client that connect.Engine made.
+func OnTemporal(c client.Client) (*Temporal, error) {
+	payloads, err := connect.Converter()
+	return &Temporal{Client: c, Converter: payloads}, err
+}
+
+func (t *Temporal) converter() converter.DataConverter {
+	if t.Converter == nil {
+		return converter.GetDefaultDataConverter()
+	}
+	return t.Converter
 }
 
 var _ Engine = (*Temporal)(nil)
@@ -189,7 +205,7 @@ func (t *Temporal) same(ctx context.Context, s Start) error {
 		return classify("compare "+s.ID, err)
 	}
 	var known string
-	if memoDecoder(d.WorkflowExecutionInfo.Memo)(fingerprintMemo, &known) == nil && known != s.Fingerprint {
+	if t.memoDecoder(d.WorkflowExecutionInfo.Memo)(fingerprintMemo, &known) == nil && known != s.Fingerprint {
 		return fmt.Errorf("submit to %s: %w", s.ID, ErrDiffers)
 	}
 	return nil
@@ -252,7 +268,7 @@ func (t *Temporal) List(ctx context.Context, query string, limit int, page []byt
 	for _, e := range r.Executions {
 		l := Listed{
 			ID: e.Execution.WorkflowId, Running: e.Status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
-			Started: e.StartTime.AsTime(), DecodeMemo: memoDecoder(e.Memo),
+			Started: e.StartTime.AsTime(), DecodeMemo: t.memoDecoder(e.Memo),
 		}
 		if e.CloseTime != nil {
 			l.Closed = e.CloseTime.AsTime()
@@ -276,13 +292,13 @@ func decodeAttribute(p *commonpb.Payload, into any) {
 	}
 }
 
-func memoDecoder(memo *commonpb.Memo) func(string, any) error {
+func (t *Temporal) memoDecoder(memo *commonpb.Memo) func(string, any) error {
 	return func(field string, into any) error {
 		p, ok := memo.GetFields()[field]
 		if !ok {
 			return fmt.Errorf("memo has no field %q", field)
 		}
-		return converter.GetDefaultDataConverter().FromPayload(p, into)
+		return t.converter().FromPayload(p, into)
 	}
 }
 

@@ -38,8 +38,12 @@ func RunGateway(ctx context.Context, now func() time.Time) error {
 		return err
 	}
 	defer engine.Close()
+	port, err := OnTemporal(engine)
+	if err != nil {
+		return err
+	}
 	gateway, err := NewGateway(GatewayOptions{
-		Client: &Client{Engine: &Temporal{Client: engine}, Now: now}, Webhooks: webhooks, Log: log, PublicURL: settings.Gateway.PublicURL,
+		Client: &Client{Engine: port, Now: now}, Webhooks: webhooks, Log: log, PublicURL: settings.Gateway.PublicURL,
 		Ready: func(ctx context.Context) error { return connect.Healthy(ctx, engine) },
 	})
 	if err != nil {

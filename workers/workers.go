@@ -131,7 +131,11 @@ func Run(ctx context.Context, c Config, engine client.Client, log *logrus.Logger
 			log.WithError(err).Warn("the CRM's properties could not be made now; orders that need them wait until they are")
 		}
 	}
-	orders := &starters.Client{Engine: &starters.Temporal{Client: engine}, Now: now}
+	port, err := starters.OnTemporal(engine)
+	if err != nil {
+		return err
+	}
+	orders := &starters.Client{Engine: port, Now: now}
 	set, err := c.Make(systems, orders, Wait)
 	if err != nil {
 		return err

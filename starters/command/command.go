@@ -288,5 +288,10 @@ func Temporal(ctx context.Context) (starters.Engine, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &starters.Temporal{Client: engine}, engine.Close, nil
+	port, err := starters.OnTemporal(engine)
+	if err != nil {
+		engine.Close()
+		return nil, nil, err
+	}
+	return port, engine.Close, nil
 }

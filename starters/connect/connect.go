@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
 )
 
 // patience is how long an engine may take to answer at start-up.
@@ -40,6 +42,12 @@ func dial(ctx context.Context, logger *slog.Logger, from envconfig.LoadClientOpt
 		options.Namespace = client.DefaultNamespace
 	}
 	options.Logger = log.NewStructuredLogger(logger)
+	if options.DataConverter, err = Converter(); err != nil {
+		return nil, err
+	}
+	options.FailureConverter = temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
+		DataConverter: options.DataConverter, EncodeCommonAttributes: os.Getenv(KeysVariable) != "",
+	})
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	engine, err := client.DialContext(bounded, options)

@@ -57,7 +57,7 @@ func onSimulator(t *testing.T) fixture {
 		_ = server.Frame().Close()
 	})
 	url := listener.URL + "/warehouse/"
-	return fixture{open(t, url, 2*time.Second), url, server}
+	return fixture{open(t, url, 10*time.Second), url, server}
 }
 
 // onBoth runs a test on the simulator and, when there is one, on the real thing.
@@ -303,7 +303,7 @@ func TestRequest_Late_OneEffect(t *testing.T) {
 			t.Parallel()
 			x := onSimulator(t)
 			r := request(newID("O"))
-			x.Client = open(t, x.url, 300*time.Millisecond)
+			x.Client = open(t, x.url, time.Second)
 			x.inject(t, simulator.Fault{Operation: order.Request, Kind: simulator.Late, Skip: skip, Delay: 100 * time.Millisecond})
 			if _, err := x.Request(t.Context(), r); apierr.CodeOf(err) != apierr.InDoubt {
 				t.Fatalf("error = %v, want in doubt", err)
