@@ -296,7 +296,12 @@ func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]r
 		for _, l := range listed {
 			var intent reconcile.Intent
 			if l.DecodeMemo(workflows.IntentMemo, &intent) != nil {
-				continue // it has not come to rest yet: nothing to compare
+				// It has not come to rest yet: nothing to compare, and not verified.
+				id, ours := workflows.OrderOf(l.ID)
+				if !ours {
+					continue
+				}
+				intent = reconcile.Intent{Order: id, Busy: order.Systems()}
 			}
 			k := reconciliation.Known{Intent: intent, Changed: l.Changed, Running: l.Running, Subject: reconcile.Subject{
 				Order: intent.Order, PlacedAt: intent.PlacedAt, Currency: intent.Currency,

@@ -19,6 +19,10 @@ import (
 func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation) (reconciliation.Confirmed, error) {
 	work, _ := workflow.NewDisconnectedContext(ctx)
 	answer := reconciliation.Confirmed{Order: p.Order.ID}
+	var err error
+	if p.settings, err = p.refresh(ctx); err != nil {
+		return answer, err
+	}
 	p.readAll(work, 0)
 	first := p.assess(workflow.Now(ctx))
 	p.touch() // what is news is taken up as the normal transition
@@ -139,8 +143,13 @@ func (p *process) again(now time.Time, step reconcile.Step) *Operation {
 	}
 	// Closing one attempt, or giving back one surplus, is an intent of its own:
 	// the break names the attempt.
+	for i := range p.Operations {
+		if op := &p.Operations[i]; op.Operation == step.Operation && op.Status == Unsent && op.Ref == step.Break.Item {
+			return op
+		}
+	}
 	p.Operations = append(p.Operations, Operation{
-		System: step.System, Operation: step.Operation, N: n + 1, Status: Done, First: now,
+		System: step.System, Operation: step.Operation, N: n + 1, Status: Unsent, First: now,
 		Ref: step.Break.Item, Amount: step.Amount, About: "duplicate",
 	})
 	return &p.Operations[len(p.Operations)-1]

@@ -105,7 +105,7 @@ func (p *process) publish(ctx workflow.Context) error {
 	outcome, agreement, breaks, oldest := reconcile.Attributes(v, p.Breaks)
 	same := outcome == p.published.outcome && agreement == p.published.agreement &&
 		slices.Equal(breaks, p.published.breaks) && oldest.Equal(p.published.oldest)
-	if outcome == p.published.outcome && !resting {
+	if outcome == p.published.outcome && !resting && !p.troubled() {
 		return nil
 	}
 	if !same {
@@ -123,11 +123,22 @@ func (p *process) publish(ctx workflow.Context) error {
 		}
 		p.published.outcome, p.published.agreement, p.published.breaks, p.published.oldest = outcome, agreement, breaks, oldest
 	}
-	if ended := p.endedOperations(); resting && ended != p.published.changes {
+	if ended := p.endedOperations(); (resting || p.troubled()) && ended != p.published.changes {
 		p.published.changes = ended
 		return workflow.UpsertMemo(ctx, map[string]any{IntentMemo: p.intent(now)})
 	}
 	return nil
+}
+
+// troubled says that an operation does not get through: then an order that is
+// not at rest speaks too, so that somebody notices.
+func (s *State) troubled() bool {
+	for i := range s.Operations {
+		if op := &s.Operations[i]; op.Status == Open && op.Why != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // endedOperations numbers the state of our intents, so that the memo is written

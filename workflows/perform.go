@@ -67,8 +67,10 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 			p.finish(ctx, op, Done, "")
 			return
 		case code == apierr.Declined || code == apierr.Conflict || code == apierr.Invalid || code == apierr.NotFound:
-			p.finish(ctx, op, refusal(*op, err), err.Error())
-			p.refused(ctx, op)
+			p.finish(ctx, op, refusal(*op, err), plainly(err))
+			if apierr.ReasonOf(err) != repair.StoppedReason {
+				p.refused(ctx, op)
+			}
 			return
 		}
 		op.Why, op.Doubt = plainly(err), op.Doubt || code == apierr.InDoubt
@@ -78,11 +80,13 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 }
 
 // refusal tells a repair that was stopped at the last hop from a system that
-// said no: the first stays lost until a run has a new grant for it.
+// said no: the first is as it was before, so that its break is found again.
 func refusal(op Operation, err error) OperationStatus {
 	switch {
+	case apierr.ReasonOf(err) == repair.StoppedReason && op.Record != "":
+		return Done
 	case apierr.ReasonOf(err) == repair.StoppedReason:
-		return Done // as it was before: the break stays, and is found again
+		return Unsent
 	case op.Operation == order.Send && apierr.ReasonOf(err) == mail.NoJournalReason:
 		return Unknown
 	}
@@ -107,9 +111,11 @@ func (p *process) open(ctx workflow.Context, due Operation) *Operation {
 func (p *process) finish(ctx workflow.Context, op *Operation, status OperationStatus, why string) {
 	now := workflow.Now(ctx)
 	if op.Grant != nil {
-		op.Repairs++
-		op.Mended = now
 		op.Grant = nil
+		if status == Done && why == "" {
+			op.Repairs++
+			op.Mended = now
+		}
 	}
 	op.Status, op.Ended, op.Why, op.Doubt = status, now, why, false
 	if status == Done { // a write that was read back is an agreement too

@@ -96,13 +96,14 @@ func New(s Settings) (*Workflows, error) {
 	return &Workflows{packed: packed.Bytes(), summary: "settings, with policy " + s.Policy.Version()}, nil
 }
 
-// settings returns this worker's settings as of the start of the run. They go
-// into every order's history, so they are packed there: a policy in full is as
-// large as the rest of an order's history together.
+// settings returns this worker's settings as of now. They go into every order's
+// history, and again whenever they have changed, so they are packed there: a
+// policy in full is as large as the rest of an order's history together.
 func (w *Workflows) settings(ctx workflow.Context) (Settings, error) {
 	var packed []byte
-	err := workflow.SideEffectWithOptions(ctx, workflow.SideEffectOptions{Summary: w.summary},
-		func(workflow.Context) any { return w.packed }).Get(&packed)
+	err := workflow.MutableSideEffectWithOptions(ctx, "settings", workflow.MutableSideEffectOptions{Summary: w.summary},
+		func(workflow.Context) any { return w.packed },
+		func(a, b any) bool { return bytes.Equal(a.([]byte), b.([]byte)) }).Get(&packed)
 	if err != nil {
 		return Settings{}, err
 	}

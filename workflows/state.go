@@ -65,6 +65,7 @@ const (
 	Done    OperationStatus = "done"    // its effect was read back
 	Refused OperationStatus = "refused" // the system said no, for good
 	Unknown OperationStatus = "unknown" // in doubt for ever: it may have happened and nobody can look
+	Unsent  OperationStatus = "unsent"  // meant by a repair that was stopped before it was sent
 	Lost    OperationStatus = "lost"    // its effect is gone or never was: to be done again, under the same key
 )
 

@@ -168,6 +168,16 @@ func (a *Activities) withIDs(ctx context.Context, known []Known, ids []order.ID)
 
 // compareAll reads each order in all six systems and compares.
 func (a *Activities) compareAll(ctx context.Context, known []Known, out *Screened) error {
+	var restful []Known
+	for _, k := range known {
+		if k.Intent.PlacedAt.IsZero() { // it has not said yet what it means the systems to say
+			out.Looked++
+			out.Exceptions = append(out.Exceptions, k.Intent.Order)
+			continue
+		}
+		restful = append(restful, k)
+	}
+	known = restful
 	results := make([]reconcile.Comparison, len(known))
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(sideBySide)

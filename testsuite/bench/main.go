@@ -1,51 +1,151 @@
 // Command bench measures what the product costs beside its floor, in the same
-// run, and prints one line for each figure.
+// run and on the same engine, worker and machine, and prints one line for each
+// figure:
+//
+//	bench: NAME value=… floor=… ratio=… target=… ok=true|false
+//
+// A missed target is reported and fails nothing, unless -strict is given: this
+// machine may be busy with other things.
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"strings"
 	"syscall"
 	"time"
-	"io"
-	"net/http"
-
-	"github.com/trueup-orders/trueup/order"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	var err error
 	if role := os.Getenv(roleVariable); role != "" {
-		if err := play(ctx, role); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+		err = play(ctx, role)
+	} else {
+		err = run(ctx, os.Args[1:], os.Stdout)
+	}
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// plan is what one run measures, and how.
+type plan struct {
+	orders   int // one at a time; three times as many at once, in each round
+	parallel int
+	step     time.Duration // between two steps of the warehouse
+	only     string
+	strict   bool
+	detail   bool
+	profile  string
+}
+
+// rounds is how often floor and product take turns under load, so that a busy
+// moment of the machine hits both.
+const rounds = 2
+
+func readPlan(args []string) (plan, error) {
+	var p plan
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.IntVar(&p.orders, "orders", 30, "how many orders are submitted one at a time; three times as many in each of two rounds under load")
+	flags.IntVar(&p.parallel, "parallel", 16, "how many orders are under way at once under load")
+	flags.DurationVar(&p.step, "step", 20*time.Second, "how long the warehouse takes for each of its four steps to delivery")
+	flags.StringVar(&p.only, "only", "", "measure only figures whose name begins with this")
+	flags.BoolVar(&p.strict, "strict", false, "exit 1 when a target is missed")
+	flags.BoolVar(&p.detail, "detail", false, "also print requests and durations by activity")
+	flags.StringVar(&p.profile, "profile", "", "write the worker's CPU profile to this file")
+	if err := flags.Parse(args); err != nil {
+		return plan{}, err
+	}
+	if p.orders < 5 || p.parallel < 1 || p.step < time.Second {
+		return plan{}, errors.New("-orders must be at least 5, -parallel at least 1, -step at least 1s")
+	}
+	return p, nil
+}
+
+// wants says whether any of these figures is asked for.
+func (p plan) wants(names ...string) bool {
+	for _, name := range names {
+		if strings.HasPrefix(name, p.only) {
+			return true
 		}
-		return
 	}
-	s, err := raise(ctx, "")
-	if err != nil { panic(err) }
-	defer func() { fmt.Println(s.strike()) }()
-	for i := range 2 {
-	t0 := time.Now()
-	o := anOrder(fmt.Sprintf("%s-%d", s.prefix, i))
-	a, err := s.orders.Submit(ctx, o)
-	fmt.Println(a, err, time.Since(t0))
-	time.Sleep(3*time.Second)
-	if i == 1 {
-	for sys, c := range s.consoles {
-		r, err := http.Get(c + "/ledger?order="+string(o.ID))
-		fmt.Println(sys, c, err)
-		if err != nil { panic(err) }
-		io.Copy(os.Stdout, r.Body)
+	return false
+}
+
+var errMissed = errors.New("a target is missed, see ok=false")
+
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
+	p, err := readPlan(args)
+	if err != nil {
+		return err
 	}
-	time.Sleep(15*time.Second)
-	h, err := s.history(ctx, o.ID)
-	fmt.Println(err)
-	for _, e := range h { fmt.Println(e.GetEventId(), e.GetEventTime().AsTime().Sub(t0), e.GetEventType(), e.GetActivityTaskScheduledEventAttributes().GetActivityId(), e.GetWorkflowExecutionSignaledEventAttributes()) }
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
+	defer cancel()
+	s, err := raise(ctx, p.profile)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, s.strike()) }()
+	header(p, out)
+	missed := false
+	for _, group := range groups {
+		if !p.wants(group.names...) {
+			continue
+		}
+		figures, err := group.measure(ctx, s, p)
+		if err != nil {
+			return fmt.Errorf("measure %s: %w", group.names[0], err)
+		}
+		for _, f := range figures {
+			if p.wants(f.name) {
+				fmt.Fprintln(out, f)
+				missed = missed || !f.ok()
+			}
+		}
 	}
-	_ = order.SystemCRM
+	if p.detail {
+		if err := s.tell(ctx, out); err != nil {
+			return err
+		}
+	}
+	if p.strict && missed {
+		return errMissed
+	}
+	return nil
+}
+
+// groups are figures that one measurement yields. The first also tells the
+// floor how many signals an order gets.
+var groups = []struct {
+	names   []string
+	measure func(context.Context, *stage, plan) ([]figure, error)
+}{
+	{[]string{submitToAgree, accepted, eventsUntilAgreed}, measureAlone},
+	{[]string{sustained, cpuEngine, cpuWorker, cpuSystems, cpuGateway, diskPerOrder}, measureLoad},
+	{[]string{eventsUntilDelivered, bytesUntilDelivered}, measureLife},
+}
+
+func header(p plan, out io.Writer) {
+	load := "unknown"
+	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load = strings.Join(strings.Fields(string(data))[:3], " ")
+	}
+	fmt.Fprintf(out, `# %d cores, load before %s, %s; engine, worker, gateway and the six systems are processes of their own on this machine
+# engine: embedded, one shard, SQLite file (WAL, synchronous=normal), no encryption; systems: SQLite files; webhooks on; feeds followed every 15s
+# floor: the same worker, queues, options, server and database; six no-op activities, two in sequence then four side by side, and as many signals
+# alone: %d orders, one at a time; load: %d orders in %d rounds, %d at once; life: %s per step of the warehouse
+# an order agrees when the engine has the last of the six systems' answers: each system's ledger must show the effect before it;
+# afterwards every order's verdict, and a fresh one (all systems read) of every tenth, must say agreed, or the run is broken
+`, runtime.NumCPU(), load, runtime.Version(), p.orders, rounds*3*p.orders, rounds, p.parallel, p.step)
 }

@@ -38,6 +38,10 @@ type stage struct {
 	consoles                 map[order.System]string
 	// prefix tells this run's orders from another's.
 	prefix string
+	// signals is how many an order gets until its systems agree; ids are the orders that
+	// went through.
+	signals int
+	ids     []order.ID
 }
 
 // process is this program again, in one of its roles.

@@ -266,7 +266,9 @@ func (d *demo) links() {
 	d.says("logs", ".demo/*.log")
 }
 
-func consoleSetting(system order.System) string { return "TRUEUP_CONSOLE_" + strings.ToUpper(string(system)) }
+func consoleSetting(system order.System) string {
+	return "TRUEUP_CONSOLE_" + strings.ToUpper(string(system))
+}
 
 // setting returns the value of NAME=value.
 func setting(all []string, name string) string {

@@ -18,20 +18,20 @@ func (t *Tx) holds(m *Model, r Record, domain any) (bool, error) {
 	if name, isText := list[0].(string); isText && name != "OR" && name != "AND" {
 		return t.clause(m, r, list)
 	}
-	any_ := false
+	either := false
 	if name, isText := list[0].(string); isText {
-		any_, list = name == "OR", list[1:]
+		either, list = name == "OR", list[1:]
 	}
 	for _, c := range list {
 		met, err := t.holds(m, r, c)
 		if err != nil {
 			return false, err
 		}
-		if met == any_ {
-			return any_, nil
+		if met == either {
+			return either, nil
 		}
 	}
-	return !any_, nil
+	return !either, nil
 }
 
 func (t *Tx) clause(m *Model, r Record, c []any) (bool, error) {

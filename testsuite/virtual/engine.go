@@ -1,0 +1,426 @@
+package virtual
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+	"unsafe"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// engine is the port over the environment. Whatever touches the environment
+// runs in its main loop, for it belongs to one goroutine.
+type engine struct {
+	world *World
+
+	mu    sync.Mutex
+	runs  map[string]*run
+	asked []*asked
+}
+
+// run is the latest run of a workflow.
+type run struct {
+	info      *workflow.Info
+	kind      string
+	number    int
+	continued int // how often it continued as new
+	result    []byte
+	err       error
+	closed    chan struct{} // closed with it
+}
+
+func (r *run) isClosed() bool {
+	select {
+	case <-r.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// asked is a start that the universe was asked for.
+type asked struct {
+	start   starters.Start
+	started chan error
+}
+
+func (a *asked) attributes() temporal.SearchAttributes {
+	if a.start.Outcome == "" {
+		return temporal.NewSearchAttributes()
+	}
+	return temporal.NewSearchAttributes(workflows.OutcomeAttribute.ValueSet(a.start.Outcome), workflows.AgreementAttribute.ValueSet(a.start.Agreement))
+}
+
+var (
+	_       starters.Engine = (*engine)(nil)
+	errOver                 = errors.New("the virtual world has ended")
+)
+
+func newEngine(w *World) *engine { return &engine{world: w, runs: map[string]*run{}} }
+
+// parking is where a call of Later stands once the engine has its message.
+type parking struct {
+	once   sync.Once
+	stands chan struct{}
+}
+
+type parkingKey struct{}
+
+// wait waits for an answer that may need more virtual time.
+func (e *engine) wait(ctx context.Context, answered <-chan struct{}) error {
+	if p, ok := ctx.Value(parkingKey{}).(*parking); ok {
+		p.once.Do(func() { close(p.stands) })
+	}
+	select {
+	case <-answered:
+		return nil
+	case <-ctx.Done():
+	case <-e.world.over:
+	}
+	return starters.ErrNotAnswered
+}
+
+// inLoop runs f in the environment's main loop.
+func (e *engine) inLoop(f func()) error {
+	done := make(chan struct{})
+	e.world.env.RegisterDelayedCallback(func() { defer close(done); f() }, 0)
+	select {
+	case <-done:
+		return nil
+	case <-e.world.over:
+		return errOver
+	}
+}
+
+// RegisterActivity implements workers.Registry.
+func (e *engine) RegisterActivity(a any) { e.world.env.RegisterActivity(a) }
+
+// RegisterWorkflowWithOptions implements workers.Registry, and notes when runs
+// of the workflow begin and end.
+func (e *engine) RegisterWorkflowWithOptions(w any, o workflow.RegisterOptions) {
+	f := reflect.ValueOf(w)
+	noted := reflect.MakeFunc(f.Type(), func(in []reflect.Value) []reflect.Value {
+		info := workflow.GetInfo(in[0].Interface().(workflow.Context))
+		e.began(info)
+		out := f.Call(in)
+		e.ended(info, out)
+		return out
+	})
+	e.world.env.RegisterWorkflowWithOptions(noted.Interface(), o)
+}
+
+func (e *engine) began(info *workflow.Info) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.runs[info.WorkflowExecution.ID]
+	switch {
+	case r == nil:
+		r = &run{closed: make(chan struct{})}
+		e.runs[info.WorkflowExecution.ID] = r
+	case r.isClosed():
+		r.closed = make(chan struct{})
+	}
+	r.info, r.kind, r.result, r.err = info, info.WorkflowType.Name, nil, nil
+	r.number++
+}
+
+func (e *engine) ended(info *workflow.Info, out []reflect.Value) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.runs[info.WorkflowExecution.ID]
+	r.err, _ = out[len(out)-1].Interface().(error)
+	if again, ok := errors.AsType[*workflow.ContinueAsNewError](r.err); ok && again != nil {
+		r.continued++
+		return
+	}
+	if len(out) > 1 && r.err == nil {
+		r.result, r.err = json.Marshal(out[0].Interface())
+	}
+	close(r.closed)
+}
+
+func (e *engine) run(id string) *run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r := e.runs[id]; r != nil {
+		copied := *r
+		return &copied
+	}
+	return nil
+}
+
+func (e *engine) takeAsked() []*asked {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	taken := e.asked
+	e.asked = nil
+	return taken
+}
+
+// Submit implements starters.Engine.
+func (e *engine) Submit(ctx context.Context, s starters.Start, m starters.Message, result any) error {
+	r := e.run(s.ID)
+	if r != nil && r.isClosed() && s.Reject {
+		return fmt.Errorf("submit to %s: %w", s.ID, starters.ErrClosed)
+	}
+	if r == nil || r.isClosed() {
+		a := &asked{start: s, started: make(chan error, 1)}
+		e.mu.Lock()
+		e.asked = append(e.asked, a)
+		e.mu.Unlock()
+		e.world.env.SignalWorkflow(startSignal, nil)
+		select {
+		case err := <-a.started:
+			// Somebody else may have started it in the same moment: that is the one.
+			if err != nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+				return fmt.Errorf("start %s: %w", s.ID, err)
+			}
+		case <-e.world.over:
+			return errOver
+		}
+	}
+	if m.Name == "" {
+		return nil
+	}
+	return e.Message(ctx, s.ID, m, result)
+}
+
+// Message implements starters.Engine.
+func (e *engine) Message(ctx context.Context, id string, m starters.Message, result any) error {
+	r := e.run(id)
+	switch {
+	case r == nil:
+		return fmt.Errorf("%s of %s: %w", m.Name, id, starters.ErrNotFound)
+	case r.isClosed():
+		return fmt.Errorf("%s of %s: %w", m.Name, id, starters.ErrClosed)
+	}
+	var sent error
+	if m.Signal {
+		err := e.inLoop(func() { sent = e.world.env.SignalWorkflowByID(id, m.Name, m.Argument) })
+		return errors.Join(err, sent)
+	}
+	if m.Name == workflows.ReconcileUpdate || m.Name == workflows.CommitUpdate {
+		e.world.readSwitches()
+	}
+	answered := make(chan struct{})
+	var value any
+	var failed error
+	callback := &testsuite.TestUpdateCallback{
+		OnAccept: func() {
+			if m.Accepted {
+				close(answered)
+			}
+		},
+		OnReject: func(err error) { failed = err; close(answered) },
+		OnComplete: func(v any, err error) {
+			if !m.Accepted {
+				value, failed = v, err
+				close(answered)
+			}
+		},
+	}
+	// The environment knows update ids once for all workflows, the engine by run.
+	unique := fmt.Sprintf("%s/%d/%s", id, r.number, m.ID)
+	if err := e.inLoop(func() { sent = e.world.env.UpdateWorkflowByID(id, m.Name, unique, callback, m.Argument) }); err != nil || sent != nil {
+		return errors.Join(err, sent)
+	}
+	if err := e.wait(ctx, answered); err != nil || failed != nil {
+		return fmt.Errorf("%s of %s: %w", m.Name, id, errors.Join(err, failed))
+	}
+	return carry(value, result)
+}
+
+// carry takes a value over as the real engine does: as JSON.
+func carry(from, to any) error {
+	if to == nil || from == nil {
+		return nil
+	}
+	data, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, to)
+}
+
+// Query implements starters.Engine.
+func (e *engine) Query(_ context.Context, id, name string, argument, result any) error {
+	if e.run(id) == nil {
+		return fmt.Errorf("ask %s: %w", id, starters.ErrNotFound)
+	}
+	var arguments []any
+	if argument != nil {
+		arguments = append(arguments, argument)
+	}
+	var value converter.EncodedValue
+	var failed error
+	if err := e.inLoop(func() { value, failed = e.world.env.QueryWorkflowByID(id, name, arguments...) }); err != nil || failed != nil {
+		return errors.Join(err, failed)
+	}
+	return value.Get(result)
+}
+
+// Result implements starters.Engine.
+func (e *engine) Result(ctx context.Context, id string, result any) error {
+	r := e.run(id)
+	if r == nil {
+		return fmt.Errorf("read the result of %s: %w", id, starters.ErrNotFound)
+	}
+	if err := e.wait(ctx, r.closed); err != nil {
+		return err
+	}
+	if r = e.run(id); r.err != nil {
+		return r.err
+	}
+	return json.Unmarshal(r.result, result)
+}
+
+var byID = regexp.MustCompile(`'(order/[^']+)'`)
+
+// List implements starters.Engine for the two queries that reconciliation asks:
+// by ids, and everything else, which lists every order: visibility finds
+// candidates and never decides.
+func (e *engine) List(_ context.Context, query string, limit int, _ []byte) ([]starters.Listed, []byte, error) {
+	var wanted []string
+	for _, match := range byID.FindAllStringSubmatch(query, -1) {
+		wanted = append(wanted, match[1])
+	}
+	var listed []starters.Listed
+	err := e.inLoop(func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for id, r := range e.runs {
+			if r.kind == workflows.OrderType && (len(wanted) == 0 || slices.Contains(wanted, id)) {
+				listed = append(listed, e.listed(id, r))
+			}
+		}
+	})
+	slices.SortFunc(listed, func(x, y starters.Listed) int { return y.Changed.Compare(x.Changed) })
+	return listed[:min(limit, len(listed))], nil, err
+}
+
+func (e *engine) listed(id string, r *run) starters.Listed {
+	l := starters.Listed{ID: id, Running: !r.isClosed(), Started: r.info.WorkflowStartTime}
+	fields := r.info.SearchAttributes.GetIndexedFields()
+	decode := func(name string, into any) {
+		if p := fields[name]; p != nil {
+			_ = converter.GetDefaultDataConverter().FromPayload(p, into)
+		}
+	}
+	decode("OrderOutcome", &l.Outcome)
+	decode("OrderAgreement", &l.Agreement)
+	decode("OrderBreaks", &l.Breaks)
+	decode("OrderOldestBreak", &l.Oldest)
+	decode("OrderChanged", &l.Changed)
+	memo := r.info.Memo
+	l.DecodeMemo = func(field string, into any) error {
+		p, ok := memo.GetFields()[field]
+		if !ok {
+			return fmt.Errorf("memo has no field %q", field)
+		}
+		return converter.GetDefaultDataConverter().FromPayload(p, into)
+	}
+	return l
+}
+
+// Schedule implements starters.Engine: a run that is due while the last one is
+// open is left out.
+func (e *engine) Schedule(ctx context.Context, s starters.Schedule) error {
+	var due func()
+	due = func() {
+		e.world.After(s.Every, "schedule "+s.ID, due)
+		if last := e.run(s.ID); last != nil && !last.isClosed() {
+			return
+		}
+		e.world.Check(e.Submit(ctx, starters.Start{Type: s.Type, ID: s.ID, Input: s.Input}, starters.Message{}, nil))
+	}
+	e.world.After(s.Every, "schedule "+s.ID, due)
+	return nil
+}
+
+// Answer is what became of a submission.
+type Answer struct {
+	workflows.Submitted
+	Err error
+}
+
+// readSwitches has the worker read the stop switches, which it does every few
+// seconds in reality.
+func (w *World) readSwitches() {
+	status, err := w.Client.Status(w.ctx)
+	if err != nil {
+		return
+	}
+	stopped := map[order.System]string{}
+	for _, s := range status.Stops {
+		stopped[s.System] = s.Reason
+	}
+	w.set.Switches.Set(stopped)
+}
+
+// Closed returns the state that the last run of an order returned, or nil while
+// it is open.
+func (w *World) Closed(id order.ID) *workflows.State {
+	r := w.engine.run(workflows.OrderWorkflowID(id))
+	if r == nil || !r.isClosed() || r.err != nil {
+		return nil
+	}
+	var s workflows.State
+	if err := json.Unmarshal(r.result, &s); err != nil {
+		w.t.Errorf("read what order %s returned: %v", id, err)
+	}
+	return &s
+}
+
+// Runs returns how many runs a workflow had, how many of them continued as new,
+// and whether the last is open.
+func (w *World) Runs(id string) (runs, continued int, open bool) {
+	r := w.engine.run(id)
+	if r == nil {
+		return 0, 0, false
+	}
+	return r.number, r.continued, !r.isClosed()
+}
+
+// Cancel asks to cancel a workflow in the engine, as its UI does.
+func (w *World) Cancel(id string) { w.env.CancelWorkflowByID(id, "") }
+
+// SuggestContinue lets the engine suggest to a run that it continue as new. The
+// environment can say so to its root alone.
+func (w *World) SuggestContinue(id string) {
+	w.Check(w.engine.inLoop(func() {
+		r := w.engine.run(id)
+		suggested := reflect.ValueOf(r.info).Elem().FieldByName("continueAsNewSuggested")
+		*(*bool)(unsafe.Pointer(suggested.UnsafeAddr())) = true
+	}))
+}
+
+// Moment is a time of the world as a test writes it.
+func (w *World) Moment(age time.Duration) time.Time { return Start.Add(age) }
+
+// Last is where an order stood when the world ended, for a test that failed.
+func (w *World) Last(id order.ID) string {
+	value, err := w.env.QueryWorkflowByID(workflows.OrderWorkflowID(id), workflows.VerdictQuery, workflows.AskVerdict{Now: w.Now()})
+	if err != nil {
+		return err.Error()
+	}
+	var v reconcile.Verdict
+	if err := value.Get(&v); err != nil {
+		return err.Error()
+	}
+	return v.Table()
+}

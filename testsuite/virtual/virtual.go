@@ -1,0 +1,336 @@
+// Package virtual is a world in which months pass in a second: the production
+// workflows with their real activities and adapters, the webhook gateway and
+// the six simulated systems on the one clock of the SDK's test environment.
+//
+// A test says what happens when (At), lets the time pass (Run), and then reads
+// the ledgers of the systems. Nothing of our own is replaced but the engine:
+// its port is implemented over the environment, see engine.go.
+package virtual
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/trueup-orders/trueup/activities/crm/hubspot"
+	"github.com/trueup-orders/trueup/activities/payment/stripe"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
+	"github.com/trueup-orders/trueup/testsuite/simulator/crm"
+	"github.com/trueup-orders/trueup/testsuite/simulator/erp"
+	"github.com/trueup-orders/trueup/testsuite/simulator/inventory"
+	"github.com/trueup-orders/trueup/testsuite/simulator/mail"
+	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
+	"github.com/trueup-orders/trueup/testsuite/simulator/warehouse"
+	"github.com/trueup-orders/trueup/workers"
+)
+
+// Start is when every virtual world begins: after midnight, so that a day's
+// edge is met by whoever waits a day.
+var Start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+
+// The addresses of the systems whose protocol is HTTP, and of the gateway. No
+// socket listens there: the transport calls their handlers.
+const (
+	paymentHost   = "127.0.0.1:1"
+	inventoryHost = "127.0.0.1:2"
+	warehouseHost = "127.0.0.1:3"
+	erpHost       = "127.0.0.1:4"
+	crmHost       = "127.0.0.1:5"
+	gatewayHost   = "127.0.0.1:6"
+)
+
+const (
+	stripeSecret  = "whsec_virtual_gateway_0123456789"
+	hubspotSecret = "hubspot-virtual-secret-0123456789"
+)
+
+// Options say what world to open.
+type Options struct {
+	Stock map[string]int // of each SKU, in inventory and warehouse alike
+	Pace  warehouse.Pace // of the warehouse's people; zero: nobody works by himself
+	Carts []crm.Cart
+	// Payment is what differs from the usual gateway.
+	Payment payment.Settings
+	// Mode is the policy's; empty is auto.
+	Mode string
+	// FollowEvery is how often the systems that announce nothing are asked; 0 is
+	// half an hour, which a month of virtual time can afford.
+	FollowEvery time.Duration
+	// ReconcileEvery starts a run so often; 0 starts none.
+	ReconcileEvery time.Duration
+	BudgetCount    int   // 0: 100
+	BudgetMoney    int64 // 0: one million
+	Linger         time.Duration
+}
+
+// World is everything on one clock.
+type World struct {
+	Payment   *payment.Server
+	Inventory *inventory.Server
+	Warehouse *warehouse.Server
+	ERP       *erp.Server
+	CRM       *crm.Server
+	Mail      *mail.Server
+	// Client speaks to the workflows as a starter does.
+	Client *starters.Client
+
+	t         testing.TB
+	env       *testsuite.TestWorkflowEnvironment
+	engine    *engine
+	set       *workers.Set
+	agenda    agenda
+	transport transport
+	config    workers.Config
+	over      chan struct{}
+	later     sync.WaitGroup
+	ctx       context.Context
+}
+
+// Open opens a world; it ends with the test.
+func Open(t testing.TB, o Options) *World {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(silent{})
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &World{t: t, env: suite.NewTestWorkflowEnvironment(), over: make(chan struct{}), transport: transport{}, ctx: ctx}
+	t.Cleanup(cancel)
+	w.env.SetStartTime(Start)
+	w.env.SetTestTimeout(time.Minute) // of real time in which nothing happens
+	w.env.SetDetachedChildWait(false)
+	w.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
+	w.engine = newEngine(w)
+	w.Client = &starters.Client{Engine: w.engine, Now: w.Now}
+	w.must("open the systems", w.openSystems(o))
+	w.must("configure", w.configure(o))
+	systems, err := w.config.Connect(w.Now, w.transport)
+	w.must("connect the adapters", err)
+	w.must("make the CRM's properties", systems.CRM.(*hubspot.Client).EnsureProperties(ctx))
+	w.set, err = w.config.Make(systems, w.Client, w.wait)
+	w.must("make the workers' set", err)
+	w.must("open the gateway", w.openGateway(systems))
+	w.set.RegisterWorkflows(w.engine)
+	for _, queue := range workers.ActivityQueues() {
+		w.env.RegisterActivity(w.set.ActivitiesOf(queue))
+	}
+	w.At(0, "start reconciliation", func() { w.Check(w.Client.EnsureReconciliation(ctx, o.ReconcileEvery)) })
+	return w
+}
+
+func (w *World) must(what string, err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// Check reports an error of a step, which does not run in the test's goroutine.
+func (w *World) Check(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Errorf("%s after the start: %v", w.Age(), err)
+	}
+}
+
+// Now is the one clock.
+func (w *World) Now() time.Time { return w.env.Now().UTC() }
+
+// Age is how long the world has lasted.
+func (w *World) Age() time.Duration { return w.Now().Sub(Start) }
+
+// After implements simulator.Clock: what a system does later is on the agenda.
+func (w *World) After(d time.Duration, name string, f func()) { w.add(w.Now().Add(d), name, f) }
+
+// At lets something happen at an age of the world. Steps run one after the
+// other, and the time stands still meanwhile.
+func (w *World) At(age time.Duration, name string, f func()) { w.add(Start.Add(age), name, f) }
+
+// Later lets a step call something that is answered only after more time has
+// passed: the step goes on as soon as the engine has the message.
+func (w *World) Later(f func(ctx context.Context)) {
+	parked := &parking{stands: make(chan struct{})}
+	done := make(chan struct{})
+	w.later.Go(func() {
+		defer close(done)
+		f(context.WithValue(w.ctx, parkingKey{}, parked))
+	})
+	select {
+	case <-done:
+	case <-parked.stands:
+	}
+}
+
+// Submit hands an order over and remembers the answer.
+func (w *World) Submit(o order.Order) *Answer {
+	a := &Answer{}
+	w.Later(func(ctx context.Context) { a.Submitted, a.Err = w.Client.Submit(ctx, o) })
+	return a
+}
+
+// Run lets the time pass until the world has an age, or nothing is on the
+// agenda any more.
+func (w *World) Run(age time.Duration) {
+	w.t.Helper()
+	w.agenda.until = Start.Add(age)
+	w.env.RegisterWorkflow(w.universe)
+	w.env.RegisterActivity(w.step)
+	w.env.ExecuteWorkflow(w.universe)
+	close(w.over)
+	w.later.Wait()
+	w.must("let the time pass", w.env.GetWorkflowError())
+}
+
+// Verdict asks an order from memory, within a step.
+func (w *World) Verdict(id order.ID) reconcile.Verdict {
+	w.t.Helper()
+	v, err := w.Client.Verdict(w.ctx, id, false)
+	w.Check(err)
+	return v
+}
+
+func (w *World) openSystems(o Options) error {
+	options := simulator.Options{Clock: w, Transport: w.transport}
+	stock := map[string]int64{}
+	for sku, n := range o.Stock {
+		stock[sku] = int64(n)
+	}
+	webhooks := func(system order.System, secret string) simulator.Options {
+		with := options
+		with.Endpoint, with.Secret = "http://"+gatewayHost+"/v1/webhooks/"+string(system), secret
+		return with
+	}
+	var err error
+	if w.Payment, err = payment.New(webhooks(order.SystemPayment, stripeSecret), o.Payment); err != nil {
+		return err
+	}
+	if w.Inventory, err = inventory.New(options, inventory.Settings{Stock: stock}); err != nil {
+		return err
+	}
+	if w.Warehouse, err = warehouse.New(options, warehouse.Settings{Stock: o.Stock, Pace: o.Pace}); err != nil {
+		return err
+	}
+	if w.ERP, err = erp.New(options, erp.Settings{}); err != nil {
+		return err
+	}
+	if w.CRM, err = crm.New(webhooks(order.SystemCRM, hubspotSecret), crm.Settings{Carts: o.Carts}); err != nil {
+		return err
+	}
+	if w.Mail, err = mail.New(options, mail.Settings{}); err != nil {
+		return err
+	}
+	w.transport[paymentHost], w.transport[inventoryHost] = w.Payment.Handler(), w.Inventory.Handler()
+	w.transport[warehouseHost], w.transport[erpHost] = w.Warehouse.Handler(), w.ERP.Handler()
+	w.transport[crmHost] = w.CRM.Handler()
+	w.t.Cleanup(func() {
+		_ = w.Mail.Close()
+		for _, d := range []simulator.Desk{w.Payment, w.Inventory, w.Warehouse, w.ERP, w.CRM} {
+			_ = d.Frame().Close()
+		}
+	})
+	return nil
+}
+
+func (w *World) configure(o Options) error {
+	if o.Mode == "" {
+		o.Mode = string(reconcile.ModeAuto)
+	}
+	dir := w.t.TempDir()
+	policy, ca := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(policy, []byte("mode: "+o.Mode+"\n"), 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(ca, w.Mail.CertificatePEM(), 0o600); err != nil {
+		return err
+	}
+	smtp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	imap, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	go func() { _ = w.Mail.ServeSMTP(smtp) }()
+	go func() { _ = w.Mail.ServeIMAP(imap) }()
+	w.config = workers.Config{
+		Policy: policy, Channel: "shop", Retention: 720 * time.Hour, FollowEvery: either(o.FollowEvery, 30*time.Minute),
+		Linger: either(o.Linger, 5*time.Minute), FreshFor: 2 * time.Second, Parallel: 20,
+		BudgetCount: either(o.BudgetCount, 100), BudgetMoney: either(o.BudgetMoney, 1_000_000),
+		Stripe:    workers.Stripe{URL: "http://" + paymentHost, Key: payment.DefaultAPIKey},
+		Medusa:    workers.Medusa{URL: "http://" + inventoryHost, Email: inventory.DefaultEmail, Password: inventory.DefaultPassword, Location: inventory.DefaultLocation},
+		Warehouse: workers.Tryton{URL: "http://" + warehouseHost + "/warehouse/", User: "admin", Password: "admin"},
+		ERP:       workers.Tryton{URL: "http://" + erpHost + "/erp/", User: "admin", Password: "admin"},
+		HubSpot: workers.HubSpot{
+			URL: "http://" + crmHost, Token: "pat-simulated", Pipeline: "default", OpenStage: "checkoutpending",
+			WonStage: "closedwon", LostStage: "closedlost", AbandonedStage: "abandonedcart",
+		},
+		Mail: workers.MailRelay{
+			SMTP: smtp.Addr().String(), CA: ca, From: "shop@shop.test", ShopName: "Virtual shop", Journal: "journal@shop.test",
+			IMAP: imap.Addr().String(), IMAPUser: "journal", IMAPPassword: "journal", VisibilityLag: 10 * time.Millisecond,
+		},
+	}
+	return nil
+}
+
+func either[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+// openGateway opens the gateway to which the systems send their webhooks.
+func (w *World) openGateway(systems *workers.Systems) error {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	gateway, err := starters.NewGateway(starters.GatewayOptions{
+		Client: w.Client, Log: log,
+		Webhooks: []starters.Webhook{
+			starters.StripeWebhook{Secrets: []string{stripeSecret}, OrderOf: systems.Payment.(*stripe.Client).OrderOf}.Webhook(),
+			starters.HubSpotWebhook{
+				Secrets: []string{hubspotSecret}, PublicURL: "http://" + gatewayHost, OrdersOf: systems.CRM.(*hubspot.Client).OrdersOf,
+			}.Webhook(),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	w.transport[gatewayHost] = http.Handler(gateway)
+	return nil
+}
+
+// wait lets an activity wait. The environment's clock does not skip while an
+// activity runs, so the wait costs as much real time: keep it short.
+func (w *World) wait(ctx context.Context, d time.Duration) error {
+	passed := make(chan struct{})
+	w.env.RegisterDelayedCallback(func() { close(passed) }, d)
+	select {
+	case <-passed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the wait was ended: %w", ctx.Err())
+	case <-w.over:
+		return errOver
+	}
+}
+
+type silent struct{}
+
+func (silent) Debug(string, ...any) {}
+func (silent) Info(string, ...any)  {}
+func (silent) Warn(string, ...any)  {}
+func (silent) Error(string, ...any) {}
