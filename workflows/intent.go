@@ -40,6 +40,10 @@ func (s *State) intent(now time.Time) reconcile.Intent {
 			i.Changed = append(i.Changed, reconcile.Changed{System: system, At: at})
 		}
 	}
+	// The customer may have paid meanwhile, and the gateway does not say.
+	if s.Phase == order.PhasePaying && s.done(order.Authorize, 1) && s.observed(order.SystemPayment).State == reconcile.Unreadable {
+		i.InDoubt = append(i.InDoubt, order.SystemPayment)
+	}
 	return i
 }
 

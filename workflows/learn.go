@@ -22,6 +22,9 @@ func (s *State) learn(seen reconcile.Observation) {
 // one record to be replaced in.
 func (s *State) known(system order.System, at time.Time) reconcile.Observation {
 	o := s.observed(system)
+	if !at.After(o.At) { // our write came after what we knew, whatever two machines' clocks say
+		at = o.At.Add(time.Nanosecond)
+	}
 	return reconcile.Observation{System: system, Order: s.Order.ID, State: reconcile.Present, At: at, Strong: true, Version: o.Version}
 }
 

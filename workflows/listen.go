@@ -64,23 +64,31 @@ func (p *process) drain(ctx workflow.Context) {
 // noticed takes in notices, each once: what arrives twice is dropped here.
 func (p *process) noticed(all reconciliation.Notices) {
 	for _, n := range all.Notices {
-		if p.saw(string(n.System) + "/" + n.ID) {
-			p.hint(n.System, n.At)
+		if !p.saw(string(n.System) + "/" + n.ID) {
+			continue
 		}
+		at := n.At
+		// A clock that tells whole seconds means some moment within that second, so
+		// what we read earlier in it is no answer. While our own operation is open
+		// the notice is its echo, and the operation's answer will be.
+		if at.Equal(at.Truncate(time.Second)) && p.openIn(n.System) == nil {
+			at = at.Add(time.Second - time.Nanosecond)
+		}
+		p.hint(n.System, at)
 	}
 }
 
 // hint remembers that a system may have changed at a moment.
 func (p *process) hint(system order.System, at time.Time) {
-	for i := range p.hints {
-		if p.hints[i].system == system {
-			if at.After(p.hints[i].at) {
-				p.hints[i].at = at
+	for i := range p.Hints {
+		if p.Hints[i].System == system {
+			if at.After(p.Hints[i].At) {
+				p.Hints[i].At = at
 			}
 			return
 		}
 	}
-	p.hints = append(p.hints, hint{system, at})
+	p.Hints = append(p.Hints, Hint{System: system, At: at})
 }
 
 func (p *process) sameOrder(_ workflow.Context, s Submit) error {

@@ -13,54 +13,90 @@ import (
 
 // follow reads each system that hinted at a change, once it is quiet. What our
 // own write has read back already is not read again, so that the echo of our
-// own doing costs nothing.
+// own doing costs nothing. One that cannot be read is read again later: it will
+// not say a second time that it changed.
 func (p *process) follow(ctx workflow.Context) {
 	for {
-		var system order.System
-		_ = workflow.Await(ctx, func() bool {
-			system = p.hinted()
-			return p.closing || system != ""
-		})
-		if p.closing {
-			return
+		var next Hint
+		found := func() bool {
+			next = p.hinted(workflow.Now(ctx))
+			return p.closing || next.System != ""
 		}
-		p.forget(system)
-		p.read(ctx, system)
+		if again := p.postponed(workflow.Now(ctx)); again > 0 {
+			_, _ = workflow.AwaitWithTimeout(ctx, again, found)
+		} else {
+			_ = workflow.Await(ctx, found)
+		}
+		switch {
+		case p.closing:
+			return
+		case next.System == "":
+			continue
+		}
+		p.forget(next.System)
+		p.read(ctx, next.System)
+		if p.observed(next.System).State == reconcile.Unreadable {
+			wait := min(max(2*next.Wait, 5*time.Second), 5*time.Minute)
+			p.forget(next.System)
+			p.Hints = append(p.Hints, Hint{System: next.System, At: next.At, After: workflow.Now(ctx).Add(wait), Wait: wait})
+		}
 		p.touch()
 	}
 }
 
-// hinted returns a system to be read, and drops hints that were answered by a
-// read or by the read-back of our own write after the change.
-func (p *process) hinted() order.System {
-	kept := p.hints[:0]
-	var next order.System
-	for _, h := range p.hints {
-		o := p.observed(h.system)
+// hinted returns a system to be read now, and drops hints that were answered by
+// a read or by the read-back of our own write after the change.
+func (p *process) hinted(now time.Time) Hint {
+	kept := p.Hints[:0]
+	var next Hint
+	for _, h := range p.Hints {
+		o := p.observed(h.System)
 		known := o.At
-		if at := p.changed(h.system); at.After(known) {
+		if at := p.changed(h.System); at.After(known) {
 			known = at
 		}
-		if o.State != reconcile.Unreadable && !h.at.After(known) {
+		if o.State != reconcile.Unreadable && !h.At.After(known) {
 			continue
 		}
 		kept = append(kept, h)
-		if next == "" && p.openIn(h.system) == nil {
-			next = h.system
+		if next.System == "" && p.openIn(h.System) == nil && !h.After.After(now) {
+			next = h
 		}
 	}
-	p.hints = kept
+	p.Hints = kept
 	return next
 }
 
+// hintedBefore says that a system is to be read by now.
+func (p *process) hintedBefore(now time.Time) bool {
+	for _, h := range p.Hints {
+		if !h.After.After(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// postponed returns how long it is until a system that could not be read is
+// read again; 0 when there is none.
+func (p *process) postponed(now time.Time) time.Duration {
+	shortest := time.Duration(0)
+	for _, h := range p.Hints {
+		if wait := h.After.Sub(now); wait > 0 && (shortest == 0 || wait < shortest) {
+			shortest = wait
+		}
+	}
+	return shortest
+}
+
 func (p *process) forget(system order.System) {
-	kept := p.hints[:0]
-	for _, h := range p.hints {
-		if h.system != system {
+	kept := p.Hints[:0]
+	for _, h := range p.Hints {
+		if h.System != system {
 			kept = append(kept, h)
 		}
 	}
-	p.hints = kept
+	p.Hints = kept
 }
 
 // read reads one system and takes in what it says.
@@ -76,10 +112,18 @@ func (p *process) read(ctx workflow.Context, system order.System) {
 // take takes in a reading, unless an operation changed the system meanwhile:
 // then the reading may be older than the operation's own answer.
 func (p *process) take(asked time.Time, seen reconcile.Observation) {
-	if p.openIn(seen.System) != nil || p.changed(seen.System).After(asked) {
+	if p.changed(seen.System).After(asked) {
 		if seen.State != reconcile.Unreadable {
 			return
 		}
+	}
+	// It was read after it was asked for and after what we knew then, whatever the
+	// clock of the worker that read it says.
+	if seen.At.Before(asked) {
+		seen.At = asked
+	}
+	if known := p.observed(seen.System); seen.At.Equal(known.At) {
+		seen.At = known.At.Add(time.Nanosecond)
 	}
 	p.learn(seen)
 }

@@ -53,8 +53,6 @@ type process struct {
 	moved int
 	// closing tells the lanes that the run ends.
 	closing bool
-	// hints are the systems that said something changed, by when.
-	hints []hint
 	// reads counts the look-ups of this run, for their activity ids.
 	reads int
 	// reading is set while a full reading of all systems is under way.
@@ -63,11 +61,6 @@ type process struct {
 	readAt time.Time
 	// published is what the search attributes and the memo last said.
 	published publication
-}
-
-type hint struct {
-	system order.System
-	at     time.Time // by the system's clock
 }
 
 // begin takes up the carried state, or makes that of a new order.
@@ -132,7 +125,7 @@ func (p *process) wait(ctx, work workflow.Context) {
 
 // resting says that nothing is open, due, hinted at or being answered.
 func (p *process) resting(ctx workflow.Context) bool {
-	if !workflow.AllHandlersFinished(ctx) || p.reading || len(p.hints) > 0 {
+	if !workflow.AllHandlersFinished(ctx) || p.reading || p.hintedBefore(workflow.Now(ctx)) {
 		return false
 	}
 	for _, system := range order.Systems() {
@@ -146,7 +139,7 @@ func (p *process) resting(ctx workflow.Context) bool {
 // closed says that the order has ended, is at rest, owes nobody a decision, and
 // has been quiet for as long as late messages usually take.
 func (p *process) closed(ctx workflow.Context) bool {
-	return p.Phase.Ended() && p.resting(ctx) && len(p.openCases()) == 0 &&
+	return p.Phase.Ended() && p.resting(ctx) && len(p.Hints) == 0 && len(p.openCases()) == 0 &&
 		workflow.Now(ctx).Sub(p.quietSince()) >= p.settings.Linger
 }
 
@@ -168,7 +161,7 @@ func (p *process) quietSince() time.Time {
 // message came in the same moment.
 func (p *process) end(ctx workflow.Context) (*State, error) {
 	p.drain(ctx)
-	if len(p.hints) > 0 || !workflow.AllHandlersFinished(ctx) {
+	if len(p.Hints) > 0 || !workflow.AllHandlersFinished(ctx) {
 		return nil, workflow.NewContinueAsNewError(ctx, OrderType, OrderInput{
 			Order: p.Order, Fingerprint: p.Fingerprint, Carried: p.State,
 		})

@@ -24,6 +24,11 @@ func (p *process) advance(ctx workflow.Context) {
 		}
 		p.note(now, line)
 		p.Phase, p.Since = next, now
+		// Only the gateway's word gives an order up, also when it was never asked:
+		// the checkout may have made a payment of its own.
+		if (next == order.PhaseFailing || next == order.PhaseCancelling) && p.observed(order.SystemPayment).At.IsZero() {
+			p.hint(order.SystemPayment, now)
+		}
 		p.touch()
 	}
 }
@@ -164,7 +169,8 @@ func (p *process) packed() string {
 // take money, no money kept.
 func (p *process) givenBack() bool {
 	held, captured, refunded, open := p.money()
-	if op := p.openIn(order.SystemPayment); op != nil {
+	if gateway := p.observed(order.SystemPayment); p.openIn(order.SystemPayment) != nil ||
+		gateway.At.IsZero() || gateway.State == reconcile.Unreadable && gateway.LastRead.IsZero() {
 		return false
 	}
 	if p.tried(order.Reserve) && !p.done(order.Release, 1) {

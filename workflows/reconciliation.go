@@ -170,7 +170,8 @@ func (k *keeper) follow(ctx workflow.Context) error {
 		options := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 			TaskQueue:           ReconciliationQueue,
 			StartToCloseTimeout: time.Duration(k.settings.FollowPolls)*(k.settings.FollowEvery+time.Minute) + time.Minute,
-			HeartbeatTimeout:    2*k.settings.FollowEvery + 90*time.Second,
+			// A worker that died is missed soon: nobody follows the systems meanwhile.
+			HeartbeatTimeout:    k.settings.FollowEvery + callTimeout,
 			RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 			Summary:             "follow what changed in systems that announce nothing",
 			Priority:            temporal.Priority{PriorityKey: 4},

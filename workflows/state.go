@@ -32,7 +32,9 @@ type State struct {
 	// long as the system says exactly that.
 	Accepted []reconcile.Base `json:"accepted,omitempty"`
 	Seen     []string         `json:"seen,omitempty"` // ids of the latest notices
-	Audit    []Entry          `json:"audit,omitempty"`
+	// Hints are the systems that said something changed and were not read since.
+	Hints []Hint  `json:"hints,omitempty"`
+	Audit []Entry `json:"audit,omitempty"`
 	// Cancel is the latest wish to cancel.
 	Cancel *Cancellation     `json:"cancel,omitempty"`
 	Failed string            `json:"failed,omitempty"` // why the order failed by itself
@@ -48,6 +50,16 @@ type Cancellation struct {
 	// Refused says why reality won; empty while it is not decided or granted.
 	Refused string `json:"refused,omitempty"`
 	Done    bool   `json:"done,omitempty"`
+}
+
+// Hint is a system to be read, because something changed there.
+type Hint struct {
+	System order.System `json:"s"`
+	At     time.Time    `json:"at"` // by the system's clock
+	// After and Wait are set while the system could not be read: when it is read
+	// again, and how long that waited.
+	After time.Time     `json:"af,omitzero"`
+	Wait  time.Duration `json:"w,omitempty"`
 }
 
 // Entry is one line of an order's compact audit.

@@ -52,6 +52,9 @@ func open(t *testing.T, o virtual.Options) *world {
 	if o.FollowEvery == 0 {
 		o.FollowEvery = time.Hour
 	}
+	if o.Policy == "" { // few tests are about the month after the delivery
+		o.Policy = "mode: auto\nreturn_window: 24h\n"
+	}
 	return &world{virtual.Open(t, o), t}
 }
 

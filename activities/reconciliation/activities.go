@@ -161,6 +161,7 @@ func untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
 func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor, error) {
 	var cursors []Cursor
 	var batches []Notices
+	alive := func() { activity.RecordHeartbeat(ctx, old) } // after each call, for a poll may make many
 	for _, system := range f.Systems {
 		cursor := Cursor{System: system, Through: f.Since}
 		for _, c := range old {
@@ -168,7 +169,7 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 				cursor = c
 			}
 		}
-		if err := a.pollSystem(ctx, &cursor, &batches); err != nil {
+		if err := a.pollSystem(ctx, &cursor, &batches, alive); err != nil {
 			activity.GetLogger(ctx).Warn("change feed could not be read; it is read again at the next poll", "system", system, "error", err)
 		}
 		cursors = append(cursors, cursor)
@@ -177,19 +178,21 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 		if err := a.give(ctx, b); err != nil {
 			return nil, fmt.Errorf("follow changes: %w", err)
 		}
+		alive()
 	}
 	return cursors, nil
 }
 
 // pollSystem walks what changed since the cursor, and moves the cursor only
 // when every page was read.
-func (a *Activities) pollSystem(ctx context.Context, c *Cursor, batches *[]Notices) error {
+func (a *Activities) pollSystem(ctx context.Context, c *Cursor, batches *[]Notices, alive func()) error {
 	reader := a.reader(system(c))
 	now := a.Now()
 	request := reconcile.ListRequest{By: reconcile.ListChanged, From: c.Through.Add(-overlap), To: now.Add(time.Minute)}
 	var recent []string
 	for {
 		page, err := reader.List(ctx, request)
+		alive()
 		if err != nil {
 			return err
 		}

@@ -52,6 +52,30 @@ func (s Session) Find(ctx context.Context, q Query, into any) error {
 	}, into)
 }
 
+// IDByCode returns the id of the country, the currency or whatever else of the
+// database's settings has a code, and 0 when there is none. What was found is
+// remembered, for these ids do not change and every document needs them.
+func (s Session) IDByCode(ctx context.Context, model, code string) (int64, error) {
+	name := model + " " + code
+	if id := s.Client.remembered(name); id != 0 {
+		return id, nil
+	}
+	var found []struct {
+		ID   int64  `json:"id"`
+		Code string `json:"code"`
+	}
+	err := s.Find(ctx, Query{Model: model, Where: Domain{[]any{"code", "=", code}}, Fields: []string{"code"}}, &found)
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	// A wrong answer would be remembered for good.
+	if found[0].Code != code || found[0].ID <= 0 {
+		return 0, Nonsense("another %s than the one asked for", model)
+	}
+	s.Client.remember(name, found[0].ID)
+	return found[0].ID, nil
+}
+
 // Create makes one record and returns its id.
 func (s Session) Create(ctx context.Context, model string, values map[string]any) (int64, error) {
 	var ids []int64

@@ -138,18 +138,15 @@ func (s Session) countryID(ctx context.Context, code string) (any, error) {
 	if code == "" {
 		return nil, nil
 	}
-	var found []struct {
-		ID int64 `json:"id"`
-	}
-	err := s.Find(ctx, Query{Model: "country.country", Where: Domain{[]any{"code", "=", code}}, Fields: []string{"code"}}, &found)
+	id, err := s.IDByCode(ctx, "country.country", code)
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 {
+	if id == 0 {
 		return nil, apierr.New(apierr.Invalid, "unknown_country",
 			fmt.Errorf("Tryton does not know the country %s; import countries into it", code)) //nolint:staticcheck // a name
 	}
-	return found[0].ID, nil
+	return id, nil
 }
 
 func orNull(s string) any {

@@ -76,6 +76,7 @@ type Client struct {
 	user    int64          // our id there
 	context map[string]any // the user's preferences: company, language, groups
 	calls   int64
+	known   map[string]int64 // ids of settings, by model and code
 }
 
 // New returns a client, or one error that names everything missing.
@@ -87,7 +88,7 @@ func New(c Config) (*Client, error) {
 		c.Timeout = DefaultTimeout
 	}
 	return &Client{
-		config: c, url: strings.TrimRight(c.URL, "/") + "/",
+		config: c, url: strings.TrimRight(c.URL, "/") + "/", known: map[string]int64{},
 		http: &http.Client{
 			Transport: c.Transport, Timeout: c.Timeout,
 			// A redirected POST would be sent again as a GET.
@@ -226,6 +227,18 @@ func loginAnswer(login []any) (int64, string) {
 		return 0, ""
 	}
 	return user, key
+}
+
+func (c *Client) remembered(name string) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known[name]
+}
+
+func (c *Client) remember(name string, id int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known[name] = id
 }
 
 // forget drops a session, unless another call has already replaced it.

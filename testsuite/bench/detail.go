@@ -48,6 +48,18 @@ func (s *stage) tell(ctx context.Context, out io.Writer) error {
 		fmt.Fprintf(out, "# activity %-18s waited p50 %5.1f ms, took p50 %5.1f ms (%d)\n", name, median(waited[name]), median(took[name]), len(took[name]))
 	}
 	fmt.Fprintf(out, "# workflow task took p50 %.1f ms (%d)\n", median(tasks), len(tasks))
+	if s.lived == "" {
+		return nil
+	}
+	history, err := s.events(ctx, workflows.OrderWorkflowID(s.lived))
+	if err != nil {
+		return err
+	}
+	for _, e := range history {
+		about := e.GetActivityTaskScheduledEventAttributes().GetActivityId() + e.GetWorkflowExecutionSignaledEventAttributes().GetSignalName()
+		fmt.Fprintf(out, "# life %3d %6.1fs %5d bytes %s %s\n", e.GetEventId(), e.GetEventTime().AsTime().Sub(history[0].GetEventTime().AsTime()).Seconds(),
+			e.Size(), e.GetEventType(), about)
+	}
 	return nil
 }
 

@@ -71,6 +71,7 @@ func measureLife(ctx context.Context, s *stage, p plan) ([]figure, error) {
 			return nil, fmt.Errorf("order %s is %s, not delivered and agreed:\n%s", id, v.Phase, v.Table())
 		}
 	}
+	s.lived = ids[0]
 	return []figure{
 		{eventsUntilDelivered, events, math.NaN(), target{limit: 140}},
 		{bytesUntilDelivered, size, math.NaN(), target{limit: 32_000}},

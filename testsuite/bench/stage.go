@@ -42,6 +42,8 @@ type stage struct {
 	// went through.
 	signals int
 	ids     []order.ID
+	// lived is an order that was delivered.
+	lived order.ID
 }
 
 // process is this program again, in one of its roles.

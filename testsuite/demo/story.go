@@ -18,6 +18,9 @@ const (
 	pace         = 1500 * time.Millisecond // of the warehouse's people
 	initialStock = 100                     // of each SKU
 	counted      = 93                      // mugs, when an operator counts them by hand
+	// countedShirts is what is there when the T-shirts are counted after one was
+	// shipped: two more than one would think.
+	countedShirts = 101
 )
 
 // articleOrder is the order of the article: two lines, 99.80 EUR.
@@ -70,14 +73,18 @@ func (d *demo) submitTwice(ctx context.Context, o order.Order, w *watch) error {
 		body   submitted
 		err    error
 	}
-	answers := make(chan answer, 2)
-	for range 2 {
+	send := func() <-chan answer {
+		answers := make(chan answer, 1)
 		go func() {
 			status, body, err := d.desks.submit(ctx, o)
 			answers <- answer{status, body, err}
 		}()
+		return answers
 	}
-	first, second := <-answers, <-answers
+	page := send()
+	time.Sleep(200 * time.Millisecond) // the customer does not wait for the answer
+	refreshed := send()
+	first, second := <-page, <-refreshed
 	if first.err != nil || second.err != nil {
 		return fmt.Errorf("submit order %s: %v, %w", o.ID, first.err, second.err)
 	}
@@ -350,8 +357,12 @@ func (d *demo) recovered(ctx context.Context, o order.Order, _ *watch) error {
 
 // brokenByHand: a person undoes in the CRM what was right.
 func (d *demo) brokenByHand(ctx context.Context, o order.Order, _ *watch) error {
-	d.head("somebody in sales marks the deal lost, by hand")
+	d.head("by hand: somebody in sales marks the deal lost, somebody in the warehouse counts the shirts")
 	if err := d.desks.edit(ctx, order.SystemCRM, map[string]any{"order": o.ID, "stage": "lost", "reason": "mistaken for another"}); err != nil {
+		return err
+	}
+	edit := map[string]any{"sku": "TSHIRT", "on_hand": countedShirts, "reason": "two were found behind the shelf"}
+	if err := d.desks.edit(ctx, order.SystemWarehouse, edit); err != nil {
 		return err
 	}
 	var v reconcile.Verdict
@@ -370,9 +381,10 @@ func (d *demo) brokenByHand(ctx context.Context, o order.Order, _ *watch) error 
 	for _, deal := range held.crm.Deals {
 		d.says("crm", "deal %s: %s, %s", deal.ID, deal.Stage, money(deal.Revenue))
 	}
-	d.says("warehouse", "%d MUG on hand", held.warehouse.OnHand["MUG"])
-	d.says("inventory", "level of MUG: %d", level(held, "MUG"))
+	d.says("warehouse", "%d TSHIRT on hand", held.warehouse.OnHand["TSHIRT"])
+	d.says("inventory", "level of TSHIRT: %d", level(held, "TSHIRT"))
 	d.says("gateway", "%s", v.Summary)
+	d.expect(level(held, "TSHIRT") != countedShirts, "inventory does not know what was counted")
 	d.expect(noticed, "the webhook tells the order, and its verdict says so (%s)", v.Agreement)
 	return nil
 }
@@ -401,6 +413,8 @@ func (d *demo) reconciled(ctx context.Context, o order.Order, w *watch) error {
 	}
 	d.says("warehouse", "%d MUG on hand: %d counted by hand, %d shipped since", held.warehouse.OnHand["MUG"], counted, counted-held.warehouse.OnHand["MUG"])
 	d.says("inventory", "level of MUG: %d", level(held, "MUG"))
+	d.says("inventory", "level of TSHIRT: %d, and %d in the warehouse", level(held, "TSHIRT"), held.warehouse.OnHand["TSHIRT"])
+	d.expect(level(held, "TSHIRT") == countedShirts, "the run set the level of TSHIRT to what was counted (%d)", level(held, "TSHIRT"))
 	d.expect(level(held, "MUG") == held.warehouse.OnHand["MUG"] && level(held, "MUG") == counted-o.Lines[0].Quantity,
 		"the level of MUG is what was counted by hand less what was shipped")
 	return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,11 +120,12 @@ func (r records) once() []string {
 			if e.Kind != simulator.EntryEffect || e.Detail == "draft" || e.Operation == order.UpdateAddress {
 				continue
 			}
-			intent, ours := order.ParseKey(e.Key)
+			key, _, _ := strings.Cut(e.Key, "/again/") // a key that follows a spent one names the same intent
+			intent, ours := order.ParseKey(key)
 			if !ours || intent.Order != r.order.ID {
 				problems = append(problems, fmt.Sprintf("%s %s under key %q, which is none of the order's", system, e.Operation, e.Key))
 			}
-			seen[string(e.Operation)+" "+e.Key]++
+			seen[string(e.Operation)+" "+key]++
 		}
 		for what, n := range seen {
 			if n > 1 {
@@ -194,7 +196,7 @@ func (r records) money() []string {
 // promised that was not ordered.
 func (r records) goods() []string {
 	var problems []string
-	paid := r.first(order.SystemPayment, order.Authorize)
+	paid := r.paid()
 	asked := r.first(order.SystemWarehouse, order.Request)
 	switch {
 	case asked.IsZero():
@@ -205,6 +207,17 @@ func (r records) goods() []string {
 	for _, q := range r.order.Goods() {
 		ordered[q.SKU] = q.Quantity
 	}
+	asking := map[string]int64{}
+	for _, s := range r.warehouse.Shipments {
+		for _, q := range s.Lines {
+			if s.State == "draft" || s.State == "cancelled" {
+				continue
+			}
+			if asking[q.SKU] += q.Quantity; asking[q.SKU] > ordered[q.SKU] {
+				problems = append(problems, fmt.Sprintf("%d of %s are with the warehouse and %d ordered", asking[q.SKU], q.SKU, ordered[q.SKU]))
+			}
+		}
+	}
 	promised := map[string]int64{}
 	for _, p := range r.inventory.Reservations {
 		if promised[p.SKU] += p.Quantity; promised[p.SKU] > ordered[p.SKU] {
@@ -212,6 +225,17 @@ func (r records) goods() []string {
 		}
 	}
 	return problems
+}
+
+// paid is when money was first held or taken, at the checkout or by us.
+func (r records) paid() time.Time {
+	for _, e := range r.ledgers[order.SystemPayment] {
+		moved := e.Operation == order.Authorize || e.Operation == order.Capture
+		if moved && e.Amount > 0 && (e.Kind == simulator.EntryEffect || e.Kind == simulator.EntryEdit) {
+			return e.At
+		}
+	}
+	return time.Time{}
 }
 
 // first is when an operation first had an effect, or when a person or the

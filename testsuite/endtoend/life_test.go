@@ -10,6 +10,7 @@ import (
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
 	"github.com/trueup-orders/trueup/workflows"
 )
 
@@ -87,8 +88,8 @@ func TestLife_Closes_WhenTheReturnWindowIsOver(t *testing.T) {
 	}
 	before := effects(t, b.world, o.ID)
 	again, err := b.orders.Submit(t.Context(), o)
-	if err != nil || again.Phase != order.PhaseClosed {
-		t.Errorf("submitted again: %+v, %v; want its phase closed", again, err)
+	if err != nil || again.Why != "" {
+		t.Errorf("submitted again: %+v, %v; want the answer of a good order", again, err)
 	}
 	same(t, "effects of a repeated submission", effects(t, b.world, o.ID), before)
 	other := o
@@ -151,6 +152,43 @@ func TestLife_OutOfStock_FailedAndNeverCharged(t *testing.T) {
 	b.check(o, ending{})
 	if n := effectsOf(t, b.world, order.SystemPayment, o.ID, order.Authorize); n != 0 {
 		t.Errorf("%d authorizations of an order that cannot be filled; want none", n)
+	}
+}
+
+// The checkout had the money authorized before the order came: an order that
+// cannot be filled gives it back although it never asked for it itself.
+func TestLife_OutOfStock_PaymentOfTheCheckoutIsClosed(t *testing.T) {
+	t.Parallel()
+	b := onOwn(t, options{})
+	b.edit(order.SystemInventory, map[string]any{"sku": "TSHIRT", "stocked": 0})
+	o := anOrder("nostock-2")
+	intent, err := b.world.Payment.Start(o.ID, payment.Checkout{Amount: o.Total, Currency: "EUR", Method: "pm_card_visa", Channel: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Payment = order.Payment{Intent: intent, Capture: order.CaptureOnShip}
+	b.submit(o)
+	b.reaches(o.ID, order.PhaseFailed, 30*time.Second)
+	b.check(o, ending{})
+	b.noneOpen(o.ID)
+}
+
+func TestLife_PaidAtTheCheckout_Adopted(t *testing.T) {
+	t.Parallel()
+	b := onShared(t)
+	o := anOrder("checkout-1")
+	intent, err := b.world.Payment.Start(o.ID, payment.Checkout{
+		Amount: o.Total, Currency: "EUR", Method: "pm_card_visa", Channel: "shop", Bare: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Payment = order.Payment{Intent: intent, Capture: order.CaptureOnShip}
+	b.accept(o)
+	b.work(o.ID, "shipped")
+	b.reaches(o.ID, order.PhaseShipped, 30*time.Second)
+	if n := len(readRecords(t, b.world, o).payment.PaymentIntents); n != 1 {
+		t.Errorf("%d attempts; want the one of the checkout alone", n)
 	}
 }
 
@@ -241,8 +279,10 @@ func TestLife_CapturedAtOnce_NotCapturedAgain(t *testing.T) {
 	b.work(o.ID, "shipped")
 	b.reaches(o.ID, order.PhaseShipped, 30*time.Second)
 	b.check(o, endShipped(o))
-	if n := effectsOf(t, b.world, order.SystemPayment, o.ID, order.Capture); n != 0 {
-		t.Errorf("%d captures of money that was captured at once; want none", n)
+	for _, e := range readRecords(t, b.world, o).ledgers[order.SystemPayment] {
+		if intent, _ := order.ParseKey(e.Key); intent.Operation == order.Capture {
+			t.Errorf("a capture of money that was captured at once: %+v", e)
+		}
 	}
 }
 

@@ -116,6 +116,7 @@ func (e *engine) RegisterWorkflowWithOptions(w any, o workflow.RegisterOptions) 
 	f := reflect.ValueOf(w)
 	noted := reflect.MakeFunc(f.Type(), func(in []reflect.Value) []reflect.Value {
 		info := workflow.GetInfo(in[0].Interface().(workflow.Context))
+		info.WorkflowStartTime = e.world.Now() // the environment's own is real time
 		e.began(info)
 		out := f.Call(in)
 		e.ended(info, out)
@@ -423,4 +424,15 @@ func (w *World) Last(id order.ID) string {
 		return err.Error()
 	}
 	return v.Table()
+}
+
+// Published is what a workflow last told visibility, within a step.
+func (w *World) Published(id string) starters.Listed {
+	var l starters.Listed
+	w.Check(w.engine.inLoop(func() {
+		if r := w.engine.run(id); r != nil {
+			l = w.engine.listed(id, r)
+		}
+	}))
+	return l
 }

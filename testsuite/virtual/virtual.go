@@ -65,8 +65,8 @@ type Options struct {
 	Carts []crm.Cart
 	// Payment is what differs from the usual gateway.
 	Payment payment.Settings
-	// Mode is the policy's; empty is auto.
-	Mode string
+	// Policy is the policy file; empty is "mode: auto".
+	Policy string
 	// FollowEvery is how often the systems that announce nothing are asked; 0 is
 	// half an hour, which a month of virtual time can afford.
 	FollowEvery time.Duration
@@ -244,12 +244,9 @@ func (w *World) openSystems(o Options) error {
 }
 
 func (w *World) configure(o Options) error {
-	if o.Mode == "" {
-		o.Mode = string(reconcile.ModeAuto)
-	}
 	dir := w.t.TempDir()
 	policy, ca := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(policy, []byte("mode: "+o.Mode+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(policy, []byte(either(o.Policy, "mode: auto\n")), 0o600); err != nil {
 		return err
 	}
 	if err := os.WriteFile(ca, w.Mail.CertificatePEM(), 0o600); err != nil {

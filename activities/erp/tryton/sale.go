@@ -66,9 +66,11 @@ func (c *Client) draftSale(ctx context.Context, s rpc.Session, r erp.SaleRequest
 	if err != nil {
 		return err
 	}
-	ship, err := c.address(ctx, s, party, o.ShipTo)
-	if err != nil {
-		return err
+	ship := bill
+	if o.ShipTo != o.Billing() {
+		if ship, err = c.address(ctx, s, party, o.ShipTo); err != nil {
+			return err
+		}
 	}
 	share := order.ShareOf(o, nil, o.AllLines())
 	var lines []any

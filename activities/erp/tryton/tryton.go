@@ -191,17 +191,14 @@ func first(ctx context.Context, s rpc.Session, model, what string, where rpc.Dom
 
 // currencyID returns the id of a currency in the books.
 func (c *Client) currencyID(ctx context.Context, s rpc.Session, code order.Currency) (int64, error) {
-	var found []struct {
-		ID int64 `json:"id"`
-	}
-	err := s.Find(ctx, rpc.Query{Model: "currency.currency", Where: rpc.Domain{[]any{"code", "=", code}}, Fields: []string{"code"}}, &found)
+	id, err := s.IDByCode(ctx, "currency.currency", string(code))
 	if err != nil {
 		return 0, err
 	}
-	if _, known := code.Decimals(); len(found) == 0 || !known {
+	if _, known := code.Decimals(); id == 0 || !known {
 		return 0, apierr.New(apierr.Invalid, "unknown_currency", fmt.Errorf("the books have no currency %s; add it with a rate", code))
 	}
-	return found[0].ID, nil
+	return id, nil
 }
 
 // address finds or makes an address of a party.

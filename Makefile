@@ -1,0 +1,72 @@
+# What one does here; `make help` says it in the terminal. Nothing is installed: tools are built once, into .build/tools.
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory
+
+LINTER        := golangci-lint@v2.15.0
+WORKFLOWCHECK := workflowcheck@v0.6.0
+FUZZTIME      ?= 5s
+KEEP          ?= 1
+
+TOOLS  := $(CURDIR)/.build/tools
+ENGINE := $(CURDIR)/.build/engine
+# A build does not depend on whether git trusts the folder.
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
+# The race detector needs a C compiler.
+RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v $$(go env CC) >/dev/null && echo -race)
+# What talks to an engine or lives through months of virtual time; one package at a time, so that none starves another.
+SLOW = $(shell go list ./workflows/... ./starters ./testsuite/... | grep -v -e /simulator)
+
+.PHONY: help demo test quick lint workflowcheck fuzz bench engine programs engine-test ci clean
+.DEFAULT_GOAL := help
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+demo: engine programs ## one order, six systems that disagree, told for real; KEEP=0 stops everything at the end
+	@KEEP=$(KEEP) go run ./testsuite/demo
+
+test: quick engine ## all tests: first the fast ones, then workflows and the end-to-end tests on the embedded engine
+	@echo "== workflows and the end-to-end tests on the embedded engine (some minutes); the whole log is in .build/test.log"
+	@TRUEUP_TEST_ENGINE=$(ENGINE) go test -v -count=1 -p 1 -timeout 25m $(RACE) $(SLOW) 2>&1 | tee .build/test.log \
+		| grep --line-buffered -E '^(--- |ok|FAIL|panic:|WARNING: DATA RACE|\?)' \
+		|| { echo "== what failed, in full:"; grep -v -E '^=== |^ *--- (PASS|SKIP)' .build/test.log | tail -n 400; exit 1; }
+
+quick: ## vet, gofmt and the tests that need no engine
+	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
+	@[ -n "$(RACE)" ] || echo "== no C compiler here: the tests go without the race detector"
+	go vet ./...
+	@go test -short -timeout 15m $(RACE) ./...
+
+lint: $(TOOLS)/$(LINTER) ## golangci-lint, see .golangci.yml; its first build takes some minutes
+	@$< run ./...
+
+workflowcheck: $(TOOLS)/$(WORKFLOWCHECK) ## the workflows are deterministic
+	@$< ./workflows/... && echo "== no workflow does what a replay cannot repeat"
+
+fuzz: ## each fuzz target for FUZZTIME
+	@grep -rE '^func Fuzz' --include='*_test.go' . | sed -E 's|/[^/]*_test.go:func (Fuzz[A-Za-z0-9_]*).*| \1|' | sort | while read -r package target; do \
+		echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; done
+
+bench: engine ## what it costs beside its floor, one line a figure
+	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench
+
+engine: ## the embedded Temporal engine, .build/engine; the first build takes some minutes
+	@deployments/temporal/build.sh $(ENGINE)
+
+programs: ## trueup, gateway, worker and the simulated systems, into .build
+	@go build -o .build/ ./starters/trueup ./starters/gateway ./workers/worker ./testsuite/world/systems
+
+engine-test: ## the tests of the engine's own module
+	@cd deployments/temporal && GOWORK=off go vet ./... && GOWORK=off go test -timeout 15m ./...
+
+ci: ## everything that has to pass before a change lands
+	@bash .ci/run
+
+clean: ## remove what was built and the demo's data
+	rm -rf .build .demo
+
+$(TOOLS)/%:
+	@echo "building $* once, outside of go.mod ..."
+	@mkdir -p $(TOOLS) && cd $(TOOLS) && GOBIN=$(TOOLS) GOFLAGS=-buildvcs=false go install $(if $(findstring golangci,$*),github.com/golangci/golangci-lint/v2/cmd,go.temporal.io/sdk/contrib/tools)/$*
+	@mv $(TOOLS)/$(firstword $(subst @, ,$*)) $@
