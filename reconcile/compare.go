@@ -163,6 +163,9 @@ func (x *comparing) breakOf(f finding, o Observation) (Break, bool) {
 		if was.Expected == b.Expected && was.Observed == b.Observed {
 			b.Confirmed = was.Confirmed
 			b.SeenAs = cmp.Or(was.SeenAs, was.FirstSeen)
+			if changed, known := x.intent.changed(e.System); known && b.SeenAs.Before(changed) && !o.At.Before(changed) {
+				b.SeenAs = x.now // what was seen before our last write is no first read
+			}
 		}
 		return b, was.Expected == b.Expected && x.wasBreak(was)
 	}

@@ -464,6 +464,27 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// Of a break that was there before our own last write the two reads count from
+// after it: a mail sent twice is confirmed although another mail followed.
+func TestConfirm_SeenBeforeOurLastWrite(t *testing.T) {
+	t.Parallel()
+	i := shippedOrder()
+	w := agreeing(i)
+	w.erp.Invoices = nil
+	first := Compare(i, auto(), w.read(i.Order, now), nil, nil, now)
+	i.Changed = []Changed{{order.SystemERP, now.Add(time.Second)}}
+	slow := Abilities{StrongLookup: true, VisibilityLag: time.Minute}
+	breaks := first.Breaks
+	for n, want := range []bool{false, true} {
+		at := now.Add(time.Hour + time.Duration(n)*time.Minute)
+		c := Compare(i, auto(), w.read(i.Order, at), nil, breaks, at)
+		breaks = Confirm(i, c, w.read(i.Order, at)[3], slow, at)
+		if len(breaks) != 1 || !breaks[0].Confirmed.IsZero() != want {
+			t.Fatalf("read %d after the write: %+v, want confirmed %v", n+1, breaks, want)
+		}
+	}
+}
+
 func TestNews(t *testing.T) {
 	t.Parallel()
 	i := accepted()

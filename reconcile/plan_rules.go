@@ -307,6 +307,9 @@ func (x *planning) crm(b Break) Step {
 func (x *planning) mail(b Break) Step {
 	switch b.Situation {
 	case Missing:
+		if x.edited(b) {
+			return adopt(b, "the mail was accepted or seen in the journal once, and is not there any more: it is not sent a second time")
+		}
 		for _, m := range x.intent.Mails {
 			if MailField(m.Template) != b.Field || strconv.Itoa(m.Occasion) != b.Item {
 				continue

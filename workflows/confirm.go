@@ -209,8 +209,10 @@ func (p *process) accept(now time.Time, b reconcile.Break) {
 		return
 	}
 	n := p.count(operation) + 1
+	// It ended by the time it was read, so that the reading which showed it is not
+	// taken for older than it.
 	p.Operations = append(p.Operations, Operation{
-		System: order.SystemPayment, Operation: operation, N: n, Of: n, Status: Done, First: now, Ended: now,
+		System: order.SystemPayment, Operation: operation, N: n, Of: n, Status: Done, First: now, Ended: p.observed(order.SystemPayment).At,
 		Amount: theirs - ours, Why: "done by hand at the gateway", Final: operation == order.Capture,
 	})
 	p.touch()

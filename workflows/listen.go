@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -68,10 +69,10 @@ func (p *process) noticed(all reconciliation.Notices) {
 			continue
 		}
 		at := n.At
-		// A clock that tells whole seconds means some moment within that second, so
+		// An announcement in whole seconds means some moment within that second, so
 		// what we read earlier in it is no answer. While our own operation is open
 		// the notice is its echo, and the operation's answer will be.
-		if at.Equal(at.Truncate(time.Second)) && p.openIn(n.System) == nil {
+		if at.Equal(at.Truncate(time.Second)) && p.openIn(n.System) == nil && !slices.Contains(p.settings.Followed, n.System) {
 			at = at.Add(time.Second - time.Nanosecond)
 		}
 		p.hint(n.System, at)

@@ -42,8 +42,9 @@ func (w *Workflows) Stock(ctx workflow.Context, in StockInput) error {
 		if err != nil {
 			return err
 		}
-		if !workflow.AllHandlersFinished(ctx) {
-			continue
+		// To look again at once would never let them finish.
+		if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+			return err
 		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			return workflow.NewContinueAsNewError(ctx, StockType, in)

@@ -110,6 +110,9 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, grants []repair
 		if err1 != nil || err2 != nil || level.Stocked == count.Quantity+s.Uncommitted {
 			continue
 		}
+		if level.Stocked != s.Level || count.Quantity != s.Count {
+			continue // it moves: what has left uncommitted is no longer known, and a level too high sells what is not there
+		}
 		line := fmt.Sprintf("stock %s: inventory says %d, the warehouse counts %d and %d have left uncommitted", s.SKU, level.Stocked, count.Quantity, s.Uncommitted)
 		out.Stock.Found++
 		if rule.Mode != reconcile.ModeAuto || len(grants) == 0 {

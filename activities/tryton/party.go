@@ -15,12 +15,27 @@ import (
 // never make two parties.
 const CustomerPrefix = "customer/"
 
+// Party is a party.party; Location is read only when it is asked for.
+type Party struct {
+	ID       int64  `json:"id"`
+	Code     string `json:"code"`
+	Location *int64 `json:"customer_location"`
+}
+
 // Party finds or makes the party of a customer and returns its id.
 func (s Session) Party(ctx context.Context, who order.Customer) (int64, error) {
+	p, err := s.PartyWith(ctx, who)
+	return p.ID, err
+}
+
+// PartyWith finds or makes the party of a customer, and reads more of it than
+// its code.
+func (s Session) PartyWith(ctx context.Context, who order.Customer, fields ...string) (Party, error) {
 	code := CustomerPrefix + who.ID
-	id, err := s.partyByCode(ctx, code)
-	if id != 0 || err != nil {
-		return id, err
+	fields = append([]string{"code"}, fields...)
+	found, err := s.partyByCode(ctx, code, fields)
+	if found.ID != 0 || err != nil {
+		return found, err
 	}
 	name := who.Name
 	if name == "" {
@@ -29,37 +44,32 @@ func (s Session) Party(ctx context.Context, who order.Customer) (int64, error) {
 	// Refused: another order of the customer was faster, and it is there now.
 	_, refused := s.Create(ctx, "party.party", map[string]any{"name": name, "code": code})
 	if refused != nil && !Refused(refused) {
-		return 0, fmt.Errorf("make the customer: %w", refused)
+		return Party{}, fmt.Errorf("make the customer: %w", refused)
 	}
-	id, err = s.partyByCode(ctx, code)
+	found, err = s.partyByCode(ctx, code, fields)
 	switch {
-	case id != 0 || err != nil:
-		return id, err
+	case found.ID != 0 || err != nil:
+		return found, err
 	case refused != nil:
-		return 0, fmt.Errorf("make the customer: %w", refused)
+		return Party{}, fmt.Errorf("make the customer: %w", refused)
 	}
-	return 0, apierr.New(apierr.Unavailable, "", errors.New("the customer that was just made is not there"))
+	return Party{}, apierr.New(apierr.Unavailable, "", errors.New("the customer that was just made is not there"))
 }
 
-// partyByCode returns 0 when there is none. One that a person deactivated still
-// holds its code.
-func (s Session) partyByCode(ctx context.Context, code string) (int64, error) {
-	var found []struct {
-		ID   int64  `json:"id"`
-		Code string `json:"code"`
-	}
+// partyByCode returns none, with the id 0, when there is none. One that a person
+// deactivated still holds its code.
+func (s Session) partyByCode(ctx context.Context, code string, fields []string) (Party, error) {
+	var found []Party
 	err := s.Find(ctx, Query{
-		Model:  "party.party",
-		Where:  Domain{[]any{"code", "=", code}, []any{"active", "in", []bool{true, false}}},
-		Fields: []string{"code"},
+		Model: "party.party", Where: Domain{[]any{"code", "=", code}, []any{"active", "in", []bool{true, false}}}, Fields: fields,
 	}, &found)
 	if err != nil || len(found) == 0 {
-		return 0, err
+		return Party{}, err
 	}
 	if found[0].Code != code || found[0].ID <= 0 {
-		return 0, Nonsense("another customer than the one asked for")
+		return Party{}, Nonsense("another customer than the one asked for")
 	}
-	return found[0].ID, nil
+	return found[0], nil
 }
 
 // Address is a party.address.

@@ -35,7 +35,7 @@ type Config struct {
 	URL      string // with the database: http://127.0.0.1:8000/warehouse/
 	User     string
 	Password string
-	// Transport carries the requests; nil is the usual one.
+	// Transport carries the requests; nil is one of its own.
 	Transport http.RoundTripper
 	Timeout   time.Duration // of one call; 0 is DefaultTimeout
 }
@@ -86,6 +86,15 @@ func New(c Config) (*Client, error) {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
+	}
+	if c.Transport == nil {
+		c.Transport = &http.Transport{
+			// The usual one keeps two, and under load nearly every call would begin with
+			// a new connection.
+			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 16,
+			// A write that meets the server closing an idle one is in doubt: be earlier.
+			IdleConnTimeout: time.Second,
+		}
 	}
 	return &Client{
 		config: c, url: strings.TrimRight(c.URL, "/") + "/", known: map[string]int64{},

@@ -68,7 +68,7 @@ func (s *stage) load(ctx context.Context, p plan, u *used, one func(ctx context.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := s.watch(ctx, 100*time.Millisecond)
-	total := 3 * p.orders
+	total := 2 * p.orders
 	before, err := s.usage(ctx)
 	if err != nil {
 		return nil, err

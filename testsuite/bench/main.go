@@ -41,7 +41,7 @@ func main() {
 
 // plan is what one run measures, and how.
 type plan struct {
-	orders   int // one at a time; three times as many at once, in each round
+	orders   int // one at a time; twice as many in each round under load
 	parallel int
 	step     time.Duration // between two steps of the warehouse
 	only     string
@@ -52,12 +52,12 @@ type plan struct {
 
 // rounds is how often floor and product take turns under load, so that a busy
 // moment of the machine hits both.
-const rounds = 2
+const rounds = 4
 
 func readPlan(args []string) (plan, error) {
 	var p plan
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.IntVar(&p.orders, "orders", 30, "how many orders are submitted one at a time; three times as many in each of two rounds under load")
+	flags.IntVar(&p.orders, "orders", 30, "how many orders are submitted one at a time; twice as many in each of four rounds under load")
 	flags.IntVar(&p.parallel, "parallel", 16, "how many orders are under way at once under load")
 	flags.DurationVar(&p.step, "step", 20*time.Second, "how long the warehouse takes for each of its four steps to delivery")
 	flags.StringVar(&p.only, "only", "", "measure only figures whose name begins with this")
@@ -147,5 +147,5 @@ func header(p plan, out io.Writer) {
 # alone: %d orders, one at a time; load: %d orders in %d rounds, %d at once; life: %s per step of the warehouse
 # an order agrees when the engine has the last of the six systems' answers: each system's ledger must show the effect before it;
 # afterwards every order's verdict, and a fresh one (all systems read) of every tenth, must say agreed, or the run is broken
-`, runtime.NumCPU(), load, runtime.Version(), p.orders, rounds*3*p.orders, rounds, p.parallel, p.step)
+`, runtime.NumCPU(), load, runtime.Version(), p.orders, rounds*2*p.orders, rounds, p.parallel, p.step)
 }

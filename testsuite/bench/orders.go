@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -76,11 +77,13 @@ type path struct {
 func follow(history []*historypb.HistoryEvent) (path, error) {
 	answers, last := 0, -1
 	for i, e := range history {
-		if e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED {
-			if answers++; answers == calls {
-				last = i
-				break
-			}
+		done := e.GetActivityTaskCompletedEventAttributes()
+		if done == nil || reads(history[done.GetScheduledEventId()-1]) {
+			continue
+		}
+		if answers++; answers == calls {
+			last = i
+			break
 		}
 	}
 	if last < 0 {
@@ -93,6 +96,11 @@ func follow(history []*historypb.HistoryEvent) (path, error) {
 		}
 	}
 	return p, nil
+}
+
+// reads says that an activity only looks, as after a notice.
+func reads(scheduled *historypb.HistoryEvent) bool {
+	return strings.HasPrefix(scheduled.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName(), "Read")
 }
 
 // known returns how many events a history has when the workflow has dealt with

@@ -155,33 +155,103 @@ func (c *checker) mails() {
 	c.want(len(got) == 0, "the customer got other mails: %v", got)
 }
 
-// effectsTable counts, for each system and operation of an order, the effects
-// and the requests in its ledger.
-func (d *demo) effectsTable(ctx context.Context, of order.ID) ([][]string, error) {
-	rows := [][]string{{"SYSTEM", "OPERATION", "EFFECTS", "REQUESTS", "WITHOUT A GOOD ANSWER"}}
+// once are the operations whose effect must stand in the ledger once for each
+// intent. A surplus reservation is given back in the same step, and a deal may
+// be set as often as one likes: for these what the system holds is the proof.
+var once = map[order.System][]order.Operation{
+	order.SystemPayment:   {order.Authorize, order.Capture, order.Void, order.Refund},
+	order.SystemWarehouse: {order.Request, order.Cancel},
+	order.SystemERP:       {order.Record, order.Invoice, order.Receipt, order.Credit},
+	order.SystemMail:      {order.Send},
+}
+
+// doubled names the effects that stand in an order's ledgers more than once. A
+// draft has no effect yet, and what the system lost by itself may come again.
+func (d *demo) doubled(ctx context.Context, of order.ID) ([]string, error) {
+	var wrong []string
 	for _, system := range order.Systems() {
 		entries, err := d.desks.ledger(ctx, system, of)
 		if err != nil {
 			return nil, err
 		}
-		var operations []order.Operation
+		times := map[string]int{}
 		for _, e := range entries {
-			if (e.Kind == simulator.EntryEffect || e.Kind == simulator.EntryRequest) && !slices.Contains(operations, e.Operation) {
-				operations = append(operations, e.Operation)
+			if !slices.Contains(once[system], e.Operation) || e.Detail == "draft" {
+				continue
+			}
+			intent := string(e.Operation) + " " + e.Key
+			if system == order.SystemMail {
+				intent = e.Detail
+			}
+			switch {
+			case e.Kind == simulator.EntryEffect:
+				times[intent]++
+			case e.Kind == simulator.EntryEdit && strings.Contains(e.Detail, "vanished"):
+				times[intent]--
 			}
 		}
-		for _, operation := range operations {
-			bad := 0
+		for _, intent := range slices.Sorted(maps.Keys(times)) {
+			if times[intent] > 1 {
+				wrong = append(wrong, fmt.Sprintf("%s: %s %d times", system, intent, times[intent]))
+			}
+		}
+	}
+	return wrong, nil
+}
+
+// effectsTable lists, for each system and operation of an order, the effects in
+// its ledger and how many requests there were for them.
+func (d *demo) effectsTable(ctx context.Context, of order.ID) ([][]string, error) {
+	rows := [][]string{{"SYSTEM", "OPERATION", "EFFECT", "TIMES", "REQUESTS", "OF THEM WITH TROUBLE"}}
+	for _, system := range order.Systems() {
+		entries, err := d.desks.ledger(ctx, system, of)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range effects(entries) {
+			trouble := 0
 			for _, e := range entries {
-				if e.Kind == simulator.EntryRequest && e.Operation == operation && (e.Fault != "" || e.Status == 0 || e.Status >= 400) {
-					bad++
+				if e.Kind == simulator.EntryRequest && e.Operation == l.operation && (e.Fault != "" || e.Status == 0 || e.Status >= 400) {
+					trouble++
 				}
 			}
 			rows = append(rows, []string{
-				string(system), string(operation), fmt.Sprint(count(entries, simulator.EntryEffect, operation)),
-				fmt.Sprint(count(entries, simulator.EntryRequest, operation)), fmt.Sprint(bad),
+				string(system), string(l.operation), l.what, fmt.Sprint(l.times),
+				fmt.Sprint(count(entries, simulator.EntryRequest, l.operation)), fmt.Sprint(trouble),
 			})
 		}
 	}
 	return rows, nil
+}
+
+// line is one effect, and how often it stands in a ledger.
+type line struct {
+	operation order.Operation
+	what      string
+	times     int
+}
+
+func effects(entries []simulator.Entry) []line {
+	var lines []line
+	for _, e := range entries {
+		if e.Kind != simulator.EntryEffect {
+			continue
+		}
+		what := e.Detail
+		switch {
+		case e.Operation == order.Reserve || e.Operation == order.Commit || e.Operation == order.Release:
+			what = fmt.Sprintf("%d %s", e.Amount, e.Detail)
+		case what == "draft":
+			what = "a draft, which does nothing yet"
+		case what == "":
+			what = money(e.Amount)
+		}
+		i := slices.IndexFunc(lines, func(l line) bool { return l.operation == e.Operation && l.what == what })
+		if i < 0 {
+			lines = append(lines, line{operation: e.Operation, what: what})
+			i = len(lines) - 1
+		}
+		lines[i].times++
+	}
+	return lines
 }

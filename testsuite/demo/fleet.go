@@ -35,17 +35,21 @@ var writes = []string{
 }
 
 // menu is every kind of trouble that an order must get through without a person
-// and without a second effect. Each strikes at least one of the orders.
-func menu() []mischief {
-	return []mischief{
+// and without a second effect. Each strikes at least one of the orders. Left out
+// are a mail that is delivered twice behind our back, which nobody can take back,
+// and refused credentials, which are tried again only once a minute.
+func menu() (gentle, rough []mischief) {
+	twice := slices.DeleteFunc(slices.Clone(writes), func(on string) bool { return on == "mail.send" })
+	gentle = []mischief{
 		{simulator.Refused, writes},
 		{simulator.Unavailable, writes},
 		{simulator.ResponseLost, writes},
 		{simulator.ResponseError, writes},
 		{simulator.RateLimited, writes},
-		{simulator.Unauthorized, []string{"payment.capture", "inventory.reserve", "erp.record", "crm.upsert"}},
 		{simulator.Garbage, writes},
-		{simulator.Twice, writes},
+		{simulator.Twice, twice},
+	}
+	rough = []mischief{ // one of these is enough for one order
 		{simulator.Late, []string{"payment.capture", "inventory.reserve", "warehouse.request", "erp.record", "crm.upsert"}},
 		{simulator.Foreign, []string{"payment.authorize", "inventory.reserve", "warehouse.request", "erp.record"}},
 		{simulator.ReplaysError, []string{"payment.authorize", "payment.capture"}},
@@ -55,6 +59,7 @@ func menu() []mischief {
 		{simulator.EmptyList, []string{"warehouse.list"}},
 		{simulator.NotListed, []string{"erp.list"}},
 	}
+	return gentle, rough
 }
 
 // trouble is one fault for one order, or for a system's lists when it has none.
@@ -85,7 +90,8 @@ func plan(seed uint64, now time.Time) (fleet []*voyage, lists []trouble) {
 	for n := range fleetSize {
 		fleet = append(fleet, &voyage{order: randomOrder(r, n+1, now)})
 	}
-	kinds := menu()
+	gentle, rough := menu()
+	kinds := slices.Concat(gentle, rough)
 	for i, n := range r.Perm(fleetSize) {
 		if i >= len(kinds) {
 			break
@@ -98,7 +104,6 @@ func plan(seed uint64, now time.Time) (fleet []*voyage, lists []trouble) {
 		}
 		fleet[n].trouble = append(fleet[n].trouble, t)
 	}
-	gentle := kinds[:8] // of the others one is enough
 	for _, v := range fleet {
 		for len(v.trouble) < mostTrouble && r.IntN(3) > 0 {
 			t := pick(r, gentle[r.IntN(len(gentle))], v.order.ID)
@@ -209,8 +214,8 @@ func (d *demo) awaitFleet(ctx context.Context, fleet []*voyage) error {
 				return
 			case <-time.After(runEvery):
 			}
-			if text, code, err := d.trueup(ctx, "reconcile"); err == nil {
-				runs <- fmt.Sprintf("%s; exit code %d", found(text), code)
+			if text, _, err := d.trueup(ctx, "reconcile"); err == nil {
+				runs <- text
 			}
 		}
 	}()
@@ -232,7 +237,7 @@ func (d *demo) awaitFleet(ctx context.Context, fleet []*voyage) error {
 			}
 		}
 		for len(runs) > 0 {
-			d.says("reconcile", "%s", <-runs)
+			d.sayRun(<-runs)
 		}
 		select { // twenty questions are asked at a time
 		case <-ctx.Done():
@@ -243,14 +248,16 @@ func (d *demo) awaitFleet(ctx context.Context, fleet []*voyage) error {
 	return err
 }
 
-// found is what a run's report says that it found.
-func found(report string) string {
+// sayRun says what a run's report says that it found and did.
+func (d *demo) sayRun(report string) {
 	for _, l := range strings.Split(report, "\n") {
-		if text, ok := strings.CutPrefix(strings.TrimSpace(l), "found"); ok {
-			return strings.TrimSpace(text)
+		l = strings.TrimSpace(l)
+		if text, ok := strings.CutPrefix(l, "found"); ok {
+			d.says("reconcile", "%s", text)
+		} else if strings.HasPrefix(l, "- ") {
+			d.says("", "%s", l)
 		}
 	}
-	return strings.TrimSpace(report)
 }
 
 func (d *demo) showFleet(ctx context.Context, fleet []*voyage, lists []trouble) error {
@@ -267,6 +274,11 @@ func (d *demo) showFleet(ctx context.Context, fleet []*voyage, lists []trouble) 
 			return err
 		}
 		v.wrong = check(v.order, held)
+		doubled, err := d.doubled(ctx, v.order.ID)
+		if err != nil {
+			return err
+		}
+		v.wrong = append(v.wrong, doubled...)
 		var hits []string
 		for _, t := range v.trouble {
 			if hit(t) {
@@ -296,7 +308,8 @@ func (d *demo) showFleet(ctx context.Context, fleet []*voyage, lists []trouble) 
 		d.expect(v.ended, "order %s has ended and all systems agree (%s)", v.order.ID, v.verdict.Summary)
 		d.expect(len(v.wrong) == 0, "order %s has each effect once: %s", v.order.ID, strings.Join(v.wrong, "; "))
 	}
-	for _, m := range menu() {
+	gentle, rough := menu()
+	for _, m := range slices.Concat(gentle, rough) {
 		d.expect(struck[m.kind], "the fault %s struck somewhere", m.kind)
 	}
 	return d.checkStock(ctx)

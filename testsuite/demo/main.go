@@ -34,6 +34,7 @@ type demo struct {
 	dir  string // where everything is kept
 	seed uint64
 
+	lock     *os.File
 	children []*child
 	worker   *child
 	settings []string // of every child, as NAME=value
@@ -145,9 +146,29 @@ func (d *demo) expect(ok bool, format string, a ...any) {
 	d.line(d.paint("31", "    NOT SO      "+text))
 }
 
+// alone makes sure that no other demo uses the same folder. The lock ends with
+// this program, however it ends.
+func (d *demo) alone() error {
+	if err := os.MkdirAll(filepath.Join(d.root, ".build"), 0o755); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(d.root, ".build", "demo.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("another demo runs in %s; stop it first (%w)", d.root, err)
+	}
+	d.lock = lock
+	return nil
+}
+
 // open starts everything.
 func (d *demo) open(ctx context.Context) error {
 	d.line("Trueup: orders that stay true across systems that disagree")
+	if err := d.alone(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(d.dir); err != nil {
 		return fmt.Errorf("clear %s: %w", d.dir, err)
 	}
@@ -178,14 +199,18 @@ func (d *demo) open(ctx context.Context) error {
 	if _, err := d.start("gateway", d.binary("gateway"), nil, "TRUEUP_GATEWAY_LISTEN="+gateway); err != nil {
 		return err
 	}
-	ready, err := until(ctx, 20*time.Second, func() (bool, error) {
+	ready, err := until(ctx, 30*time.Second, func() (bool, error) {
 		status, err := d.desks.ask(ctx, "GET", "http://"+gateway+"/readyz", nil, nil)
-		return err == nil && status == 200, ctx.Err()
+		if err != nil || status != 200 {
+			return false, nil
+		}
+		_, code, err := d.trueup(ctx, "status") // a worker answers it
+		return code == 0, err
 	})
 	if err == nil && !ready {
-		err = errors.New("the gateway was not ready in 20 s; see .demo/gateway.log")
+		err = errors.New("gateway and worker were not ready in 30 s; see .demo/gateway.log and .demo/worker.log")
 	}
-	d.head("five programs run on this machine: the engine, six systems in one, a worker, the gateway")
+	d.head("it runs on this machine: the engine, the six systems, a worker, the gateway")
 	d.says("gateway", "http://%s", gateway)
 	d.says("engine", "its UI is at %s", d.ui)
 	d.says("systems", "%s, each with a ledger and a console", names(order.Systems()))

@@ -84,9 +84,14 @@ func (d *demo) environment() []string {
 	return append(kept, d.settings...)
 }
 
-// signal sends a signal to the child's whole group.
+// signal sends a signal to the child's whole group, unless it has ended: then
+// the number may be somebody else's.
 func (c *child) signal(s syscall.Signal) {
-	_ = syscall.Kill(-c.command.Process.Pid, s)
+	select {
+	case <-c.ended:
+	default:
+		_ = syscall.Kill(-c.command.Process.Pid, s)
+	}
 }
 
 // kill ends a child at once, as a crash would.
@@ -102,7 +107,6 @@ func (c *child) stop(patience time.Duration) {
 	c.signal(syscall.SIGTERM)
 	select {
 	case <-c.ended:
-		c.signal(syscall.SIGKILL) // whatever it left behind in its group
 	case <-time.After(patience):
 		c.kill()
 	}

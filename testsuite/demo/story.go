@@ -433,10 +433,12 @@ func (d *demo) onceEach(ctx context.Context, o order.Order, w *watch) error {
 	if err != nil {
 		return err
 	}
-	for _, wrong := range check(o, held) {
-		d.expect(false, "order %s: %s", o.ID, wrong)
+	doubled, err := d.doubled(ctx, o.ID)
+	if err != nil {
+		return err
 	}
-	d.expect(true, "")
+	wrong := append(check(o, held), doubled...)
+	d.expect(len(wrong) == 0, "order %s has each effect once: %s", o.ID, strings.Join(wrong, "; "))
 	d.head("how long they disagreed, by %d verdicts from the gateway, one every %s", w.asked, sampleEvery)
 	d.table(w.table())
 	d.expect(w.saw(order.SystemERP) && w.saw(order.SystemCRM), "the verdicts showed that ERP and CRM disagreed")

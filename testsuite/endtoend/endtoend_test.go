@@ -4,6 +4,7 @@
 package endtoend
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -60,8 +61,8 @@ func TestMain(m *testing.M) {
 // options say what a stage is made of; the zero value is the usual one.
 type options struct {
 	world world.Options
-	// policy are lines added to the usual policy.
-	policy string
+	// policy are lines added to the usual policy; mode is another one than auto.
+	policy, mode string
 	// config changes the workers' configuration.
 	config func(c *workers.Config)
 	// noWorkers leaves the workers to the test.
@@ -176,7 +177,7 @@ func (s *stage) raise(o options) error {
 	}
 	s.closers = append(s.closers, func() { _ = s.world.Close() })
 	policy := filepath.Join(s.dir, "policy.yaml")
-	if err := os.WriteFile(policy, []byte(quickPolicy(o.policy)), 0o600); err != nil {
+	if err := os.WriteFile(policy, []byte(quickPolicy(cmp.Or(o.mode, "auto"), o.policy)), 0o600); err != nil {
 		return err
 	}
 	s.config = s.world.Configure(workers.Config{
@@ -195,10 +196,10 @@ func (s *stage) raise(o options) error {
 	return s.startWorkers()
 }
 
-// quickPolicy repairs all that it may, and judges after a second.
-func quickPolicy(more string) string {
+// quickPolicy judges after a second.
+func quickPolicy(mode, more string) string {
 	var b strings.Builder
-	b.WriteString("mode: auto\n" + more + "\nfields:\n")
+	b.WriteString("mode: " + mode + "\n" + more + "\nfields:\n")
 	for _, f := range reconcile.Fields() {
 		fmt.Fprintf(&b, "  %s: {settling: 1s}\n", f)
 	}

@@ -95,6 +95,9 @@ func TestFaults_EveryWriteUnderEveryFault_OneEffect(t *testing.T) {
 	var cells []*cell
 	for _, w := range writes {
 		for _, kind := range kinds {
+			if w.system == order.SystemMail && kind == simulator.Twice {
+				continue // the mail is out twice then, and nobody can take one back: see TestReconcile_MailSentTwice
+			}
 			id := fmt.Sprintf("%s-%s-%s", w.system, w.operation, strings.ReplaceAll(string(kind), "_", ""))
 			c := &cell{order: anOrder(id), path: w.path}
 			if w.path == toRefunded {

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -435,4 +436,18 @@ func (w *World) Published(id string) starters.Listed {
 		}
 	}))
 	return l
+}
+
+// IDs returns the workflows whose ids begin so, sorted.
+func (w *World) IDs(prefix string) []string {
+	w.engine.mu.Lock()
+	defer w.engine.mu.Unlock()
+	var ids []string
+	for id := range w.engine.runs {
+		if strings.HasPrefix(id, prefix) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }

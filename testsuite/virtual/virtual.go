@@ -111,7 +111,7 @@ func Open(t testing.TB, o Options) *World {
 	w.env.SetStartTime(Start)
 	w.env.SetTestTimeout(time.Minute) // of real time in which nothing happens
 	w.env.SetDetachedChildWait(false)
-	w.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
+	w.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 20 * time.Second})
 	w.engine = newEngine(w)
 	w.Client = &starters.Client{Engine: w.engine, Now: w.Now}
 	w.must("open the systems", w.openSystems(o))

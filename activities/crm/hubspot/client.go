@@ -74,7 +74,7 @@ type Config struct {
 	// one is the customer's next cart.
 	CartWindow time.Duration
 	Now        func() time.Time
-	Transport  http.RoundTripper // nil: the usual one
+	Transport  http.RoundTripper // nil: one of its own
 	Timeout    time.Duration     // of one request; default 10 s
 }
 
@@ -117,6 +117,9 @@ func New(c Config) (*Client, error) {
 	}
 	if c.CartWindow <= 0 {
 		c.CartWindow = 24 * time.Hour
+	}
+	if c.Transport == nil { // the usual one keeps two idle connections, and opens one for each call beyond them
+		c.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second}
 	}
 	return &Client{config: c, http: &http.Client{
 		Transport: c.Transport, Timeout: c.Timeout,

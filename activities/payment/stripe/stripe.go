@@ -62,7 +62,7 @@ type Config struct {
 	// stands for 100. A look-up that would need more is an error, not a guess.
 	LookupPages int
 	Now         func() time.Time
-	Transport   http.RoundTripper // nil: the usual one
+	Transport   http.RoundTripper // nil: one of its own
 	Timeout     time.Duration     // of one request; 0: 10 s
 }
 
@@ -90,7 +90,8 @@ func New(c Config) (*Client, error) {
 	}
 	base := c.Transport
 	if base == nil {
-		base = http.DefaultTransport
+		// The usual one keeps two idle connections, and opens one for each call beyond them.
+		base = &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second}
 	}
 	backend := api.GetBackendWithConfig(api.APIBackend, &api.BackendConfig{
 		EnableTelemetry: api.Bool(false),

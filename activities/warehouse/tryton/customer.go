@@ -2,30 +2,11 @@ package tryton
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/trueup-orders/trueup/activities/apierr"
 	rpc "github.com/trueup-orders/trueup/activities/tryton"
 	"github.com/trueup-orders/trueup/order"
 )
-
-// customerLocation returns where goods for a party go.
-func (c *Client) customerLocation(ctx context.Context, s rpc.Session, party int64) (int64, error) {
-	var found []struct {
-		Location *int64 `json:"customer_location"`
-	}
-	err := s.Find(ctx, rpc.Query{
-		Model: "party.party", Where: rpc.Domain{[]any{"id", "=", party}}, Fields: []string{"customer_location"},
-	}, &found)
-	if err != nil {
-		return 0, err
-	}
-	if len(found) != 1 || found[0].Location == nil {
-		return 0, apierr.New(apierr.Invalid, "no customer location", errors.New("customers have no location in Tryton's party settings"))
-	}
-	return *found[0].Location, nil
-}
 
 // AddressLine returns an order's address as Shipment.Address has it.
 func AddressLine(a order.Address) string { return rpc.AddressOf(a).Line() }

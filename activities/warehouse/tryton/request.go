@@ -61,15 +61,14 @@ func (c *Client) draft(ctx context.Context, s rpc.Session, r warehouse.RequestRe
 	if err != nil {
 		return err
 	}
-	who, err := s.Party(ctx, r.Customer)
+	who, err := s.PartyWith(ctx, r.Customer, "customer_location")
 	if err != nil {
 		return err
 	}
-	location, err := c.customerLocation(ctx, s, who)
-	if err != nil {
-		return err
+	if who.Location == nil {
+		return apierr.New(apierr.Invalid, "no customer location", errors.New("customers have no location in Tryton's party settings"))
 	}
-	to, err := c.place(ctx, s, r.Order, who, r.ShipTo)
+	to, err := c.place(ctx, s, r.Order, who.ID, r.ShipTo)
 	if err != nil {
 		return err
 	}
@@ -77,13 +76,13 @@ func (c *Client) draft(ctx context.Context, s rpc.Session, r warehouse.RequestRe
 	for _, line := range r.Lines {
 		moves = append(moves, map[string]any{
 			"product": goods[line.SKU].ID, "uom": goods[line.SKU].Unit, "quantity": float64(line.Quantity),
-			"from_location": at.output, "to_location": location, "company": at.company,
+			"from_location": at.output, "to_location": *who.Location, "company": at.company,
 			// A move to a customer must have a price; the books are elsewhere.
 			"unit_price": rpc.Decimal("0"), "currency": at.currency,
 		})
 	}
 	_, err = s.Create(ctx, modelShipment, map[string]any{
-		"reference": r.Key, "customer": who, "delivery_address": to, "warehouse": at.warehouse, "company": at.company,
+		"reference": r.Key, "customer": who.ID, "delivery_address": to, "warehouse": at.warehouse, "company": at.company,
 		"outgoing_moves": []any{[]any{"create", moves}},
 	})
 	if err != nil {
