@@ -16,6 +16,7 @@ export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v $$(go env CC) >/dev/null && echo -race)
 # What talks to an engine or lives through months of virtual time; one package at a time, so that none starves another.
 SLOW = $(shell go list ./workflows/... ./starters ./testsuite/... | grep -v -e /simulator)
+FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual)
 
 .PHONY: help demo test quick lint workflowcheck fuzz bench engine programs engine-test ci clean
 .DEFAULT_GOAL := help
@@ -36,7 +37,7 @@ quick: ## vet, gofmt and the tests that need no engine
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	@[ -n "$(RACE)" ] || echo "== no C compiler here: the tests go without the race detector"
 	go vet ./...
-	@go test -short -timeout 15m $(RACE) ./...
+	@go test -short -timeout 15m $(RACE) $(FAST)
 
 lint: $(TOOLS)/$(LINTER) ## golangci-lint, see .golangci.yml; its first build takes some minutes
 	@$< run ./...

@@ -69,7 +69,7 @@ func decodeProblem(err error) error {
 	if _, ok := errors.AsType[*time.ParseError](err); ok { // an order has one moment
 		return &InvalidError{[]Problem{{"placed_at", "is not a time in RFC 3339, as 2026-01-31T12:00:00Z"}}}
 	}
-	if t, ok := err.(*json.UnmarshalTypeError); ok && t.Field != "" {
+	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && t.Field != "" {
 		return &InvalidError{[]Problem{{t.Field, fmt.Sprintf("is a %s; want %s", t.Value, t.Type)}}}
 	}
 	if name, ok := strings.CutPrefix(text, "unknown field "); ok {

@@ -27,7 +27,7 @@ func realEngine(t *testing.T) client.Client {
 	}
 	file := filepath.Join(t.TempDir(), "address.json")
 	// Not of the test's context: it is told to stop, not killed.
-	process := exec.CommandContext(context.Background(), program, "--port=0", "--headless", "--address-file="+file) //nolint:gosec // the caller names it
+	process := exec.CommandContext(context.Background(), program, "--port=0", "--headless", "--address-file="+file) // the caller names it
 	process.Stderr = os.Stderr
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func realEngine(t *testing.T) client.Client {
 			t.Fatal("the engine did not start")
 		case <-tick.C:
 		}
-		if data, err := os.ReadFile(file); err == nil { //nolint:gosec // our own
+		if data, err := os.ReadFile(file); err == nil { // our own
 			if err := json.Unmarshal(data, &address); err != nil {
 				t.Fatal(err)
 			}

@@ -49,7 +49,7 @@ func (s StripeWebhook) events(body []byte) ([]Event, error) {
 		return nil, nil
 	}
 	event := Event{
-		Notice: reconciliation.Notice{ID: e.ID, System: order.SystemPayment, Record: e.PaymentIntent, Type: e.Type, At: e.Created},
+		Notice: reconciliation.Notice{ID: e.ID, System: order.SystemPayment, Record: e.PaymentIntent, Type: e.Type, At: e.Created, Echo: e.Key},
 		Order:  e.Order,
 		Keep:   e.PaymentIntent != "", // a payment that nobody claims is for a person
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -75,10 +76,22 @@ func (s source) folder() string {
 
 func (s source) test() bool { return strings.HasSuffix(s.path, "_test.go") }
 
-// sources parses the files here rather than asking the go command, because a
-// cached test result is not invalidated by what another process reads.
+// sources returns the files of the repository, parsed once.
 func sources(t *testing.T) []source {
 	t.Helper()
+	all, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 100 {
+		t.Fatalf("only %d Go files were found: this test does not look where it should", len(all))
+	}
+	return all
+}
+
+// parsed parses the files here rather than asking the go command, because a
+// cached test result is not invalidated by what another process reads.
+var parsed = sync.OnceValues(func() ([]source, error) {
 	var all []source
 	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -91,12 +104,12 @@ func sources(t *testing.T) []source {
 		case d.IsDir() || filepath.Ext(name) != ".go":
 			return nil
 		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
 		if err != nil {
 			return err
 		}
-		s := source{path: from, file: parsed}
-		for _, spec := range parsed.Imports {
+		s := source{path: from, file: file}
+		for _, spec := range file.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
 			if err != nil {
 				return err
@@ -106,14 +119,8 @@ func sources(t *testing.T) []source {
 		all = append(all, s)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(all) < 100 {
-		t.Fatalf("only %d Go files were found: this test does not look where it should", len(all))
-	}
-	return all
-}
+	return all, err
+})
 
 func TestImports_PointOneWay(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,9 @@ import (
 // again.
 func (s *State) adopt(now time.Time) {
 	for _, a := range s.attempts() {
-		if a.State == reconcile.AttemptVoided {
+		// One that waits for the customer is asked for again under its key: only the
+		// gateway's answer says what the customer must do.
+		if a.State == reconcile.AttemptVoided || a.State == reconcile.AttemptOpen {
 			continue
 		}
 		s.adoptKey(a.Key, order.SystemPayment, a.ID, a.Amount, now)
@@ -66,13 +68,19 @@ func (s *State) adoptBooks(now time.Time) {
 			}
 		}
 	}
-	captures := s.count(order.Capture)
 	for i := range s.Operations {
-		if op := &s.Operations[i]; op.Operation == order.Receipt && op.Ref == "" && op.N <= captures {
-			op.Ref = order.Intent{Order: s.Order.ID, Operation: order.Capture, N: op.N}.Key()
-		}
-		if op := &s.Operations[i]; op.Operation == order.Invoice {
+		op := &s.Operations[i]
+		if op.Operation == order.Invoice {
 			op.Of = op.N
+		}
+		if op.Operation != order.Receipt || op.Ref != "" {
+			continue
+		}
+		for _, m := range s.moved() { // a receipt does not say which movement it books
+			if m.amount == op.Amount && !s.refers(order.Receipt, m.ref) {
+				op.Ref = m.ref
+				break
+			}
 		}
 	}
 }
@@ -107,9 +115,26 @@ func (s *State) adoptPhase(now time.Time) {
 		}
 	}
 	if live == 0 {
+		switch {
+		case !s.takenBack():
+		case s.mailed(reconcile.MailCancellation, 1) != nil || s.tried(order.Request):
+			s.Cancel = &Cancellation{By: "the systems", Reason: "it had been cancelled before our memory begins", Asked: now}
+			s.Phase, s.Since = order.PhaseCancelling, now
+			s.note(now, "adopted as cancelled: the warehouse gave it up or the customer was told, so it is not started again")
+		default:
+			s.Failed, s.Phase, s.Since = "taken back before our memory begins", order.PhaseFailing, now
+			s.note(now, "adopted: every payment of it was closed or given back, so it is not started again")
+		}
 		return
 	}
 	s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Reserve, N: 1}.Key(), order.SystemInventory, "", 0, now)
 	s.Phase, s.Since = order.PhaseAccepted, now
 	s.note(now, "adopted as the systems hold it")
+}
+
+// takenBack says that the order was paid for or tried once, and that nothing of
+// the money is left: somebody took it back, or it failed.
+func (s *State) takenBack() bool {
+	held, captured, refunded, open := s.money()
+	return len(s.attempts()) > 0 && held == 0 && open == 0 && captured == refunded
 }

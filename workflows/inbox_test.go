@@ -50,7 +50,7 @@ func TestInbox_OrderAppears_GetsWhatWasKept(t *testing.T) {
 
 func TestInbox_NoOrder_CaseAfterAnHourAndForgottenBeyondTheHorizon(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{FollowEvery: 6 * time.Hour})
+	w := open(t, virtual.Options{FollowEvery: 12 * time.Hour})
 	w.announce(0, "9")
 	w.At(55*time.Minute, "look", func() {
 		if l := w.Published(w.inbox()); l.Agreement != "" {

@@ -87,7 +87,6 @@ type publication struct {
 	agreement string
 	breaks    []string
 	oldest    time.Time
-	intent    bool // the memo is up to date
 	changes   int
 }
 

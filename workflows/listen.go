@@ -68,6 +68,9 @@ func (p *process) noticed(all reconciliation.Notices) {
 		if !p.saw(string(n.System) + "/" + n.ID) {
 			continue
 		}
+		if p.echoed(n.Echo) {
+			continue
+		}
 		at := n.At
 		// An announcement in whole seconds means some moment within that second, so
 		// what we read earlier in it is no answer. While our own operation is open
@@ -77,6 +80,17 @@ func (p *process) noticed(all reconciliation.Notices) {
 		}
 		p.hint(n.System, at)
 	}
+}
+
+// echoed says that a notice tells of an operation of ours whose effect was read
+// back. While it is open or in doubt its notice is news.
+func (p *process) echoed(key string) bool {
+	intent, ours := order.ParseKey(key)
+	if !ours || intent.Order != p.Order.ID {
+		return false
+	}
+	op := p.find(intent.Operation, intent.N)
+	return op != nil && op.Status == Done
 }
 
 // hint remembers that a system may have changed at a moment.
@@ -106,7 +120,7 @@ func (p *process) sameOrder(_ workflow.Context, s Submit) error {
 func (p *process) submitted(ctx workflow.Context, _ Submit) (Submitted, error) {
 	err := workflow.Await(ctx, func() bool {
 		return p.Phase != order.PhaseReceived && p.Phase != order.PhasePaying ||
-			p.Next != nil && p.done(order.Authorize, 1) || p.reviewed()
+			(p.Next != nil || p.Adopted) && p.done(order.Authorize, 1) || p.reviewed()
 	})
 	if err != nil {
 		return Submitted{}, err

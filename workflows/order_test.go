@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"testing"
@@ -190,10 +191,28 @@ func TestOrder_ERPDownForThirtyHours_BookedOnceAndAgreed(t *testing.T) {
 	w.closedAs("1", order.PhaseClosed)
 }
 
-func TestOrder_MailBacklogOlderThanADay_NotSent(t *testing.T) {
+func TestOrder_ShipmentLearnedOfADayLate_NotTold(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{})
-	w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.Unavailable, Times: -1})
+	w := open(t, virtual.Options{FollowEvery: 3 * time.Hour})
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "the warehouse cannot be read", func() {
+		w.inject(w.Warehouse, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+	})
+	w.At(27*time.Hour, "the warehouse can be read", func() { w.Warehouse.Frame().Clear("*") })
+	w.Run(4 * day)
+	want := delivered()
+	want.Mails = []string{"confirmation"} // the shipment is 25 hours old when we hear of it
+	w.expect("1", want)
+	w.closedAs("1", order.PhaseClosed)
+}
+
+func TestOrder_MailProviderDownForADay_BacklogNotSent(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("knocks three thousand times at a mail provider; left out with -short")
+	}
+	w := open(t, virtual.Options{FollowEvery: 3 * time.Hour})
+	w.inject(w.Mail, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
 	w.submit(0, anOrder("1"))
 	w.At(25*time.Hour, "the provider comes back", func() { w.Mail.Frame().Clear("*") })
 	w.Run(4 * day)
@@ -350,5 +369,66 @@ func TestOrder_ContinuesAsNewAtRest_NothingLost(t *testing.T) {
 				t.Errorf("%s had %d effects in %s", operation, n, d.Frame().Name)
 			}
 		}
+	}
+}
+
+func TestOrder_CancelledWhenPacked_RealityWins(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	var answer workflows.CancelAnswer
+	w.At(100*time.Minute, "cancel", func() {
+		var err error
+		answer, err = w.Client.Cancel(t.Context(), "1", workflows.Cancel{By: "customer", Reason: "changed my mind"})
+		w.Check(err)
+	})
+	w.Run(5 * day)
+	if answer.Cancelled || answer.Refused == "" {
+		t.Errorf("the answer is %+v", answer)
+	}
+	w.expect("1", delivered())
+}
+
+func TestOrder_CapturedAtOnceAndCancelled_RefundedOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	o := anOrder("1")
+	o.Payment.Capture = order.CaptureAtOnce
+	w.inject(w.Payment, simulator.Fault{Operation: order.Refund, Kind: simulator.ResponseLost})
+	w.submit(0, o)
+	w.At(10*time.Minute, "cancel", func() {
+		w.Later(func(ctx context.Context) {
+			answer, err := w.Client.Cancel(ctx, "1", workflows.Cancel{By: "customer", Reason: "changed my mind"})
+			if err != nil || !answer.Cancelled {
+				t.Errorf("the answer is %+v, %v", answer, err)
+			}
+		})
+	})
+	w.Run(2 * day)
+	want := untouched()
+	want.Attempts, want.Captured, want.Refunded, want.Sales, want.Deal = 1, 9980, 9980, 1, "lost"
+	want.Shipments, want.Mails = []string{"cancelled"}, []string{"confirmation", "cancellation"}
+	w.expect("1", want)
+	w.closedAs("1", order.PhaseCancelled)
+}
+
+func TestOrder_DeclinedOrOutOfStock_FailsAndHoldsNothing(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*order.Order){
+		"declined":     func(o *order.Order) { o.Payment.Method = "pm_card_chargeDeclined" },
+		"out of stock": func(o *order.Order) { o.Lines[0].Quantity, o.Total = 200, 9980+198*2500 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{})
+			o := anOrder("1")
+			change(&o)
+			w.submit(0, o)
+			w.Run(2 * time.Hour)
+			w.expect("1", untouched())
+			if s := w.closedAs("1", order.PhaseFailed); s.Failed != name {
+				t.Errorf("failed as %q", s.Failed)
+			}
+		})
 	}
 }

@@ -99,6 +99,9 @@ func (p *process) open(ctx workflow.Context, due Operation) *Operation {
 	op := p.find(due.Operation, due.N)
 	if op == nil {
 		due.First = now
+		if p.Adopted && due.System == order.SystemPayment {
+			due.First = p.Order.PlacedAt // the key may have been used when the order was placed
+		}
 		p.Operations = append(p.Operations, due)
 		op = &p.Operations[len(p.Operations)-1]
 	}

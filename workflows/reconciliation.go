@@ -28,7 +28,7 @@ type given struct {
 	N       int64     `json:"n"`
 	Run     string    `json:"run"`
 	Expires time.Time `json:"expires"`
-	Money   int64     `json:"money"`
+	Window  time.Time `json:"window"` // of the budget that it was taken from
 }
 
 // Reconciliation keeps what belongs to no single order: how far each change
@@ -103,7 +103,7 @@ func (k *keeper) grant(ctx workflow.Context, r reconciliation.GrantRequest) ([]r
 		k.Status.NextGrant++
 		k.Count++
 		grants = append(grants, g)
-		k.Given = append(k.Given, given{N: g.N, Run: r.Run, Expires: g.Expires})
+		k.Given = append(k.Given, given{N: g.N, Run: r.Run, Expires: g.Expires, Window: k.Window})
 	}
 	if len(grants) > 0 {
 		k.Money += r.Money
@@ -124,7 +124,9 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 		if g.Run != r.Run {
 			return false
 		}
-		mine++
+		if g.Window.Equal(k.Window) { // an older hour's is not this hour's to give again
+			mine++
+		}
 		return true
 	})
 	k.Count = max(0, k.Count-max(0, mine-used))
@@ -136,7 +138,7 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 	if r.DryRun {
 		return r, nil
 	}
-	if r.Complete() {
+	if r.Complete() && !r.Only {
 		k.Status.LastGoodRun = workflow.Now(ctx)
 		if !r.From.After(k.Status.VerifiedThrough) && r.To.After(k.Status.VerifiedThrough) {
 			k.Status.VerifiedThrough = r.To
@@ -171,10 +173,10 @@ func (k *keeper) follow(ctx workflow.Context) error {
 			TaskQueue:           ReconciliationQueue,
 			StartToCloseTimeout: time.Duration(k.settings.FollowPolls)*(k.settings.FollowEvery+time.Minute) + time.Minute,
 			// A worker that died is missed soon: nobody follows the systems meanwhile.
-			HeartbeatTimeout:    k.settings.FollowEvery + callTimeout,
-			RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
-			Summary:             "follow what changed in systems that announce nothing",
-			Priority:            temporal.Priority{PriorityKey: 4},
+			HeartbeatTimeout: k.settings.FollowEvery + callTimeout,
+			RetryPolicy:      &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+			Summary:          "follow what changed in systems that announce nothing",
+			Priority:         temporal.Priority{PriorityKey: 4},
 		})
 		var cursors []reconciliation.Cursor
 		err := workflow.ExecuteActivity(options, run.FollowChanges, reconciliation.Follow{

@@ -40,6 +40,9 @@ type RunReport struct {
 	From     time.Time `json:"from"` // the window of changes
 	To       time.Time `json:"to"`
 	DryRun   bool      `json:"dry_run,omitempty"`
+	// Only says that it looked at the orders it was asked for and at no others: it
+	// verifies nothing else.
+	Only bool `json:"only,omitempty"`
 	// Policy and Rules are the versions that decided.
 	Policy string `json:"policy"`
 	Rules  int    `json:"rules"`

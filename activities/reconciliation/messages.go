@@ -24,6 +24,9 @@ type Notice struct {
 	Type   string       `json:"type,omitempty"` // the system's own word, for people
 	// At is when it happened, by the system's clock.
 	At time.Time `json:"at"`
+	// Echo is the key of the request that caused it, where the system says so: of
+	// our own doing when it is one of ours.
+	Echo string `json:"echo,omitempty"`
 }
 
 // Notices are notices for one order that came together.

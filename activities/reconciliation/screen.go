@@ -54,7 +54,7 @@ func (s Screened) Report(r RunReport) RunReport {
 	r.From, r.To, r.Policy, r.Rules = s.From, s.To, s.Policy, s.Rules
 	r.Looked, r.Records, r.Suspects, r.Settling = s.Looked, s.Records, len(s.Suspects), s.Settling
 	r.Unread, r.Exceptions, r.SKUs = s.Unread, s.Exceptions, s.SKUs
-	r.Stock = StockReport{Compared: s.Compared, Found: len(s.Stock)}
+	r.Stock, r.Only = StockReport{Compared: s.Compared, Found: len(s.Stock)}, !s.Full
 	if r.DryRun {
 		for _, suspect := range s.Suspects {
 			for _, b := range suspect.Breaks {

@@ -154,7 +154,7 @@ func (s Session) countryID(ctx context.Context, code string) (any, error) {
 	}
 	if id == 0 {
 		return nil, apierr.New(apierr.Invalid, "unknown_country",
-			fmt.Errorf("Tryton does not know the country %s; import countries into it", code)) //nolint:staticcheck // a name
+			fmt.Errorf("Tryton does not know the country %s; import countries into it", code))
 	}
 	return id, nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -36,7 +35,7 @@ func TestEngine_NobodyThere_SaysWhereAndWhatToDo(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err = dial(ctx, slog.New(slog.NewTextHandler(io.Discard, nil)), envconfig.LoadClientOptionsRequest{
+	_, err = dial(ctx, slog.New(slog.DiscardHandler), envconfig.LoadClientOptionsRequest{
 		DisableFile: true, EnvLookup: variables{"TEMPORAL_ADDRESS": address, "TEMPORAL_NAMESPACE": "orders"},
 	})
 	if !errors.Is(err, ErrUnreachable) {

@@ -11,7 +11,6 @@ import (
 
 // used is what a load has used of the machine.
 type used struct {
-	ends                             []time.Time
 	engine, worker, systems, gateway float64 // CPU, in milliseconds
 	disk                             float64
 	orders                           int

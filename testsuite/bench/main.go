@@ -57,7 +57,7 @@ const rounds = 4
 func readPlan(args []string) (plan, error) {
 	var p plan
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.IntVar(&p.orders, "orders", 30, "how many orders are submitted one at a time; twice as many in each of four rounds under load")
+	flags.IntVar(&p.orders, "orders", 25, "how many orders are submitted one at a time; twice as many in each of four rounds under load")
 	flags.IntVar(&p.parallel, "parallel", 16, "how many orders are under way at once under load")
 	flags.DurationVar(&p.step, "step", 20*time.Second, "how long the warehouse takes for each of its four steps to delivery")
 	flags.StringVar(&p.only, "only", "", "measure only figures whose name begins with this")

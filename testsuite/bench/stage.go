@@ -52,6 +52,8 @@ type process struct {
 	exited  chan error
 }
 
+var errEnded = errors.New("its output is closed")
+
 // readyLine ends what a role says of itself when it has started.
 const readyLine = "ready"
 
@@ -90,7 +92,7 @@ func (s *stage) spawn(role string, environment []string) (*process, []string, er
 		lines = append(lines, scanner.Text())
 	}
 	said, _ := os.ReadFile(complaints.Name())
-	return nil, nil, fmt.Errorf("the %s ended before it was ready (%v): %s", role, command.Wait(), said)
+	return nil, nil, fmt.Errorf("the %s ended before it was ready (%s): %w", role, said, errors.Join(command.Wait(), errEnded))
 }
 
 func (p *process) pid() int {
@@ -137,7 +139,7 @@ func (s *stage) start(ctx context.Context, profile string) error {
 	if s.engine, err = engine.Start(ctx, binary, engine.Options{Dir: s.dir, UIPort: -1}); err != nil {
 		return err
 	}
-	quiet := log.NewStructuredLogger(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	quiet := log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 	if s.client, err = s.engine.Dial(quiet); err != nil {
 		return fmt.Errorf("connect to the engine: %w", err)
 	}

@@ -108,11 +108,6 @@ func (d *desks) event(ctx context.Context, system order.System, event map[string
 	return d.console(ctx, system, http.MethodPost, "/event", event, nil)
 }
 
-// notifications sets what becomes of a system's webhooks.
-func (d *desks) notifications(ctx context.Context, system order.System, how simulator.Handling) error {
-	return d.console(ctx, system, http.MethodPost, "/notifications", map[string]any{"type": "", "handling": how}, nil)
-}
-
 // records is what all six systems hold, in their own terms.
 type records struct {
 	payment   payment.State

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -86,7 +87,7 @@ func (d *demo) submitTwice(ctx context.Context, o order.Order, w *watch) error {
 	refreshed := send()
 	first, second := <-page, <-refreshed
 	if first.err != nil || second.err != nil {
-		return fmt.Errorf("submit order %s: %v, %w", o.ID, first.err, second.err)
+		return fmt.Errorf("submit order %s: %w", o.ID, errors.Join(first.err, second.err))
 	}
 	w.begin(ctx, d.desks)
 	for _, a := range []answer{first, second} {

@@ -54,6 +54,12 @@ func TestMain(m *testing.M) {
 		}
 	}
 	code := m.Run()
+	if shared.stage != nil {
+		for _, err := range shared.stage.replay(context.Background()) {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
 	shared.close()
 	os.Exit(code)
 }
@@ -117,7 +123,7 @@ func onShared(t *testing.T) *bundle {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.stage == nil && shared.err == nil {
-		dir, err := os.MkdirTemp("", "trueup-endtoend")
+		dir, err := os.MkdirTemp("", "trueup-endtoend") //nolint:usetesting // it outlives this test
 		if err == nil {
 			shared.stage, err = raise(dir, options{})
 		}
@@ -138,6 +144,11 @@ func onOwn(t *testing.T, o options) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
+	t.Cleanup(func() {
+		for _, err := range s.replay(context.Background()) {
+			t.Error(err)
+		}
+	})
 	return &bundle{s, t}
 }
 

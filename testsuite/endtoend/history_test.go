@@ -3,10 +3,20 @@ package endtoend
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"testing"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/workflows"
@@ -56,4 +66,92 @@ func lines(h *historypb.History) string {
 		fmt.Fprintf(&text, "%3d %6d %s %s\n", e.EventId, e.Size(), strings.TrimPrefix(e.EventType.String(), "EVENT_TYPE_"), detail)
 	}
 	return text.String()
+}
+
+// replay replays the history of every run that a stage's engine knows with
+// today's code, and says where it would decide otherwise.
+func (s *stage) replay(ctx context.Context) []error {
+	var problems []error
+	replayer := worker.NewWorkflowReplayer()
+	s.mu.Lock()
+	set := s.set
+	s.mu.Unlock()
+	if set == nil {
+		return nil // its workers were processes of their own
+	}
+	replayer.RegisterWorkflowWithOptions(set.Workflows.Order, workflow.RegisterOptions{Name: workflows.OrderType})
+	replayer.RegisterWorkflowWithOptions(set.Workflows.Stock, workflow.RegisterOptions{Name: workflows.StockType})
+	replayer.RegisterWorkflowWithOptions(set.Workflows.Inbox, workflow.RegisterOptions{Name: workflows.InboxType})
+	replayer.RegisterWorkflowWithOptions(set.Workflows.Reconciliation, workflow.RegisterOptions{Name: workflows.ReconciliationType})
+	replayer.RegisterWorkflowWithOptions(set.Workflows.Reconcile, workflow.RegisterOptions{Name: workflows.ReconcileType})
+	listed, err := s.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000})
+	if err != nil {
+		return []error{fmt.Errorf("list the runs to replay: %w", err)}
+	}
+	quiet := log.NewStructuredLogger(slog.New(slog.NewTextHandler(logs(), nil)))
+	for _, e := range listed.Executions {
+		h, err := s.historyOf(ctx, e.Execution.WorkflowId, e.Execution.RunId)
+		if err == nil {
+			err = replayer.ReplayWorkflowHistory(quiet, h)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("replay %s: %w", e.Execution.WorkflowId, err))
+		}
+	}
+	return problems
+}
+
+// keep writes an order's history to testsuite/histories when the tests run with
+// -record, for later versions of the code to be replayed against.
+func (b *bundle) keep(path string, id order.ID) {
+	b.t.Helper()
+	if !*record {
+		return
+	}
+	h, err := b.history(b.t.Context(), id)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	data, err := temporalproto.CustomJSONMarshalOptions{}.Marshal(h)
+	if err == nil {
+		err = os.WriteFile(filepath.Join("..", "histories", path+".json"), data, 0o644)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// The budget of a history: see the Budgets in docs/design.md. The feeds are
+// polled every second here, which announces more than every fifteen would.
+func TestHistory_OfAnOrder_WithinItsBudget(t *testing.T) {
+	b := onOwn(t, options{})
+	o := anOrder("budget-1")
+	b.accept(o)
+	h, err := b.history(t.Context(), o.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("until all six agree: %d events, %d bytes", len(h.Events), size(h))
+	// Each signal is an announcement that came while the order was at it.
+	signals := 0
+	for _, e := range h.Events {
+		if e.GetWorkflowExecutionSignaledEventAttributes() != nil {
+			signals++
+		}
+	}
+	if n := len(h.Events) - 2*signals; n > 50 {
+		t.Errorf("%d events until all six agree, without %d announcements; want 50 at most\n%s", n, signals, lines(h))
+	}
+	b.work(o.ID, "shipped")
+	b.reaches(o.ID, order.PhaseShipped, 30*time.Second)
+	b.work(o.ID, "delivered")
+	b.reaches(o.ID, order.PhaseDelivered, 30*time.Second)
+	if h, err = b.history(t.Context(), o.ID); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("until delivered: %d events, %d bytes", len(h.Events), size(h))
+	if len(h.Events) > 140 || size(h) > 32<<10 {
+		t.Errorf("%d events and %d bytes until delivered; want 140 and %d at most\n%s", len(h.Events), size(h), 32<<10, lines(h))
+	}
+	b.keep("delivered", o.ID)
 }

@@ -124,6 +124,7 @@ func TestLife_Declined_FailedAndNothingHeld(t *testing.T) {
 		t.Errorf("submitted: %+v, %v; want why it failed", answer, err)
 	}
 	v := b.reaches(o.ID, order.PhaseFailed, 30*time.Second)
+	b.keep("declined", o.ID)
 	if v.Outcome != reconcile.Failed {
 		t.Errorf("outcome is %s; want failed", v.Outcome)
 	}
@@ -205,6 +206,7 @@ func TestLife_UnpaidPastTheWindow_GatewayAskedAndAttemptClosed(t *testing.T) {
 	b.reaches(o.ID, order.PhaseFailed, 40*time.Second)
 	b.check(o, ending{})
 	b.noneOpen(o.ID)
+	b.keep("unpaid", o.ID)
 	asked := false
 	for _, e := range readRecords(t, b.world, o).ledgers[order.SystemPayment] {
 		asked = asked || e.Operation == "lookup" || e.Operation == "list"
@@ -247,6 +249,7 @@ func TestLife_CustomerActs_GoesOn(t *testing.T) {
 	b.edit(order.SystemPayment, map[string]any{"order": o.ID, "pay": "succeeded"})
 	b.reaches(o.ID, order.PhaseAccepted, 30*time.Second)
 	b.check(o, endAccepted(o))
+	b.keep("customer-acts", o.ID)
 	again, err := b.orders.Submit(t.Context(), o)
 	if err != nil {
 		t.Errorf("submitted again after paying: %v", err)
@@ -323,6 +326,7 @@ func TestCancel_BeforePacked_EverythingBackAndToldOnce(t *testing.T) {
 	}
 	b.check(o, ending{sale: b.saleStands(o), deal: "lost", mails: []string{"cancellation", "confirmation"}})
 	b.inOrder(o.ID, order.SystemWarehouse, order.Cancel, order.SystemPayment, order.Void)
+	b.keep("cancelled", o.ID)
 }
 
 // saleStands says whether the ERP's sale is there: a cancelled order's sale was
@@ -396,6 +400,7 @@ func TestCancel_Packed_RefusedWithACaseAndGoesOn(t *testing.T) {
 		return b.verdict(o.ID).Phase == order.PhaseShipped && r.payment.Totals.Captured == o.Total && posted(r.erp.Receipts) == 1 &&
 			len(r.inventory.Reservations) == 0 && len(r.mail) == 4
 	})
+	b.keep("cancel-refused", o.ID)
 	b.until("the deal's revenue", 20*time.Second, func() bool { return readRecords(t, b.world, o).crm.Deals[0].Revenue == o.Total })
 	b.check(o, endShipped(o))
 }

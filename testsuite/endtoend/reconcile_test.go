@@ -146,6 +146,9 @@ func (b *bundle) cameOf(e edited, o order.Order) {
 	b.until(e.name+" is put right", 30*time.Second, func() bool { return b.verdict(o.ID).Agreement == reconcile.Agreed })
 	b.until(e.name+" is as it should be", 10*time.Second, func() bool { return len(readRecords(b.t, b.world, o).differs(e.want(o))) == 0 })
 	b.check(o, e.want(o))
+	if e.name == "revenue" {
+		b.keep("repaired", o.ID)
+	}
 	if fresh := b.fresh(o.ID); fresh.Agreement != reconcile.Agreed {
 		b.t.Errorf("%s: the fresh verdict is %s; want agreed", e.name, fresh.Agreement)
 	}

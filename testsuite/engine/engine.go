@@ -86,7 +86,7 @@ func (p *Process) start(ctx context.Context) error {
 	for {
 		select {
 		case err := <-p.exited:
-			return fmt.Errorf("the engine ended before it was ready (%v); see %s", err, output.Name())
+			return fmt.Errorf("the engine ended before it was ready (%v); see %s", err, output.Name()) //nolint:errorlint // nil when it ended well
 		case <-ctx.Done():
 			p.Kill()
 			return fmt.Errorf("the engine was not ready in time: %w", ctx.Err())

@@ -222,23 +222,29 @@ func (e *engine) Message(ctx context.Context, id string, m starters.Message, res
 	answered := make(chan struct{})
 	var value any
 	var failed error
+	wake := func() {}
+	answer := func() { wake(); close(answered) }
 	callback := &testsuite.TestUpdateCallback{
 		OnAccept: func() {
 			if m.Accepted {
-				close(answered)
+				answer()
 			}
 		},
-		OnReject: func(err error) { failed = err; close(answered) },
+		OnReject: func(err error) { failed = err; answer() },
 		OnComplete: func(v any, err error) {
 			if !m.Accepted {
 				value, failed = v, err
-				close(answered)
+				answer()
 			}
 		},
 	}
 	// The environment knows update ids once for all workflows, the engine by run.
 	unique := fmt.Sprintf("%s/%d/%s", id, r.number, m.ID)
-	if err := e.inLoop(func() { sent = e.world.env.UpdateWorkflowByID(id, m.Name, unique, callback, m.Argument) }); err != nil || sent != nil {
+	if err := e.inLoop(func() {
+		if sent = e.world.env.UpdateWorkflowByID(id, m.Name, unique, callback, m.Argument); sent == nil {
+			wake = e.world.asleep.lie(ctx)
+		}
+	}); err != nil || sent != nil {
 		return errors.Join(err, sent)
 	}
 	if err := e.wait(ctx, answered); err != nil || failed != nil {

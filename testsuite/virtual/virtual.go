@@ -95,6 +95,7 @@ type World struct {
 	agenda    agenda
 	transport transport
 	config    workers.Config
+	asleep    sleepers
 	over      chan struct{}
 	later     sync.WaitGroup
 	ctx       context.Context
@@ -112,6 +113,7 @@ func Open(t testing.TB, o Options) *World {
 	w.env.SetTestTimeout(time.Minute) // of real time in which nothing happens
 	w.env.SetDetachedChildWait(false)
 	w.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 20 * time.Second})
+	w.asleep = sleepersOf(w.env)
 	w.engine = newEngine(w)
 	w.Client = &starters.Client{Engine: w.engine, Now: w.Now}
 	w.must("open the systems", w.openSystems(o))
@@ -310,11 +312,15 @@ func (w *World) openGateway(systems *workers.Systems) error {
 	return nil
 }
 
-// wait lets an activity wait. The environment's clock does not skip while an
-// activity runs, so the wait costs as much real time: keep it short.
+// wait lets an activity wait.
 func (w *World) wait(ctx context.Context, d time.Duration) error {
 	passed := make(chan struct{})
-	w.env.RegisterDelayedCallback(func() { close(passed) }, d)
+	if err := w.engine.inLoop(func() {
+		wake := w.asleep.lie(ctx)
+		w.env.RegisterDelayedCallback(func() { wake(); close(passed) }, d)
+	}); err != nil {
+		return err
+	}
 	select {
 	case <-passed:
 		return nil

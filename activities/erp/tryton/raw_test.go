@@ -9,16 +9,6 @@ import (
 	"testing"
 )
 
-// rawCall speaks JSON-RPC without the adapter, and fails on any error.
-func rawCall(t *testing.T, url, model, method string, args []any) json.RawMessage {
-	t.Helper()
-	result, failed := tryCall(t, url, model, method, args)
-	if failed != nil {
-		t.Fatalf("%s.%s: %s", model, method, failed)
-	}
-	return result
-}
-
 // tryCall returns the result or the error of a call.
 func tryCall(t *testing.T, url, model, method string, args []any) (result, failed json.RawMessage) {
 	t.Helper()

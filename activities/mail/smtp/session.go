@@ -179,7 +179,7 @@ func refusal(doing string, answer *imap.Error, no apierr.Code) error {
 	said := fmt.Errorf("%s: the server answers %s %s", doing, answer.Type, answer.Code)
 	reason := strings.ToLower(string(answer.Code))
 	e := &apierr.Error{Code: no, Reason: reason, Err: said}
-	switch answer.Code { //nolint:exhaustive // the others tell nothing that matters here
+	switch answer.Code { // the others tell nothing that matters here
 	case imap.ResponseCodeAuthenticationFailed, imap.ResponseCodeAuthorizationFailed, imap.ResponseCodeExpired,
 		imap.ResponseCodePrivacyRequired, imap.ResponseCodeNoPerm:
 		e.Code = apierr.Unauthorized

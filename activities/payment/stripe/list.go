@@ -131,7 +131,7 @@ func (c *Client) listChanged(ctx context.Context, subject string, q url.Values, 
 func (c *Client) listed(ctx context.Context, id string) (*api.PaymentIntent, *exchange, error) {
 	ctx, x := c.begin(ctx, "list", false)
 	if known("", id) != nil {
-		return nil, x, nil
+		return nil, x, nil //nolint:nilerr // what cannot be an id names nothing
 	}
 	pi, err := c.api.V1PaymentIntents.Retrieve(ctx, id, &api.PaymentIntentRetrieveParams{Expand: whole()})
 	return pi, x, err

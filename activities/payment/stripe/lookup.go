@@ -231,7 +231,7 @@ func (p *disputes) isList() bool {
 }
 
 // list reads one page.
-func (c *Client) list(ctx context.Context, subject, operation, path string, q url.Values, into listing) error {
+func (c *Client) list(ctx context.Context, subject, operation, path string, q url.Values, into listing) error { //nolint:revive // the parts of one request
 	ctx, x := c.begin(ctx, operation, false)
 	x.limit = maxList
 	err := c.backend.CallRaw(http.MethodGet, path, c.config.APIKey, []byte(q.Encode()), &api.Params{Context: ctx}, into)

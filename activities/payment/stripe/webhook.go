@@ -115,6 +115,9 @@ type Event struct {
 	// Order is empty when the record carries no reference: disputes and reviews
 	// never do. OrderOf finds it by the PaymentIntent.
 	Order order.ID `json:"order,omitempty"`
+	// Key is the idempotency key of the request that caused it; empty when none
+	// did. https://docs.stripe.com/api/events/object#event_object-request
+	Key string `json:"key,omitempty"`
 }
 
 // ParseEvent reads a verified payload.
@@ -129,7 +132,9 @@ func ParseEvent(payload []byte) (Event, error) {
 		Account  string `json:"account"`
 		Livemode *bool  `json:"livemode"`
 		Created  int64  `json:"created"`
-		Data     struct {
+		// Older API versions have the id of the request here, as text.
+		Request json.RawMessage `json:"request"`
+		Data    struct {
 			Object struct {
 				ID            string                     `json:"id"`
 				Object        string                     `json:"object"`
@@ -151,6 +156,12 @@ func ParseEvent(payload []byte) (Event, error) {
 		return Event{}, errors.New("parse webhook: stripe: the event's account makes no sense")
 	}
 	e := Event{ID: in.ID, Type: in.Type, Account: in.Account, LiveMode: *in.Livemode, Created: time.Unix(in.Created, 0).UTC()}
+	var request struct {
+		Key string `json:"idempotency_key"`
+	}
+	if json.Unmarshal(in.Request, &request) == nil && len(request.Key) <= 255 {
+		e.Key = request.Key
+	}
 	id := string(record.PaymentIntent)
 	if record.Object == "payment_intent" {
 		id = record.ID

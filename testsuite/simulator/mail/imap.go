@@ -235,7 +235,7 @@ func (x *reading) refuse(call simulator.Call, f simulator.Fault) error {
 		x.server.frame.Note(call, f, status)
 		return err
 	}
-	switch f.Kind { //nolint:exhaustive // the others answer
+	switch f.Kind { // the others answer
 	case simulator.Unavailable:
 		return note(503, refusal(imap.ResponseCodeUnavailable, "Backend is not available"))
 	case simulator.ResponseError, simulator.ReplaysError, simulator.Rejected:

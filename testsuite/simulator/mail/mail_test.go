@@ -1,6 +1,7 @@
 package mail_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -74,7 +75,7 @@ func TestSMTP_WithoutEnvelopeID_FaultAtTheDot(t *testing.T) {
 			}
 			err := handOver(t, s, "42", "jane@customer.test")
 			code := 0
-			if e, ok := err.(*gosmtp.SMTPError); ok {
+			if e, ok := errors.AsType[*gosmtp.SMTPError](err); ok {
 				code = e.Code
 			}
 			if err == nil || code != c.code {

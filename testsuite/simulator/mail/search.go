@@ -146,7 +146,7 @@ func (l looked) header(h imap.SearchCriteriaHeaderField) (bool, error) {
 	}
 	header, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(raw)))
 	if err != nil {
-		return false, nil //nolint:nilerr // a message without readable headers has none
+		return false, nil // a message without readable headers has none
 	}
 	return slices.ContainsFunc(header.Values(h.Key), func(v string) bool {
 		return strings.Contains(strings.ToLower(v), h.Value)

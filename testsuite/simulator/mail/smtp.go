@@ -123,7 +123,7 @@ func (x *sending) early(kinds ...simulator.FaultKind) error {
 
 // refuse answers a fault that has no effect, whatever the stage.
 func (x *sending) refuse() error {
-	switch x.fault.Kind { //nolint:exhaustive // the others have an effect
+	switch x.fault.Kind { // the others have an effect
 	case simulator.Unavailable:
 		return x.note(answer(421, 4, 3, 2, "Service not available, closing transmission channel"))
 	case simulator.RateLimited:
@@ -189,7 +189,7 @@ func (x *sending) Data(r io.Reader) error {
 	l.raw = append(x.trace(), body...)
 	to := x.to
 	effect := func() error { return x.server.deliver(to, l, x.fault.Kind) }
-	switch x.fault.Kind { //nolint:exhaustive // the others do nothing to a message
+	switch x.fault.Kind { // the others do nothing to a message
 	case simulator.Refused, simulator.Unavailable, simulator.RateLimited, simulator.Unauthorized,
 		simulator.Rejected, simulator.ReplaysError:
 		return x.refuse()

@@ -165,7 +165,7 @@ func (m *Model) narrowOr(branches []any) (string, []any) {
 }
 
 func (m *Model) narrowField(name, operator string, v any) (string, []any) {
-	column := ""
+	var column string
 	switch name {
 	case "id":
 		column = "id"

@@ -132,8 +132,8 @@ type Warning struct{ Name, Message string }
 func (w *Warning) Error() string { return w.Message }
 
 var (
-	errConcurrency = errors.New("Records were modified in the meanwhile")                //nolint:staticcheck // Tryton's words
-	errBusy        = errors.New("could not serialize access due to concurrent update\n") //nolint:staticcheck // PostgreSQL's words
+	errConcurrency = errors.New("Records were modified in the meanwhile")                // Tryton's words
+	errBusy        = errors.New("could not serialize access due to concurrent update\n") // PostgreSQL's words
 	errForbidden   = errors.New("forbidden")
 )
 
