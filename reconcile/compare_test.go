@@ -284,8 +284,9 @@ func TestSituations_Mail(t *testing.T) {
 		return i
 	}
 	runSituations(t, []situationCase{
-		{"never sent", accepted, missing, nil, []string{"mail.confirmation.missing.1"}, repaired, op(order.Send)},
-		{"never sent, and too late", late, missing, nil, []string{"mail.confirmation.missing.1"}, reported, nil},
+		{"never sent", accepted, missing, []Base{}, []string{"mail.confirmation.missing.1"}, repaired, op(order.Send)},
+		{"never sent, and too late", late, missing, []Base{}, []string{"mail.confirmation.missing.1"}, reported, nil},
+		{"seen in the journal once, and gone", accepted, missing, nil, []string{"mail.confirmation.missing.1"}, adopted, nil},
 		{"given up", func() Intent {
 			i := accepted()
 			i.Mails[0].GivenUp = true

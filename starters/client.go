@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ func (c *Client) Submit(ctx context.Context, o order.Order) (workflows.Submitted
 	start := Start{
 		Type: workflows.OrderType, ID: workflows.OrderWorkflowID(o.ID), Input: input, Reject: true, Fingerprint: input.Fingerprint,
 		Summary: fmt.Sprintf("%s · %d lines · %s", order.Amount{Minor: o.Total, Currency: o.Currency}, len(o.Lines), o.Channel),
+		Details: details(o),
 		Outcome: string(reconcile.InProgress), Agreement: string(reconcile.AgreeSettle),
 	}
 	message := Message{Name: workflows.SubmitUpdate, ID: "submit-" + input.Fingerprint, Argument: workflows.Submit{Fingerprint: input.Fingerprint}}
@@ -61,6 +63,21 @@ func (c *Client) Submit(ctx context.Context, o order.Order) (workflows.Submitted
 		return c.known(ctx, o.ID, input.Fingerprint)
 	}
 	return answer, c.say(o.ID, err)
+}
+
+// details tells what was ordered, for who opens the workflow in the engine's UI:
+// without personal data.
+func details(o order.Order) string {
+	var b strings.Builder
+	b.WriteString("Placed " + o.PlacedAt.Format(time.RFC3339) + ", paid " + string(o.Payment.Capture) + ".\n")
+	for i, l := range o.Lines {
+		if i == 10 {
+			b.WriteString("\n- and " + strconv.Itoa(len(o.Lines)-i) + " more lines")
+			break
+		}
+		b.WriteString("\n- " + strconv.FormatInt(l.Quantity, 10) + " × " + l.SKU + " at " + order.FormatMinor(l.UnitPrice, o.Currency))
+	}
+	return b.String() + "\n\nWhere it stands is under *Current Details*."
 }
 
 // known answers a submission of an order whose last run is closed, from what

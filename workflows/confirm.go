@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,7 +31,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 		if err := workflow.Sleep(work, p.lag(first.Breaks)); err != nil {
 			return answer, err
 		}
-		p.readAll(work, 1)
+		p.readSystems(work, disagreeing(first.Breaks), 1)
 		p.confirm(workflow.Now(ctx))
 	}
 	steps := reconcile.Plan(p.settings.Policy, p.intent(workflow.Now(ctx)), p.Breaks, p.Observed, p.Bases)
@@ -170,12 +171,23 @@ func (p *process) verify(ctx workflow.Context) {
 	timer := workflow.NewTimerWithOptions(timerContext, timeout.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: "the repairs should be through"})
 	_ = workflow.Await(ctx, func() bool { return !pending() || timer.IsReady() })
 	stop()
-	p.readAll(ctx, 1)
+	p.readSystems(ctx, disagreeing(p.Breaks), 1)
 	for i := range p.Breaks {
 		if op := p.latest(p.Breaks[i].System); op != nil && op.Mended.After(p.Breaks[i].FirstSeen) {
 			p.Breaks[i].Repaired = op.Mended
 		}
 	}
+}
+
+// disagreeing returns the systems that the breaks are in, in their usual order.
+func disagreeing(breaks []reconcile.Break) []order.System {
+	var systems []order.System
+	for _, s := range order.Systems() {
+		if slices.ContainsFunc(breaks, func(b reconcile.Break) bool { return b.System == s }) {
+			systems = append(systems, s)
+		}
+	}
+	return systems
 }
 
 // latest returns the operation of a system that was last done again, or nil.

@@ -300,7 +300,7 @@ func (s *State) deal() (reconcile.DealStage, int64) {
 // cancellation until nothing is held any more.
 func (s *State) dueMail(now time.Time) *Operation {
 	for _, m := range s.mails() {
-		if s.mailed(m.Template, m.Occasion) != nil || now.Sub(m.Due) > 24*time.Hour {
+		if s.mailed(m.Template, m.Occasion) != nil || now.Sub(m.Due) > mailWithin {
 			continue
 		}
 		return &Operation{
@@ -310,6 +310,10 @@ func (s *State) dueMail(now time.Time) *Operation {
 	}
 	return nil
 }
+
+// mailWithin is how late a mail may still be sent: a backlog is not mailed out.
+// It is the built-in policy's, for what is due does not change under an order.
+const mailWithin = 24 * time.Hour
 
 // mails returns the mails that the customer should have by now.
 func (s *State) mails() []reconcile.MailIntent {

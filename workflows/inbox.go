@@ -36,20 +36,24 @@ func (w *Workflows) Inbox(ctx workflow.Context, in InboxInput) error {
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 		Summary:     "does " + in.Record + " have an order by now? " + string(in.Order),
 	})
-	for wait := 5 * time.Second; ; wait = min(2*wait, 10*time.Minute) {
+	for wait := 5 * time.Second; ; wait = min(2*wait, max(10*time.Minute, workflow.Now(ctx).Sub(started)/10)) {
 		var n reconciliation.Notices
 		for signals.ReceiveAsync(&n) {
 			kept.Notices = append(kept.Notices, n.Notices...)
 			n = reconciliation.Notices{}
 		}
 		age := workflow.Now(ctx).Sub(started)
-		if in.Order != "" && len(kept.Notices) > 0 {
+		if len(kept.Notices) > 0 {
 			var placed bool
 			if err := workflow.ExecuteActivity(options, run.GiveNotices, kept).Get(ctx, &placed); err != nil {
 				return err
 			}
-			if placed {
+			if placed && signals.Len() == 0 {
 				return nil
+			}
+			if placed { // more came while these were given
+				kept.Notices = nil
+				continue
 			}
 		}
 		if age > settings.Policy.Horizon {

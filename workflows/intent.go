@@ -25,7 +25,7 @@ func (s *State) intent(now time.Time) reconcile.Intent {
 		if op := s.mailed(m.Template, m.Occasion); op != nil {
 			m.GivenUp = op.Status == Unknown || op.Status == Refused
 			i.Mails = append(i.Mails, m)
-		} else if now.Sub(m.Due) <= 24*time.Hour {
+		} else if now.Sub(m.Due) <= mailWithin {
 			i.Mails = append(i.Mails, m)
 		}
 	}

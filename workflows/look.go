@@ -131,13 +131,17 @@ func (p *process) take(asked time.Time, seen reconcile.Observation) {
 // readAll reads all systems side by side. Readings that are asked for while one
 // is under way share it.
 func (p *process) readAll(ctx workflow.Context, again int) {
+	p.readSystems(ctx, order.Systems(), again)
+}
+
+// readSystems reads some systems side by side.
+func (p *process) readSystems(ctx workflow.Context, systems []order.System, again int) {
 	if p.reading {
 		_ = workflow.Await(ctx, func() bool { return !p.reading })
 		return
 	}
 	p.reading = true
 	asked := workflow.Now(ctx)
-	systems := order.Systems()
 	futures := make([]workflow.Future, len(systems))
 	for i, system := range systems {
 		futures[i] = p.look(ctx, system, again)
@@ -149,7 +153,10 @@ func (p *process) readAll(ctx workflow.Context, again int) {
 		}
 		p.take(asked, seen)
 	}
-	p.readAt, p.reading = asked, false
+	p.reading = false
+	if len(systems) == len(order.Systems()) {
+		p.readAt = asked
+	}
 	p.touch()
 }
 

@@ -59,6 +59,8 @@ type process struct {
 	reading bool
 	// readAt is when all systems were last read together.
 	readAt time.Time
+	// alarm is the timer of the next deadline.
+	alarm alarm
 	// published is what the search attributes and the memo last said.
 	published publication
 }
@@ -110,18 +112,38 @@ func (p *process) wait(ctx, work workflow.Context) {
 	seen := p.moved
 	moved := func() bool { return p.moved != seen || ctx.Err() != nil && p.Cancel == nil && !p.Phase.Ended() }
 	until, why := p.deadline(work)
-	if until.IsZero() {
-		_ = workflow.Await(work, moved)
-	} else {
-		timerContext, stop := workflow.WithCancel(work)
-		timer := workflow.NewTimerWithOptions(timerContext, max(time.Second, until.Sub(workflow.Now(work))), workflow.TimerOptions{Summary: why})
-		_ = workflow.Await(work, func() bool { return moved() || timer.IsReady() })
-		stop()
-	}
+	p.alarm.set(work, until, why)
+	_ = workflow.Await(work, func() bool { return moved() || p.alarm.rings() })
 	if ctx.Err() != nil && p.Cancel == nil && !p.Phase.Ended() {
 		p.wish(work, Cancel{By: "engine", Reason: "the workflow was cancelled in the engine"})
 	}
 }
+
+// alarm is the timer of the next deadline. It is kept as long as the deadline
+// stays, for each timer that is set and stopped is two events in the history.
+type alarm struct {
+	at    time.Time
+	timer workflow.Future
+	stop  workflow.CancelFunc
+}
+
+func (a *alarm) set(ctx workflow.Context, at time.Time, why string) {
+	if a.timer != nil && at.Equal(a.at) && !a.timer.IsReady() {
+		return
+	}
+	if a.timer != nil && !a.timer.IsReady() {
+		a.stop()
+	}
+	*a = alarm{at: at}
+	if at.IsZero() {
+		return
+	}
+	timerContext, stop := workflow.WithCancel(ctx)
+	a.stop = stop
+	a.timer = workflow.NewTimerWithOptions(timerContext, max(time.Second, at.Sub(workflow.Now(ctx))), workflow.TimerOptions{Summary: why})
+}
+
+func (a *alarm) rings() bool { return a.timer != nil && a.timer.IsReady() }
 
 // resting says that nothing is open, due, hinted at or being answered.
 func (p *process) resting(ctx workflow.Context) bool {

@@ -381,7 +381,9 @@ func (p *process) update(ctx workflow.Context, op Operation) error {
 	if err != nil {
 		return err
 	}
-	p.learn(reconcile.Observation{System: order.SystemCRM, State: reconcile.Present, At: workflow.Now(ctx), Strong: true, CRM: &result.CRM})
+	seen := p.known(order.SystemCRM, workflow.Now(ctx))
+	seen.CRM = &result.CRM
+	p.learn(seen)
 	if result.EmailTaken {
 		p.ask(ctx, "crm.contact", "the e-mail belongs to a contact with another customer id; ours was made without e-mail",
 			"merge the two contacts in the CRM, or leave them apart")

@@ -63,7 +63,7 @@ type keeper struct {
 func (k *keeper) listen(ctx workflow.Context) {
 	must(workflow.SetQueryHandlerWithOptions(ctx, StatusQuery, func() (reconciliation.Status, error) {
 		status := k.Status
-		status.Outstanding = len(k.Given)
+		status.Outstanding = len(k.Given) // some may have expired since
 		return status, nil
 	}, workflow.QueryHandlerOptions{Description: "Switches, cursors, verified-through and the latest runs."}))
 	must(workflow.SetUpdateHandlerWithOptions(ctx, GrantUpdate, k.grant, workflow.UpdateHandlerOptions{

@@ -62,6 +62,8 @@ type RunReport struct {
 	// Unread are the systems that could not be read: a run with any of them is
 	// partial and verifies nothing.
 	Unread []order.System `json:"unread,omitempty"`
+	// Truncated says that there was more than one run takes.
+	Truncated bool `json:"truncated,omitempty"`
 	// VerifiedThrough is the moment before which every order has been compared
 	// in every system, but for Exceptions.
 	VerifiedThrough time.Time  `json:"verified_through"`
@@ -77,8 +79,9 @@ type StockReport struct {
 	Repaired int `json:"repaired"`
 }
 
-// Complete says that every system could be read.
-func (r RunReport) Complete() bool { return len(r.Unread) == 0 }
+// Complete says that every system could be read, and everything was compared:
+// partial is never clean.
+func (r RunReport) Complete() bool { return len(r.Unread) == 0 && !r.Truncated }
 
 // Stop is a switch that stops repairs: of one system, or of everything when
 // System is empty.

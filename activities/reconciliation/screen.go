@@ -35,6 +35,7 @@ type Screened struct {
 	Compared   int            `json:"compared"` // levels
 	Unread     []order.System `json:"unread,omitempty"`
 	Exceptions []order.ID     `json:"exceptions,omitempty"`
+	Truncated  bool           `json:"truncated,omitempty"` // there was more than one run takes
 	SKUs       []string       `json:"skus,omitempty"`
 	Policy     string         `json:"policy"`
 	Rules      int            `json:"rules"`
@@ -53,7 +54,7 @@ type StockSuspect struct {
 func (s Screened) Report(r RunReport) RunReport {
 	r.From, r.To, r.Policy, r.Rules = s.From, s.To, s.Policy, s.Rules
 	r.Looked, r.Records, r.Suspects, r.Settling = s.Looked, s.Records, len(s.Suspects), s.Settling
-	r.Unread, r.Exceptions, r.SKUs = s.Unread, s.Exceptions, s.SKUs
+	r.Unread, r.Exceptions, r.SKUs, r.Truncated = s.Unread, s.Exceptions, s.SKUs, s.Truncated
 	r.Stock, r.Only = StockReport{Compared: s.Compared, Found: len(s.Stock)}, !s.Full
 	if r.DryRun {
 		for _, suspect := range s.Suspects {
@@ -104,8 +105,9 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	slices.SortFunc(out.Suspects, func(x, y Suspect) int { return compareIDs(x.Order, y.Order) })
 	slices.Sort(out.Exceptions)
 	out.Exceptions = slices.Compact(out.Exceptions)
-	if len(out.Suspects) > mostSuspects {
-		out.Suspects = out.Suspects[:mostSuspects] // the others stay unagreed, and are found by the next run
+	if len(out.Suspects) > mostSuspects || len(known) >= mostOrders {
+		// The others stay unagreed, and are found by the next run.
+		out.Suspects, out.Truncated = out.Suspects[:min(len(out.Suspects), mostSuspects)], true
 	}
 	return out, nil
 }
@@ -266,12 +268,40 @@ func (a *Activities) compareStock(ctx context.Context, known []Known, out *Scree
 			out.Unread = appendNew(out.Unread, order.SystemWarehouse)
 			continue
 		}
+		if a.moving(known, sku) {
+			continue // its goods are on their way between the two: the next run compares them
+		}
 		out.Compared++
 		uncommitted := uncommitted(known, sku)
 		if level.Stocked != count.Quantity+uncommitted {
 			out.Stock = append(out.Stock, StockSuspect{SKU: sku, Level: level.Stocked, Count: count.Quantity, Uncommitted: uncommitted})
 		}
 	}
+}
+
+// moving says that an order with the SKU is at work, or was within the time that
+// stock takes to settle: then level and count are in motion.
+func (a *Activities) moving(known []Known, sku string) bool {
+	settling := a.Policy.Rule(reconcile.InventoryLevel).Settling
+	has := func(q order.Quantity) bool { return q.SKU == sku }
+	for _, k := range known {
+		concerned := slices.ContainsFunc(k.Intent.Reserved, has)
+		for _, s := range k.Intent.Shipments {
+			concerned = concerned || slices.ContainsFunc(s.Lines, has)
+		}
+		if !concerned {
+			continue
+		}
+		for _, c := range k.Intent.Changed {
+			if c.System == order.SystemInventory && a.Now().Sub(c.At) < settling {
+				return true
+			}
+		}
+		if slices.Contains(k.Intent.Busy, order.SystemInventory) {
+			return true
+		}
+	}
+	return false
 }
 
 // uncommitted is what has left the warehouse and is still promised.

@@ -91,7 +91,7 @@ func (s *stage) replay(ctx context.Context) []error {
 	quiet := log.NewStructuredLogger(slog.New(slog.NewTextHandler(logs(), nil)))
 	for _, e := range listed.Executions {
 		h, err := s.historyOf(ctx, e.Execution.WorkflowId, e.Execution.RunId)
-		if err == nil {
+		if err == nil && len(h.Events) > 4 { // a run that no worker has taken up decided nothing
 			err = replayer.ReplayWorkflowHistory(quiet, h)
 		}
 		if err != nil {
