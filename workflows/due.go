@@ -179,7 +179,7 @@ func (s *State) dueWarehouse() *Operation {
 	case order.PhaseCancelling, order.PhaseFailing:
 		if s.tried(order.Request) && !s.warehouseGaveUp() {
 			n := s.count(order.Cancel) + 1
-			if last := s.find(order.Cancel, n-1); last == nil || last.Status != Open {
+			if last := s.find(order.Cancel, n-1); last == nil || last.Status != Open && s.packed() == "" {
 				op := s.next(order.SystemWarehouse, order.Cancel, n)
 				op.Ref = order.Intent{Order: s.Order.ID, Operation: order.Request, N: 1}.Key()
 				return op

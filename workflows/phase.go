@@ -150,12 +150,12 @@ func (p *process) every(least reconcile.ShipmentState) bool {
 
 // packed returns why the warehouse will not give the goods up, once it was
 // asked; empty while it was not asked or did.
-func (p *process) packed() string {
-	for n := 1; n <= p.count(order.Cancel); n++ {
-		if op := p.find(order.Cancel, n); op.Status == Open || op.Ended.Before(p.Cancel.Asked) {
+func (s *State) packed() string {
+	for n := 1; n <= s.count(order.Cancel); n++ {
+		if op := s.find(order.Cancel, n); op.Status == Open || s.Cancel == nil || op.Ended.Before(s.Cancel.Asked) {
 			continue
 		}
-		for _, sh := range p.shipments() {
+		for _, sh := range s.shipments() {
 			if sh.State == reconcile.ShipmentPacked || gone(sh.State) {
 				return fmt.Sprintf("the warehouse has the goods %s already", sh.State)
 			}

@@ -196,6 +196,9 @@ func (a *Activities) pollSystem(ctx context.Context, c *Cursor, batches *[]Notic
 		if err != nil {
 			return err
 		}
+		// A change is as late as the listing that showed it, not as its beginning:
+		// dated earlier it would pass for the echo of what we wrote in between.
+		read := a.Now()
 		for _, o := range page.Observations {
 			id := o.Version
 			if id == "" {
@@ -206,7 +209,7 @@ func (a *Activities) pollSystem(ctx context.Context, c *Cursor, batches *[]Notic
 			if slices.Contains(c.Recent, seen) || slices.Contains(recent[:len(recent)-1], seen) {
 				continue
 			}
-			*batches = addNotice(*batches, o.Order, Notice{ID: "feed/" + id, System: c.System, Type: "changed", At: changedAt(o, now)})
+			*batches = addNotice(*batches, o.Order, Notice{ID: "feed/" + id, System: c.System, Type: "changed", At: changedAt(o, read)})
 		}
 		for _, orphan := range page.Orphans {
 			if !slices.Contains(c.Recent, orphan.Record) {

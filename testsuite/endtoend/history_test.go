@@ -63,7 +63,10 @@ func lines(h *historypb.History) string {
 		if f := e.GetActivityTaskStartedEventAttributes().GetLastFailure(); f != nil {
 			detail = "after " + f.Message
 		}
-		fmt.Fprintf(&text, "%3d %6d %s %s\n", e.EventId, e.Size(), strings.TrimPrefix(e.EventType.String(), "EVENT_TYPE_"), detail)
+		if a := e.GetWorkflowExecutionSignaledEventAttributes(); a != nil && len(a.Input.GetPayloads()) > 0 {
+			detail = string(a.Input.Payloads[0].Data)
+		}
+		fmt.Fprintf(&text, "%3d %s %6d %s %s\n", e.EventId, e.EventTime.AsTime().Format("05.000"), e.Size(), strings.TrimPrefix(e.EventType.String(), "EVENT_TYPE_"), detail)
 	}
 	return text.String()
 }

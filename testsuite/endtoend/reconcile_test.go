@@ -174,7 +174,7 @@ func (b *bundle) dryRunChangesNothing(atLeast int) {
 	}
 	// What the edits announced is followed first; then nothing moves by itself.
 	var was map[string]int
-	b.until("the orders are at rest", 30*time.Second, func() bool {
+	b.until("the orders are at rest", 90*time.Second, func() bool {
 		was = events()
 		time.Sleep(1500 * time.Millisecond)
 		return maps.Equal(was, events())

@@ -323,7 +323,7 @@ func (e *engine) List(_ context.Context, query string, limit int, _ []byte) ([]s
 
 func (e *engine) listed(id string, r *run) starters.Listed {
 	l := starters.Listed{ID: id, Running: !r.isClosed(), Started: r.info.WorkflowStartTime}
-	fields := r.info.SearchAttributes.GetIndexedFields()
+	fields := r.info.SearchAttributes.GetIndexedFields() //nolint:staticcheck // the typed ones are told only to workflow code
 	decode := func(name string, into any) {
 		if p := fields[name]; p != nil {
 			_ = converter.GetDefaultDataConverter().FromPayload(p, into)
