@@ -5,7 +5,8 @@ MAKEFLAGS   += --no-print-directory
 
 LINTER        := golangci-lint@v2.15.0
 WORKFLOWCHECK := workflowcheck@v0.6.0
-FUZZTIME      ?= 5s
+# A number of tries: with a time, the fuzzer now and then fails by its own deadline.
+FUZZTIME      ?= 5000x
 KEEP          ?= 1
 
 TOOLS  := $(CURDIR)/.build/tools
@@ -45,7 +46,7 @@ lint: $(TOOLS)/$(LINTER) ## golangci-lint, see .golangci.yml; its first build ta
 workflowcheck: $(TOOLS)/$(WORKFLOWCHECK) ## the workflows are deterministic
 	@$< ./workflows/... && echo "== no workflow does what a replay cannot repeat"
 
-fuzz: ## each fuzz target for FUZZTIME
+fuzz: ## each fuzz target, FUZZTIME tries
 	@grep -rE '^func Fuzz' --include='*_test.go' . | sed -E 's|/[^/]*_test.go:func (Fuzz[A-Za-z0-9_]*).*| \1|' | sort | while read -r package target; do \
 		echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; done
 
