@@ -183,7 +183,7 @@ func (x *judging) moneyQuestions() []question {
 			answers: []answer{x.gateway(func(m money) int64 { return m.held })},
 		},
 		{
-			field: "attempts open", right: x.right(PaymentOpen), fields: []Field{PaymentOpen, PaymentAttempts}, always: true,
+			field: "attempts open", right: x.right(PaymentOpen), expected: x.openAttempts(), fields: []Field{PaymentOpen, PaymentAttempts}, always: true,
 			answers: []answer{{order.SystemPayment, x.attempts}},
 		},
 		{
@@ -227,6 +227,15 @@ func (x *judging) attempts(o Observation) string {
 		return ""
 	}
 	return strconv.Itoa(open)
+}
+
+// openAttempts is how many attempts should be able to take money: the one that
+// holds it, or that the customer is paying with.
+func (x *judging) openAttempts() string {
+	if x.intent.Held > 0 || x.intent.Paying {
+		return "1"
+	}
+	return ""
 }
 
 // revenue of the order's deal, which is what was captured less what was given
