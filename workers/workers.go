@@ -20,7 +20,6 @@ import (
 	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/activities/warehouse"
 	"github.com/trueup-orders/trueup/order"
-	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/workflows"
 )
@@ -65,7 +64,7 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 		},
 		Reconciliation: &reconciliation.Activities{
 			Readers: systems.Readers(), Levels: systems.Inventory, Counts: systems.Warehouse, Orders: client, Keeper: client, Owner: systems.Owner,
-			Policy: policy, Abilities: func(s order.System) reconcile.Abilities { return systems.Abilities(s) }, Now: now, Wait: wait,
+			Policy: policy, Now: now, Wait: wait,
 		},
 		Switches: switches,
 	}, nil

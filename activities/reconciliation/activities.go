@@ -64,11 +64,10 @@ type Activities struct {
 	Keeper  Keeper
 	// Owner returns the order that a record belongs to, "" when none; nil where
 	// no system can say.
-	Owner     func(ctx context.Context, system order.System, record string) (order.ID, error)
-	Policy    reconcile.Policy
-	Abilities func(order.System) reconcile.Abilities
-	Now       func() time.Time
-	Wait      func(ctx context.Context, d time.Duration) error
+	Owner  func(ctx context.Context, system order.System, record string) (order.ID, error)
+	Policy reconcile.Policy
+	Now    func() time.Time
+	Wait   func(ctx context.Context, d time.Duration) error
 }
 
 // CommitStock has the level of each SKU set, one after the other.
