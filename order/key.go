@@ -43,6 +43,7 @@ const (
 	Adjust        Operation = "adjust"
 	Request       Operation = "request"
 	UpdateAddress Operation = "update"
+	Return        Operation = "return"
 	Cancel        Operation = "cancel"
 	Record        Operation = "record"
 	Invoice       Operation = "invoice"

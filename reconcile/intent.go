@@ -43,6 +43,11 @@ type Intent struct {
 	Reserved []order.Quantity `json:"r,omitempty"`
 	// Shipments are the live requests to the warehouse.
 	Shipments []ShipmentIntent `json:"s,omitempty"`
+	// Returns are goods that come back, or have.
+	Returns []ReturnIntent `json:"rt,omitempty"`
+	// Underway says that an amendment or a refund is under way, or that a question
+	// to the customer is open: the order has not succeeded before it is through.
+	Underway bool `json:"u,omitempty"`
 
 	Sale     *DocumentIntent  `json:"sa,omitempty"` // nil: none should exist
 	Invoices []DocumentIntent `json:"iv,omitempty"`
@@ -85,6 +90,14 @@ type ShipmentIntent struct {
 	// State is the least that the warehouse should say by now; it may be
 	// further, for the warehouse decides.
 	State ShipmentState `json:"st"`
+}
+
+// ReturnIntent is goods that come back.
+type ReturnIntent struct {
+	Key   string           `json:"k"`
+	Lines []order.Quantity `json:"l"`
+	// State is the least that the warehouse should say by now.
+	State ReturnState `json:"st"`
 }
 
 // DocumentIntent is one document that the ERP should hold, posted.

@@ -96,6 +96,9 @@ type Attempt struct {
 	HeldUntil time.Time `json:"held_until,omitzero"`
 	// Multicapture says that the gateway granted several captures.
 	Multicapture bool `json:"multicapture,omitempty"`
+	// Challenge says that an open attempt waits for the customer to prove who they
+	// are (3-D Secure), or to finish at their bank: they may be at it right now.
+	Challenge bool `json:"challenge,omitempty"`
 	// Review says that a person or the gateway's fraud rules are looking at it.
 	Review  bool      `json:"review,omitempty"`
 	Refunds []Refund  `json:"refunds,omitempty"`
@@ -169,6 +172,31 @@ const (
 // Warehouse is what the warehouse holds of an order.
 type Warehouse struct {
 	Shipments []Shipment `json:"shipments"`
+	Returns   []Return   `json:"returns,omitempty"`
+}
+
+// ReturnState is how far goods have come on their way back.
+type ReturnState string
+
+// The states of a return, in their order.
+const (
+	ReturnDraft     ReturnState = "draft"     // does nothing yet
+	ReturnExpected  ReturnState = "expected"  // the warehouse knows that they will come
+	ReturnReceived  ReturnState = "received"  // they are there
+	ReturnRestocked ReturnState = "restocked" // they lie in storage again and may be sold
+	ReturnCancelled ReturnState = "cancelled"
+)
+
+// Return is goods of an order that come back. One that the customer sent
+// without asking carries the order's reference and no key of ours.
+type Return struct {
+	ID    string      `json:"id"`
+	Key   string      `json:"key,omitempty"` // of the intent that announced it
+	State ReturnState `json:"state"`
+	// Lines are what was announced, and once it was received what came.
+	Lines      []order.Quantity `json:"lines"`
+	ReceivedAt time.Time        `json:"received_at,omitzero"`
+	Version    string           `json:"version,omitempty"`
 }
 
 // Shipment is one shipment of an order.
@@ -179,9 +207,11 @@ type Shipment struct {
 	Lines    []order.Quantity `json:"lines"`
 	Address  string           `json:"address,omitempty"` // one line, as the warehouse would print it
 	Tracking string           `json:"tracking,omitempty"`
-	// ShippedAt and DeliveredAt are zero until it happened.
+	// ShippedAt, DeliveredAt and LostAt are zero until it happened; lost is what
+	// the carrier gave up looking for.
 	ShippedAt   time.Time `json:"shipped_at,omitzero"`
 	DeliveredAt time.Time `json:"delivered_at,omitzero"`
+	LostAt      time.Time `json:"lost_at,omitzero"`
 	Version     string    `json:"version,omitempty"`
 }
 

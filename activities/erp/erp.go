@@ -31,7 +31,8 @@ type Reader interface {
 type Books interface {
 	Reader
 
-	// RecordSale books the sale of the whole order.
+	// RecordSale books the sale of the whole order. Repeated with another
+	// address, the sale gets it: an address may change until the goods are packed.
 	RecordSale(ctx context.Context, r SaleRequest) (reconcile.Document, error)
 
 	// PostInvoice books an invoice for a share of the order, with the taxes as
@@ -43,6 +44,7 @@ type Books interface {
 	PostReceipt(ctx context.Context, r ReceiptRequest) (reconcile.Document, error)
 
 	// PostCredit books a credit note for a share that was invoiced and given back.
+	// A share without lines is an amount alone, which a person decided to give.
 	PostCredit(ctx context.Context, r InvoiceRequest) (reconcile.Document, error)
 }
 

@@ -58,3 +58,20 @@ func (a *Activities) ReadStockLevel(ctx context.Context, sku string) (reconcile.
 	level, err := a.Stock.Level(ctx, sku)
 	return level, apierr.ToEngine("read stock level", err)
 }
+
+// ReadStockLevels reads the levels of several SKUs. One that inventory does not
+// know has none.
+func (a *Activities) ReadStockLevels(ctx context.Context, skus []string) ([]reconcile.Level, error) {
+	levels := make([]reconcile.Level, 0, len(skus))
+	for _, sku := range skus {
+		level, err := a.Stock.Level(ctx, sku)
+		switch {
+		case apierr.CodeOf(err) == apierr.NotFound:
+			level = reconcile.Level{SKU: sku, At: a.Now()}
+		case err != nil:
+			return nil, apierr.ToEngine("read stock levels", err)
+		}
+		levels = append(levels, level)
+	}
+	return levels, nil
+}

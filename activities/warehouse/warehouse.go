@@ -34,7 +34,9 @@ type Warehouse interface {
 
 	// Request asks for one shipment and returns it. Repeated, it returns the
 	// shipment of the key in whatever state it is. Declined when the warehouse
-	// does not know a SKU.
+	// does not know a SKU. With Return set it announces goods that come back from
+	// the customer instead: the shipment that is returned then has the state
+	// requested while they are expected, and shipped once they were received.
 	Request(ctx context.Context, r RequestRequest) (reconcile.Shipment, error)
 
 	// UpdateAddress sends the shipment elsewhere. Conflict when it is packed or
@@ -55,6 +57,8 @@ type RequestRequest struct {
 	Lines    []order.Quantity `json:"lines"`
 	Customer order.Customer   `json:"customer"`
 	ShipTo   order.Address    `json:"ship_to"`
+	// Return turns the direction: from the customer, back to us.
+	Return bool `json:"return,omitempty"`
 }
 
 // UpdateAddressRequest asks to send a shipment elsewhere.
