@@ -185,6 +185,20 @@ func (v *validation) address(field string, a Address) {
 	}
 }
 
+// CheckAddress names what is wrong with an address that is called field.
+func CheckAddress(field string, a Address) []Problem {
+	v := &validation{}
+	v.address(field, a)
+	return v.problems
+}
+
+// CheckPayment names what is wrong with how somebody wants to pay.
+func CheckPayment(p Payment) []Problem {
+	v := &validation{}
+	v.payment(p)
+	return v.problems
+}
+
 func (v *validation) lines(o Order) {
 	if len(o.Lines) == 0 {
 		v.add("lines", "is empty; an order has at least one line")

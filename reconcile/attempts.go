@@ -88,39 +88,71 @@ type excess struct {
 }
 
 // surplus returns what was taken twice and not given back yet, the newest
-// attempts first. It is bounded twice, for it is paid out without a person:
-// by what was captured above the order's total, and by what is kept above the
-// total less the refunds that the order itself intends. So a refund that the
-// gateway lost is never mistaken for a second capture.
+// attempts first. It is bounded three times, for it is paid out without a
+// person: by what was captured above the order's total and did not go out in a
+// lost dispute, by what is kept above the total less the refunds that the order
+// itself intends, and, of an attempt that the order relies on, by what such
+// attempts took above the total. So neither a refund that the gateway lost nor a
+// lost dispute is ever mistaken for a second capture, and the money that pays
+// for the order is never given back for one that was.
 func surplus(i Intent, sorted []Attempt) []excess {
 	if i.Order == "" {
 		return nil
 	}
 	m := moneyOf(i, sorted)
 	intended := max(0, i.Refunded-max(0, i.Captured-i.Total))
-	left := min(m.captured-i.Total, m.captured-m.refunded-m.disputed-(i.Total-intended))
-	var all []excess
-	for n := len(sorted) - 1; n >= 0 && left > 0; n-- {
-		a := sorted[n]
-		take := min(left, a.Captured-a.Refunded-a.Disputed)
-		if take <= 0 || foreign(i, a) {
-			continue
+	left := min(m.captured-i.Total-m.lost, m.captured-m.refunded-m.disputed-(i.Total-intended))
+	over := -i.Total
+	for _, a := range sorted {
+		if i.reliesOn(a) && !foreign(i, a) {
+			over += a.Captured
 		}
-		all = append(all, excess{a.ID, take})
-		left -= take
+	}
+	var all []excess
+	for _, relied := range []bool{false, true} {
+		for n := len(sorted) - 1; n >= 0; n-- {
+			a := sorted[n]
+			take := min(left, a.Captured-a.Refunded-a.Disputed)
+			if relied {
+				take = min(take, over)
+			}
+			if take <= 0 || foreign(i, a) || i.reliesOn(a) != relied {
+				continue
+			}
+			all = append(all, excess{a.ID, take})
+			left -= take
+			if relied {
+				over -= take
+			}
+		}
 	}
 	return all
 }
 
+// reliesOn says that the order's own money is with the attempt.
+func (i Intent) reliesOn(a Attempt) bool { return slices.Contains(i.Attempts, a.ID) }
+
 // withoutSurplus returns captured and refunded as the order counts them: what
 // was taken twice, and given back for it, is left out unless the order's own
 // numbers have it already.
-func withoutSurplus(i Intent, m money, left int64) (captured, refunded int64) {
+func withoutSurplus(i Intent, sorted []Attempt, left int64) (captured, refunded int64) {
+	m := moneyOf(i, sorted)
 	if i.Order == "" {
 		return m.captured, m.refunded
 	}
 	above := max(0, m.captured-i.Total)
 	captured = m.captured - min(above, max(0, m.captured-i.Captured))
+	back := int64(0)
+	for _, a := range sorted {
+		if len(i.Attempts) > 0 && !i.reliesOn(a) && !foreign(i, a) {
+			back += a.Refunded + a.Lost
+		}
+	}
+	if back = min(back, above); i.Refunded < back {
+		// The order does not count what went back of attempts that it does not rely
+		// on: then it cannot stand for a refund of its own that is missing.
+		return captured, m.refunded - back
+	}
 	refunded = m.refunded - min(max(0, above-left), max(0, m.refunded-i.Refunded))
 	return captured, refunded
 }

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"time"
-
-	"github.com/trueup-orders/trueup/order"
 )
 
 func compareBases(a, b Base) int {
@@ -67,38 +65,4 @@ func Confirm(i Intent, c Comparison, o Observation, a Abilities, now time.Time) 
 		}
 	}
 	return confirmed
-}
-
-// News returns the systems that have moved further than the intent, in the
-// order of order.Systems: the warehouse has come further with a shipment, or
-// money moved while the customer was paying. That is no break: the order takes
-// the normal transition. Systems with an operation open are left to it.
-func News(i Intent, observations []Observation) []order.System {
-	var news []order.System
-	for _, s := range order.Systems() {
-		o, found := latest(observations, s, strongest)
-		if !found || o.State != Present || i.busy(s) {
-			continue
-		}
-		if o.Payment != nil && paymentNews(i, *o.Payment) || o.Warehouse != nil && warehouseNews(i, *o.Warehouse) {
-			news = append(news, s)
-		}
-	}
-	return news
-}
-
-func paymentNews(i Intent, p Payment) bool {
-	m := moneyOf(i, p.Attempts)
-	return i.Paying && (m.held > i.Held || m.captured > i.Captured)
-}
-
-func warehouseNews(i Intent, w Warehouse) bool {
-	for _, intended := range i.Shipments {
-		for _, s := range w.Shipments {
-			if s.Key == intended.Key && s.State.Rank() > intended.State.Rank() && s.State.Live() {
-				return true
-			}
-		}
-	}
-	return false
 }

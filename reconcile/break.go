@@ -104,12 +104,14 @@ type Step struct {
 	Break    Break    `json:"break"`
 	Decision Decision `json:"decision"`
 	// Operation of the repair, on System; the workflow carries it out under the
-	// key of the intent that was lost.
+	// key of the intent that was lost. Of a case it is what the proposal means,
+	// where that is something that the order can do by itself; empty where it is
+	// for a person to do.
 	System    order.System    `json:"system,omitempty"`
 	Operation order.Operation `json:"operation,omitempty"`
-	// Amount of a repair that moves money, in minor units: what is to be captured
-	// or refunded, or what a voided attempt could have taken. The attempt to void
-	// or to refund is the break's item.
+	// Amount of a repair that moves money, in minor units: what is to be
+	// authorized, captured or refunded, or what a voided attempt could have taken.
+	// The attempt to void or to refund is the break's item, if it has one.
 	Amount int64 `json:"amount,omitempty"`
 	// Key of the intent to be done again, when the break names one.
 	Key string `json:"key,omitempty"`
@@ -128,8 +130,11 @@ type Case struct {
 	// Deadline is when it is announced again; AtDeadline says what happens then.
 	Deadline   time.Time `json:"deadline"`
 	AtDeadline string    `json:"at_deadline"`
-	Closed     time.Time `json:"closed,omitzero"`
-	Outcome    string    `json:"outcome,omitempty"` // how it was closed
+	// Stays says that the case was not made from a comparison, so that no reading
+	// can show it to be over: only a decision closes it.
+	Stays   bool      `json:"stays,omitempty"`
+	Closed  time.Time `json:"closed,omitzero"`
+	Outcome string    `json:"outcome,omitempty"` // how it was closed
 }
 
 // Open says that the case still waits for a person.

@@ -283,6 +283,12 @@ func short(e Expectation, fact Fact, within bool) Situation {
 		if ShipmentState(fact.Value).Rank() >= ShipmentState(e.Value).Rank() && ShipmentState(fact.Value).Live() {
 			return ""
 		}
+	case e.Field == WarehouseReturn && fact.Count > 1:
+		return Duplicate
+	case e.Field == WarehouseReturn:
+		if ReturnState(fact.Value).Rank() >= ReturnState(e.Value).Rank() && ReturnState(fact.Value).Live() {
+			return ""
+		}
 	case number(fact.Value) >= number(e.Value):
 		return ""
 	}
@@ -305,6 +311,16 @@ func (x *comparing) unasked(fact Fact) (finding, bool) {
 	case WarehouseShipment:
 		if fact.Value == string(ShipmentCancelled) {
 			return finding{}, false
+		}
+	case WarehouseReturn:
+		if fact.Value == string(ReturnCancelled) {
+			return finding{}, false
+		}
+		// The customer may send goods at any time, and the order takes them up when
+		// it hears of it: that needs its time too.
+		until := fact.since.Add(x.policy.Rule(fact.Field).Settling)
+		if !fact.since.After(x.now) && until.After(x.now) && until.After(e.Until) {
+			f.expected.Until = until
 		}
 	case WarehouseDuplicate:
 		f.situation = Duplicate

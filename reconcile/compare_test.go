@@ -163,7 +163,7 @@ func TestSituations_Warehouse(t *testing.T) {
 	}
 	live := func(s ShipmentState) func(*Intent, *world) {
 		return func(_ *Intent, w *world) {
-			w.warehouse.Shipments = append(w.warehouse.Shipments, Shipment{ID: "9", Key: key(order.Request, 1), State: s})
+			w.warehouse.Shipments = append(w.warehouse.Shipments, Shipment{ID: "9", Key: key(order.Request, 1), State: s, Lines: []order.Quantity{{SKU: "A", Quantity: 1}}})
 		}
 	}
 	runSituations(t, []situationCase{
@@ -483,26 +483,6 @@ func TestConfirm_SeenBeforeOurLastWrite(t *testing.T) {
 		if len(breaks) != 1 || !breaks[0].Confirmed.IsZero() != want {
 			t.Fatalf("read %d after the write: %+v, want confirmed %v", n+1, breaks, want)
 		}
-	}
-}
-
-func TestNews(t *testing.T) {
-	t.Parallel()
-	i := accepted()
-	w := agreeing(i)
-	w.warehouse.Shipments[0].State = ShipmentShipped
-	if news := News(i, w.read(i.Order, now)); !slices.Equal(news, []order.System{order.SystemWarehouse}) {
-		t.Fatalf("news is %v", news)
-	}
-	i.Busy = []order.System{order.SystemWarehouse}
-	if news := News(i, w.read(i.Order, now)); len(news) != 0 {
-		t.Fatalf("news of a busy system: %v", news)
-	}
-	p := paying()
-	pw := agreeing(p)
-	pw.payment.Attempts = []Attempt{{ID: "1", State: AttemptAuthorized, Held: 9980, Amount: 9980, Currency: "EUR"}}
-	if news := News(p, pw.read(p.Order, now)); !slices.Equal(news, []order.System{order.SystemPayment}) {
-		t.Fatalf("news is %v", news)
 	}
 }
 

@@ -48,6 +48,7 @@ func Expect(i Intent, p Policy, now time.Time) []Expectation {
 	x.payment()
 	x.inventory()
 	x.warehouse()
+	x.returns()
 	x.erp()
 	x.crm()
 	x.mail()
@@ -137,6 +138,12 @@ func (x *expecting) warehouse() {
 	}
 	for _, q := range order.BySKU(shipped) {
 		x.add(WarehouseShipped, q.SKU, AtLeast, strconv.FormatInt(q.Quantity, 10), 0)
+	}
+}
+
+func (x *expecting) returns() {
+	for _, r := range x.intent.Returns {
+		x.add(WarehouseReturn, r.Key, AtLeast, string(r.State), 0)
 	}
 }
 
@@ -241,6 +248,27 @@ func (s ShipmentState) Live() bool { return s.Rank() > 0 }
 
 // out says that the goods have left.
 func (s ShipmentState) out() bool { return s.Rank() >= ShipmentShipped.Rank() }
+
+// Rank orders the states of a return; a cancelled or unknown one is -1.
+func (s ReturnState) Rank() int {
+	switch s {
+	case ReturnDraft:
+		return 0
+	case ReturnExpected:
+		return 1
+	case ReturnReceived:
+		return 2
+	case ReturnRestocked:
+		return 3
+	case ReturnCancelled:
+		return -1
+	}
+	return -1
+}
+
+// Live says that the goods are expected or have come: neither a draft nor
+// cancelled.
+func (s ReturnState) Live() bool { return s.Rank() > 0 }
 
 func magnitude(n int64) int64 {
 	if n < 0 {

@@ -33,7 +33,8 @@ func explain(findings []finding) {
 func (f Field) sumOfOthers() bool { return f == ERPBalance || f == WarehouseShipped }
 
 // explainMoney: money that moved from held to captured, or should have and did
-// not, is a break of what was captured, not of what is held.
+// not, is a break of what was captured, not of what is held. A capture may
+// release the rest of what was held.
 func explainMoney(findings []finding) {
 	held, captured := -1, -1
 	for n, f := range findings {
@@ -49,7 +50,8 @@ func explainMoney(findings []finding) {
 	}
 	h, c := findings[held], findings[captured]
 	more := number(h.observed) - number(h.expected.Value)
-	findings[held].derived = more == number(c.expected.Value)-number(c.observed)
+	uncaptured := number(c.expected.Value) - number(c.observed)
+	findings[held].derived = uncaptured > 0 && more >= uncaptured || uncaptured < 0 && more <= uncaptured
 }
 
 func anyDiffers(findings []finding, f Field, s Situation) bool {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/trueup-orders/trueup/order"
 )
@@ -20,6 +21,8 @@ type Fact struct {
 	Count int `json:"count"`
 	// Money that hangs on it, in minor units.
 	Money int64 `json:"money,omitempty"`
+	// since is when the system says that it became so; zero where it does not say.
+	since time.Time
 }
 
 // Facts returns what an observation says, sorted by field and item. An
@@ -43,7 +46,8 @@ func factsFor(i Intent, o Observation) []Fact {
 		g.inventory(o.Inventory.Reservations)
 	}
 	if o.Warehouse != nil {
-		g.warehouse(o.Warehouse.Shipments)
+		g.shipments(i, o.Warehouse.Shipments)
+		g.returns(i, o.Warehouse.Returns)
 	}
 	if o.ERP != nil {
 		g.erp(*o.ERP)
@@ -94,7 +98,7 @@ func (g *gathering) payment(i Intent, attempts []Attempt) {
 		left += s.amount
 		g.amount(PaymentAttempts, s.attempt, s.amount)
 	}
-	captured, refunded := withoutSurplus(i, m, left)
+	captured, refunded := withoutSurplus(i, sorted, left)
 	g.amount(PaymentHeld, "", m.held)
 	g.amount(PaymentCaptured, "", captured)
 	g.amount(PaymentRefunded, "", refunded)
@@ -123,53 +127,6 @@ func (g *gathering) inventory(reservations []Reservation) {
 		}
 		g.add(InventoryReserved, q.SKU, strconv.FormatInt(q.Quantity, 10), count, 0)
 	}
-}
-
-// warehouse groups shipments by key. A live one speaks for its key; where there
-// is none, a cancelled one does; drafts say nothing.
-func (g *gathering) warehouse(shipments []Shipment) {
-	var keys []string
-	var shipped []order.Quantity
-	for _, s := range shipments {
-		if s.State.Rank() != 0 && !slices.Contains(keys, s.name()) {
-			keys = append(keys, s.name())
-		}
-		if s.State.out() {
-			shipped = append(shipped, s.Lines...)
-		}
-	}
-	for _, key := range keys {
-		live := 0
-		best := ShipmentCancelled
-		lines := ""
-		for _, s := range shipments {
-			if s.name() != key || !s.State.Live() {
-				continue
-			}
-			live++
-			if s.State.Rank() > best.Rank() || s.State == best && canonicalLines(s.Lines) < lines {
-				best, lines = s.State, canonicalLines(s.Lines)
-			}
-		}
-		g.add(WarehouseShipment, key, string(best), 1, 0)
-		if live > 0 {
-			g.add(WarehouseLines, key, lines, 1, 0)
-		}
-		if live > 1 {
-			g.add(WarehouseDuplicate, key, strconv.Itoa(live), live, 0)
-		}
-	}
-	for _, q := range order.BySKU(shipped) {
-		g.amount(WarehouseShipped, q.SKU, q.Quantity)
-	}
-}
-
-// name returns the shipment's key, or its id when it carries none of ours.
-func (s Shipment) name() string {
-	if s.Key == "" {
-		return "id " + s.ID
-	}
-	return s.Key
 }
 
 func (g *gathering) erp(e ERP) {
@@ -207,12 +164,7 @@ func (g *gathering) documents(f Field, documents []Document) {
 	}
 }
 
-func (d Document) name() string {
-	if d.Key == "" {
-		return "id " + d.ID
-	}
-	return d.Key
-}
+func (d Document) name() string { return named(d.Key, d.ID) }
 
 // amount returns what the document is compared by: a credit note is one whether
 // the system writes it with a minus or not.

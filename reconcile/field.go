@@ -26,6 +26,7 @@ const (
 	WarehouseLines     Field = "warehouse.lines"     // per key: what is in it
 	WarehouseShipped   Field = "warehouse.shipped"   // per SKU
 	WarehouseDuplicate Field = "warehouse.duplicate" // per key that lives more than once
+	WarehouseReturn    Field = "warehouse.return"    // per key: there, and how far
 
 	ERPSale     Field = "erp.sale"     // per key
 	ERPInvoices Field = "erp.invoices" // per key
@@ -60,7 +61,7 @@ func makeFields() []Field {
 	fields := []Field{
 		InventoryReserved, InventoryLevel,
 		PaymentHeld, PaymentCaptured, PaymentRefunded, PaymentDisputed, PaymentOpen, PaymentAttempts,
-		WarehouseShipment, WarehouseLines, WarehouseShipped, WarehouseDuplicate,
+		WarehouseShipment, WarehouseLines, WarehouseShipped, WarehouseDuplicate, WarehouseReturn,
 		ERPSale, ERPInvoices, ERPReceipts, ERPCredits, ERPBalance,
 		CRMContact, CRMDeal, CRMRevenue, CRMCarts,
 	}

@@ -33,7 +33,11 @@ func Fold(a, b Observation) Observation {
 		o.Inventory = &Inventory{Reservations: union(of(a.Inventory).Reservations, of(b.Inventory).Reservations, func(x Reservation) string { return x.ID })}
 	}
 	if a.Warehouse != nil || b.Warehouse != nil {
-		o.Warehouse = &Warehouse{Shipments: union(of(a.Warehouse).Shipments, of(b.Warehouse).Shipments, func(x Shipment) string { return x.ID })}
+		x, y := of(a.Warehouse), of(b.Warehouse)
+		o.Warehouse = &Warehouse{
+			Shipments: union(x.Shipments, y.Shipments, func(s Shipment) string { return s.ID }),
+			Returns:   union(x.Returns, y.Returns, func(r Return) string { return r.ID }),
+		}
 	}
 	if a.ERP != nil || b.ERP != nil {
 		o.ERP = foldERP(of(a.ERP), of(b.ERP))

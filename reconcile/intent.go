@@ -9,7 +9,7 @@ import (
 // RulesVersion numbers Expect, Compare, Plan and Judge together. It goes into
 // every report, so that an old decision can be read with the rules it was made
 // by.
-const RulesVersion = 1
+const RulesVersion = 2
 
 // Intent is what an order's own workflow means the six systems to say by now.
 // The workflow keeps it; Expect turns it into expectations. It is small, for it
@@ -28,8 +28,10 @@ type Intent struct {
 	CartID   string   `json:"ci,omitempty"`
 	Payments []string `json:"pi,omitempty"`
 
-	// Held is what an open authorization should hold; Captured and Refunded are
-	// gross.
+	// Held is what the authorizations that the order relies on should hold: not
+	// captured yet, and perhaps more than what is still to leave costs, for the
+	// rest is released by the last capture. Captured and Refunded are gross; a
+	// dispute that was lost is a refund.
 	Held     int64 `json:"h,omitempty"`
 	Captured int64 `json:"cap,omitempty"`
 	Refunded int64 `json:"ref,omitempty"`
@@ -41,7 +43,7 @@ type Intent struct {
 
 	// Reserved is what should be promised to the order now, per SKU.
 	Reserved []order.Quantity `json:"r,omitempty"`
-	// Shipments are the live requests to the warehouse.
+	// Shipments are the live requests to the warehouse, and what has left.
 	Shipments []ShipmentIntent `json:"s,omitempty"`
 	// Returns are goods that come back, or have.
 	Returns []ReturnIntent `json:"rt,omitempty"`
@@ -83,17 +85,20 @@ type Changed struct {
 	At     time.Time    `json:"at"`
 }
 
-// ShipmentIntent is one live request to the warehouse.
+// ShipmentIntent is one request to the warehouse. The warehouse may split it
+// into several shipments of its key.
 type ShipmentIntent struct {
 	Key   string           `json:"k"`
 	Lines []order.Quantity `json:"l"`
-	// State is the least that the warehouse should say by now; it may be
-	// further, for the warehouse decides.
+	// State is the least that the warehouse should say by now, of all of it; it
+	// may be further, for the warehouse decides.
 	State ShipmentState `json:"st"`
 }
 
 // ReturnIntent is goods that come back.
 type ReturnIntent struct {
+	// Key is the name of the warehouse's return: the key of the intent that
+	// announced it, or what Return.Name says of one that nobody announced.
 	Key   string           `json:"k"`
 	Lines []order.Quantity `json:"l"`
 	// State is the least that the warehouse should say by now.

@@ -102,9 +102,13 @@ func (x *judging) outcome() Outcome {
 			return OutcomeInDoubt
 		}
 		return InProgress
-	case order.PhaseAccepted:
-		return x.accepted()
-	case order.PhaseShipped, order.PhaseDelivered, order.PhaseClosed:
+	case order.PhaseAccepted, order.PhaseShipped, order.PhaseDelivered, order.PhaseClosed:
+		switch {
+		case i.Underway:
+			return InProgress
+		case i.Phase == order.PhaseAccepted:
+			return x.accepted()
+		}
 		return Succeeded
 	case order.PhaseCancelled:
 		return x.ended(Cancelled)
@@ -126,7 +130,7 @@ func (x *judging) accepted() Outcome {
 	for _, s := range x.intent.Shipments {
 		// The intent has only requests that the warehouse took; what was read
 		// since then may say otherwise.
-		if proof && !liveKey(memory, s.Key) {
+		if proof && exceeds(s.Lines, liveLines(memory, s.Key)) {
 			return InProgress
 		}
 		// What has left but is not committed yet is still reserved.
@@ -144,22 +148,15 @@ func (x *judging) accepted() Outcome {
 	return InProgress
 }
 
-func liveKey(o Observation, key string) bool {
-	return o.Warehouse != nil && slices.ContainsFunc(o.Warehouse.Shipments, func(s Shipment) bool {
-		return s.Key == key && s.State.Live()
-	})
-}
-
-// exceeds says that some SKU has more in whole than in part.
-func exceeds(whole, part []order.Quantity) bool {
-	parts := order.BySKU(part)
-	for _, q := range order.BySKU(whole) {
-		n := slices.IndexFunc(parts, func(p order.Quantity) bool { return p.SKU == q.SKU })
-		if n < 0 && q.Quantity > 0 || n >= 0 && q.Quantity > parts[n].Quantity {
-			return true
+// liveLines returns what is in the live shipments of a request.
+func liveLines(o Observation, key string) []order.Quantity {
+	var lines []order.Quantity
+	for _, s := range of(o.Warehouse).Shipments {
+		if s.Key == key && s.State.Live() {
+			lines = append(lines, s.Lines...)
 		}
 	}
-	return false
+	return lines
 }
 
 // ended gives an order up only with proof: the gateway and the warehouse were
@@ -168,7 +165,7 @@ func (x *judging) ended(outcome Outcome) Outcome {
 	payment, paid := x.known(order.SystemPayment)
 	warehouse, shipped := x.known(order.SystemWarehouse)
 	switch {
-	case payment.Payment != nil && holdsMoney(*payment.Payment), warehouse.Warehouse != nil && holdsGoods(*warehouse.Warehouse):
+	case x.intent.Underway, payment.Payment != nil && holdsMoney(*payment.Payment), warehouse.Warehouse != nil && holdsGoods(*warehouse.Warehouse):
 		return InProgress
 	case x.inDoubt(order.SystemPayment, order.SystemInventory, order.SystemWarehouse):
 		return OutcomeInDoubt

@@ -132,6 +132,12 @@ func ask(b Break, why, proposal string, alternatives ...string) Step {
 	return Step{Break: b, Decision: Ask, Why: why, Proposal: proposal, Alternatives: alternatives}
 }
 
+// by says which operation the proposal of a case means.
+func (s Step) by(operation order.Operation, key string, amount int64) Step {
+	s.System, s.Operation, s.Key, s.Amount = s.Break.System, operation, key, amount
+	return s
+}
+
 // doneByHand ends every list of alternatives: the order checks that it is so.
 const doneByHand = "fixed by hand"
 
@@ -183,8 +189,7 @@ func (x *planning) unrepaired(f Field, s Situation) bool {
 // rules decides by system; within a system by field and situation.
 func (x *planning) rules(b Break) Step {
 	if b.Situation == Conflict {
-		return ask(b, "ours and theirs both changed since they last agreed", "set "+string(b.System)+" to "+x.say(b.Field, b.Expected),
-			"let "+x.say(b.Field, b.Observed)+" stand", doneByHand)
+		return x.conflict(b)
 	}
 	switch b.System {
 	case order.SystemPayment:
@@ -201,6 +206,22 @@ func (x *planning) rules(b Break) Step {
 		return x.mail(b)
 	}
 	return report(b, "no rule knows this system")
+}
+
+// conflict: nobody but a person knows which of two changes is meant. Where the
+// order can write its own value, that is proposed.
+func (x *planning) conflict(b Break) Step {
+	s := ask(b, "ours and theirs both changed since they last agreed", "set "+string(b.System)+" to "+x.say(b.Field, b.Expected),
+		"let "+x.say(b.Field, b.Observed)+" stand", doneByHand)
+	switch {
+	case b.System == order.SystemCRM:
+		return s.by(order.Upsert, "", 0)
+	case b.Field == InventoryReserved && number(b.Observed) < number(b.Expected):
+		return s.by(order.Reserve, "", 0)
+	case b.Field == InventoryReserved:
+		return s.by(order.Release, "", 0)
+	}
+	return s
 }
 
 // say writes a canonical value for a person.

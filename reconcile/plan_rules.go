@@ -15,8 +15,7 @@ func (x *planning) payment(b Break) Step {
 	expected, observed := x.say(b.Field, b.Expected), x.say(b.Field, b.Observed)
 	switch b.Field {
 	case PaymentHeld:
-		return ask(b, "the gateway holds "+observed+" instead of "+expected, "ask the customer for another payment",
-			"authorize again with the stored method", "cancel the order", doneByHand)
+		return x.held(b)
 	case PaymentCaptured:
 		return x.captured(b)
 	case PaymentRefunded:
@@ -24,7 +23,7 @@ func (x *planning) payment(b Break) Step {
 			return adopt(b, "the gateway gave back "+observed+"; it decides what money moved")
 		}
 		return ask(b, "the gateway gave back "+observed+" instead of "+expected+": a refund failed after it was accepted",
-			"refund again", "pay back another way", doneByHand)
+			"refund again", "pay back another way", doneByHand).by(order.Refund, "", number(b.Expected)-number(b.Observed))
 	case PaymentDisputed:
 		return ask(b, observed+" is in dispute; automatic refunds stop and nothing more ships", "answer the dispute with the evidence",
 			"accept the dispute", "refund", doneByHand)
@@ -36,26 +35,51 @@ func (x *planning) payment(b Break) Step {
 	return report(b, "no rule knows this field")
 }
 
+// held: an authorization died or was voided there. Whether the customer's method
+// may be charged again without them is for a person to know.
+func (x *planning) held(b Break) Step {
+	why := "the gateway holds " + x.say(b.Field, b.Observed) + " instead of " + x.say(b.Field, b.Expected)
+	short := number(b.Expected) - number(b.Observed)
+	if short <= 0 {
+		return ask(b, why, "release at the gateway what is too much", "let it stand", doneByHand)
+	}
+	return ask(b, why, "authorize again with the stored method", "ask the customer for another payment", "cancel the order",
+		doneByHand).by(order.Authorize, "", short)
+}
+
 func (x *planning) captured(b Break) Step {
 	expected, observed := x.say(b.Field, b.Expected), x.say(b.Field, b.Observed)
 	if number(b.Observed) > number(b.Expected) {
 		return adopt(b, "the gateway captured "+observed+"; it decides what money moved")
 	}
 	lost := number(b.Expected) - number(b.Observed)
-	held := int64(0)
-	if o, found := x.observation(order.SystemPayment); found && o.Payment != nil {
-		held = moneyOf(x.intent, o.Payment.Attempts).held
-	}
+	missing := x.say(b.Field, strconv.FormatInt(lost, 10))
+	enough := x.covers(lost)
 	switch {
+	case x.edited(b) && enough:
+		return ask(b, "the gateway had captured "+expected+" and now says "+observed, "capture "+missing+", which it still holds",
+			"ask the gateway what became of it", doneByHand).by(order.Capture, "", lost)
 	case x.edited(b):
 		return ask(b, "the gateway had captured "+expected+" and now says "+observed, "ask the gateway what became of it", doneByHand)
 	case x.has(PaymentDisputed):
-		return ask(b, "the capture is missing while money is in dispute", "wait for the dispute", "capture "+expected, doneByHand)
-	case held < lost || x.intent.Held > held-lost:
+		return ask(b, "the capture is missing while money is in dispute", "wait for the dispute", "capture "+missing, doneByHand)
+	case !enough:
 		return ask(b, "the gateway captured "+observed+" instead of "+expected+" and does not hold the rest any more",
-			"charge the stored method again", "ask the customer", doneByHand)
+			"authorize "+missing+" again with the stored method", "ask the customer", doneByHand).by(order.Authorize, "", lost)
 	}
 	return moving(b, order.Capture, lost, "our capture was lost: the gateway still holds the money")
+}
+
+// covers says that the gateway holds enough for a capture to be done again, and
+// for what has not left yet besides. More may be held than that costs.
+func (x *planning) covers(lost int64) bool {
+	o, found := x.observation(order.SystemPayment)
+	if !found || o.Payment == nil {
+		return false
+	}
+	held := moneyOf(x.intent, o.Payment.Attempts).held
+	later := min(x.intent.Held, max(0, x.intent.Total-x.intent.Captured))
+	return held >= lost && held-lost >= later
 }
 
 // surplus: a second capture is given back by itself when the gateway's own
@@ -66,17 +90,25 @@ func (x *planning) surplus(b Break) Step {
 	switch {
 	case b.Situation != Duplicate:
 		return ask(b, "the attempt is in another currency than the order", "close or refund it at the gateway", doneByHand)
+	case x.inDispute():
+		return ask(b, amount+" was taken twice, and a dispute is open", "refund "+amount+" when the dispute is over", doneByHand)
 	case x.disputed():
-		return ask(b, amount+" was taken twice, and a dispute is open or was", "refund "+amount+" when the dispute is over", doneByHand)
+		return ask(b, amount+" was taken twice, and a dispute was lost", "refund "+amount, "let it stand", doneByHand).
+			by(order.Refund, "", number(b.Observed))
 	}
 	return moving(b, order.Refund, number(b.Observed), amount+" was taken beyond the order's total: the surplus is given back")
 }
 
 // disputed says that money of the order is or was in dispute.
 func (x *planning) disputed() bool {
+	o, found := x.observation(order.SystemPayment)
+	return x.inDispute() || found && o.Payment != nil && moneyOf(x.intent, o.Payment.Attempts).lost > 0
+}
+
+// inDispute says that a dispute is open.
+func (x *planning) inDispute() bool {
 	if o, found := x.observation(order.SystemPayment); found && o.Payment != nil {
-		m := moneyOf(x.intent, o.Payment.Attempts)
-		return m.disputed > 0 || m.lost > 0
+		return moneyOf(x.intent, o.Payment.Attempts).disputed > 0
 	}
 	return x.has(PaymentDisputed)
 }
@@ -103,7 +135,8 @@ func (x *planning) inventory(b Break) Step {
 			return repair(b, order.Reserve, "", "the reservation is too small")
 		}
 		if x.edited(b) {
-			return ask(b, "somebody reserved more for the order in inventory itself", "release what is too much", "let it stand", doneByHand)
+			return ask(b, "somebody reserved more for the order in inventory itself", "release what is too much", "let it stand", doneByHand).
+				by(order.Release, "", 0)
 		}
 		return repair(b, release, "", "the reservation should have been "+word+" in part")
 	case Conflict:
@@ -128,6 +161,8 @@ func (x *planning) warehouse(b Break) Step {
 			"let the warehouse's lines stand", doneByHand)
 	case WarehouseShipped:
 		return ask(b, "the warehouse shipped "+orNothing(b.Observed)+" of "+b.Item+" instead of "+b.Expected, "ask the warehouse", doneByHand)
+	case WarehouseReturn:
+		return x.returned(b)
 	case WarehouseDuplicate:
 		return ask(b, "the same goods are in "+b.Observed+" live shipments", "cancel all but one in the warehouse", doneByHand)
 	}
@@ -140,8 +175,8 @@ func (x *planning) shipment(b Break) Step {
 		if o, found := x.observation(order.SystemPayment); !found || o.State == Unreadable {
 			return report(b, "the request is gone; it waits for the gateway, which must prove that it is paid and cannot be read")
 		}
-		if why := x.unpaid(); why != "" {
-			return ask(b, "the request is gone, and "+why, "request it again when it is paid", "cancel the order", doneByHand)
+		if x.unpaid() != "" {
+			return x.requestAgain(b, "the request is gone")
 		}
 		if ShipmentState(b.Expected).Rank() > ShipmentRequested.Rank() {
 			return ask(b, "the warehouse had the shipment "+b.Expected+" and knows it no longer", "ask the warehouse", "request it again", doneByHand)
@@ -155,9 +190,48 @@ func (x *planning) shipment(b Break) Step {
 		return repair(b, order.Cancel, b.Item, "nobody wants the shipment any more, and it is not packed")
 	case Mismatch, Conflict, Duplicate:
 		if b.Observed == string(ShipmentCancelled) {
-			return ask(b, "the warehouse cancelled the shipment", "request it again", "cancel the order", doneByHand)
+			return x.requestAgain(b, "the warehouse cancelled the shipment")
 		}
 		return ask(b, "the shipment went back from "+b.Expected+" to "+b.Observed, "ask the warehouse", doneByHand)
+	}
+	return report(b, "no rule knows this situation")
+}
+
+// requestAgain asks whether goods are to be requested again. What is in dispute
+// ships when a person says so, what is not paid does not.
+func (x *planning) requestAgain(b Break, why string) Step {
+	unpaid := x.unpaid()
+	if unpaid != "" {
+		why += ", and " + unpaid
+	}
+	if unpaid == "" || unpaid == inDisputeText {
+		return ask(b, why, "request it again", "cancel the order", doneByHand).by(order.Request, b.Item, 0)
+	}
+	return ask(b, why, "request it again when it is paid", "cancel the order", doneByHand)
+}
+
+// inDisputeText is why disputed goods are not requested by a rule.
+const inDisputeText = "money is in dispute"
+
+// returned: what comes back is a fact. An announcement that was lost is made
+// again while nothing has come; goods that nobody announced are taken up.
+func (x *planning) returned(b Break) Step {
+	switch b.Situation {
+	case Missing:
+		if ReturnState(b.Expected) != ReturnExpected {
+			return ask(b, "the warehouse had the returned goods as "+b.Expected+" and knows nothing of them any more", "ask the warehouse",
+				"let it stand", doneByHand)
+		}
+		return repair(b, order.Return, b.Item, "the warehouse does not know that the goods come back")
+	case Unexpected:
+		return adopt(b, "goods come back that nobody announced; the warehouse decides what is there")
+	case Duplicate:
+		return ask(b, "the same goods come back in "+b.Observed, "cancel all but one in the warehouse", "let it stand", doneByHand)
+	case Mismatch, Conflict:
+		if b.Observed == string(ReturnCancelled) {
+			return ask(b, "the warehouse cancelled the return", "announce it again", "give the return up", doneByHand).by(order.Return, b.Item, 0)
+		}
+		return ask(b, "the return went back from "+b.Expected+" to "+b.Observed, "ask the warehouse", "let it stand", doneByHand)
 	}
 	return report(b, "no rule knows this situation")
 }
@@ -167,8 +241,10 @@ func (x *planning) shipment(b Break) Step {
 func (x *planning) unpaid() string {
 	o, found := x.observation(order.SystemPayment)
 	switch {
+	case x.inDispute():
+		return inDisputeText
 	case x.disputed():
-		return "money is in dispute"
+		return "a dispute was lost"
 	case x.has(PaymentHeld) || x.has(PaymentCaptured):
 		return "it is not certain that it is paid"
 	case !found || o.Payment == nil:
@@ -200,7 +276,7 @@ func (x *planning) erp(b Break) Step {
 		case (b.Field == ERPReceipts || b.Field == ERPCredits) && x.unrepaired(ERPInvoices, Missing):
 			return report(b, "waits for the invoice, which is missing too")
 		case x.edited(b) && x.policy.Rule(b.Field).Strength != Enforce:
-			return ask(b, "the document was there and is gone", "book it again under "+b.Item, "let it stand", doneByHand)
+			return ask(b, "the document was there and is gone", "book it again under "+b.Item, "let it stand", doneByHand).by(operation, b.Item, 0)
 		}
 		return repair(b, operation, b.Item, "the document is missing")
 	case Unexpected:
@@ -295,7 +371,7 @@ func (x *planning) crm(b Break) Step {
 		return adopt(b, "it was changed there, and the CRM is right")
 	case EnforceOurs:
 		return ask(b, "it was changed in the CRM itself", "set it to "+x.say(b.Field, b.Expected),
-			"let "+x.say(b.Field, b.Observed)+" stand", doneByHand)
+			"let "+x.say(b.Field, b.Observed)+" stand", doneByHand).by(order.Upsert, "", 0)
 	case FillEmpty:
 		return report(b, "it was changed there; only what is empty is filled")
 	}

@@ -83,6 +83,9 @@ func warehouseRule(r *Rule) {
 		r.MaxCount = 20
 	case WarehouseLines, WarehouseShipped, WarehouseDuplicate:
 		r.Strength, r.Allows = AdoptTheirs, ModeAsk
+	case WarehouseReturn:
+		// What comes back is a fact; only an announcement that was lost is made again.
+		r.Strength, r.MaxCount = AdoptTheirs, 20
 	}
 }
 

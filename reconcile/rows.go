@@ -201,7 +201,7 @@ func (x *judging) moneyQuestions() []question {
 			fields: []Field{PaymentRefunded, ERPReceipts},
 			only:   func(b Break) bool { return b.Field == PaymentRefunded || givenBack(b) },
 			answers: []answer{
-				x.gateway(func(m money) int64 { return m.refunded }),
+				{order.SystemPayment, x.givenBack},
 				x.books(func(e ERP) int64 { _, out := receipts(e); return out }),
 			},
 		},
@@ -210,6 +210,32 @@ func (x *judging) moneyQuestions() []question {
 			answers: []answer{x.gateway(func(m money) int64 { return m.disputed })},
 		},
 	}
+}
+
+// givenBack says what the gateway gave back, and which of it is not final or
+// was not given back after all.
+func (x *judging) givenBack(o Observation) string {
+	attempts := of(o.Payment).Attempts
+	text := x.money(moneyOf(x.intent, attempts).refunded)
+	for _, state := range []RefundState{RefundPending, RefundFailed} {
+		if n := refundsIn(x.intent, attempts, state); n > 0 {
+			text = orDash(text) + " (" + order.FormatMinor(n, x.intent.Currency) + " " + string(state) + ")"
+		}
+	}
+	return text
+}
+
+// refundsIn adds up the refunds in one state.
+func refundsIn(i Intent, attempts []Attempt, state RefundState) int64 {
+	sum := int64(0)
+	for _, a := range attempts {
+		for _, r := range a.Refunds {
+			if r.State == state && !foreign(i, a) {
+				sum += r.Amount
+			}
+		}
+	}
+	return sum
 }
 
 // right returns who is right about a field.
@@ -268,11 +294,15 @@ func receipts(e ERP) (in, out int64) {
 
 func (x *judging) goodsQuestions() []question {
 	var requested, shipped []order.Quantity
+	var back []stated
 	for _, s := range x.intent.Shipments {
 		requested = append(requested, s.Lines...)
 		if s.State.out() {
 			shipped = append(shipped, s.Lines...)
 		}
+	}
+	for _, r := range x.intent.Returns {
+		back = append(back, stated{r.State, r.Lines})
 	}
 	lines := func(of func(o Observation) []order.Quantity) func(o Observation) string {
 		return func(o Observation) string { return canonicalLines(of(o)) }
@@ -293,7 +323,41 @@ func (x *judging) goodsQuestions() []question {
 			fields: []Field{WarehouseShipped}, always: true,
 			answers: []answer{{order.SystemWarehouse, lines(func(o Observation) []order.Quantity { return inWarehouse(o, ShipmentShipped) })}},
 		},
+		{
+			field: "goods returned", right: x.right(WarehouseReturn), expected: returnsText(back), fields: []Field{WarehouseReturn},
+			answers: []answer{{order.SystemWarehouse, func(o Observation) string {
+				var back []stated
+				for _, r := range of(o.Warehouse).Returns {
+					back = append(back, stated{r.State, r.Lines})
+				}
+				return returnsText(back)
+			}}},
+		},
 	}
+}
+
+// stated is goods on their way back, and how far they have come.
+type stated struct {
+	state ReturnState
+	lines []order.Quantity
+}
+
+// returnsText writes what comes back and what has come, as "A×1 expected, B×1
+// restocked".
+func returnsText(back []stated) string {
+	var parts []string
+	for _, state := range []ReturnState{ReturnExpected, ReturnReceived, ReturnRestocked} {
+		var lines []order.Quantity
+		for _, s := range back {
+			if s.state == state {
+				lines = append(lines, s.lines...)
+			}
+		}
+		if text := canonicalLines(lines); text != "" {
+			parts = append(parts, text+" "+string(state))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func reserved(o Observation) []order.Quantity {

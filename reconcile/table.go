@@ -16,7 +16,10 @@ const tableWidth = 120
 // summary answers in one line: the outcome, who disagrees since when, and what
 // happens next.
 func (x *judging) summary(v Verdict) string {
-	head := strings.ReplaceAll(string(v.Outcome), "_", " ")
+	head := v.Outcome.words()
+	if v.Outcome == InProgress {
+		head += x.underway()
+	}
 	switch v.Agreement {
 	case NeedsPerson:
 		k := v.Cases[0]
@@ -49,6 +52,42 @@ func (x *judging) summary(v Verdict) string {
 		return head + "; all systems agree"
 	}
 	return head
+}
+
+// underway says in words what goes back or is being changed, or nothing.
+func (x *judging) underway() string {
+	o, _ := x.observation(order.SystemPayment)
+	pending := refundsIn(x.intent, of(o.Payment).Attempts, RefundPending)
+	switch {
+	case pending > 0:
+		return ", a refund of " + x.money(pending) + " is under way"
+	case x.intent.Underway:
+		return ", a change or a refund is under way"
+	}
+	return ""
+}
+
+// Asking returns the verdict with what the customer is asked and until when, in
+// one line. The summary says that instead of what else is under way.
+func (v Verdict) Asking(question string) Verdict {
+	if question == "" {
+		return v
+	}
+	v.Question = question
+	_, rest, more := strings.Cut(v.Summary, "; ")
+	v.Summary = v.Outcome.words() + ", " + v.asked()
+	if more {
+		v.Summary += "; " + rest
+	}
+	return v
+}
+
+// asked says what the customer is asked, or nothing.
+func (v Verdict) asked() string {
+	if v.Question == "" {
+		return ""
+	}
+	return "the customer is asked: " + v.Question
 }
 
 func (x *judging) lastReadText(s order.System) string {
@@ -85,10 +124,13 @@ func (v Verdict) Table() string {
 	line := func(s string) { b.WriteString(strings.TrimRight(cut(s, tableWidth), " ") + "\n") }
 	line("order " + string(v.Order) + ": " + string(v.Outcome) + ", " + string(v.Agreement))
 	wrap(line, "  ", v.Summary)
+	if !strings.Contains(v.Summary, v.asked()) {
+		wrap(line, "  ", v.asked())
+	}
 	line("  as of " + v.At.UTC().Format(time.RFC3339) + ", " + freshText(v.Fresh) + ", phase " + string(v.Phase) +
 		", policy " + v.Policy + ", rules " + strconv.Itoa(v.Rules))
 	line("")
-	line(pad("QUESTION", 20) + pad("EXPECTED", 24) + pad("SYSTEM", 11) + pad("SAYS", 26) + pad("AGE", 8) + pad("RIGHT", 11) + "STATE")
+	line(pad("QUESTION", 20) + pad("EXPECTED", 24) + pad("SYSTEM", 11) + pad("SAYS", 34) + pad("AGE", 8) + pad("RIGHT", 11) + "STATE")
 	for _, r := range v.Rows {
 		v.tableRow(line, r)
 	}
@@ -120,7 +162,7 @@ func (v Verdict) tableRow(line func(string), r Row) {
 		if c.Value == unknown {
 			seen = nothing
 		}
-		line(pad(cut(field, 19), 20) + pad(cut(expected, 23), 24) + pad(string(c.System), 11) + pad(cut(mark+c.Value, 25), 26) +
+		line(pad(cut(field, 19), 20) + pad(cut(expected, 23), 24) + pad(string(c.System), 11) + pad(cut(mark+c.Value, 33), 34) +
 			pad(seen, 8) + pad(cut(right, 10), 11) + state)
 		field, expected, right, state = "", "", "", ""
 	}
@@ -164,6 +206,9 @@ const maxMarkdown = 2000
 func (v Verdict) Markdown() string {
 	var b strings.Builder
 	b.WriteString("**" + string(v.Outcome) + "** · " + string(v.Agreement) + "\n\n" + cut(v.Summary, 300) + "\n")
+	if !strings.Contains(cut(v.Summary, 300), v.asked()) {
+		b.WriteString("\n" + cut(v.asked(), 300) + "\n")
+	}
 	for _, r := range v.Rows {
 		if r.State != "disagrees" && r.State != "unreadable" {
 			continue

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"strings"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -25,6 +26,9 @@ const (
 	// and cannot be read now.
 	OutcomeInDoubt Outcome = "in_doubt"
 )
+
+// words writes the outcome for a person.
+func (o Outcome) words() string { return strings.ReplaceAll(string(o), "_", " ") }
 
 // Agreement says whether the systems say the same.
 type Agreement string
@@ -54,6 +58,12 @@ type Verdict struct {
 	Breaks  []Break    `json:"breaks,omitempty"`
 	Settle  []Settling `json:"settling,omitempty"`
 	Cases   []Case     `json:"cases,omitempty"` // open ones
+	// Mended are breaks that are over, with their clocks, the newest last; at most
+	// twenty.
+	Mended []Break `json:"mended,omitempty"`
+	// Question is what the customer is asked and until when, in one line; empty
+	// when nothing is. See Asking.
+	Question string `json:"question,omitempty"`
 	// Read says when and how each system was last read.
 	Read []Reading `json:"read"`
 	// Policy and Rules are the versions by which it was judged.

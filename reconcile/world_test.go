@@ -53,6 +53,9 @@ func agreeing(i Intent) *world {
 	for _, s := range i.Shipments {
 		w.warehouse.Shipments = append(w.warehouse.Shipments, Shipment{ID: w.id(), Key: s.Key, State: s.State, Lines: s.Lines})
 	}
+	for _, r := range i.Returns {
+		w.warehouse.Returns = append(w.warehouse.Returns, Return{ID: w.id(), Key: r.Key, State: r.State, Lines: r.Lines})
+	}
 	if i.Sale != nil {
 		w.erp.Sales = w.post(w.erp.Sales, *i.Sale)
 	}
@@ -110,7 +113,7 @@ func (w *world) read(id order.ID, at time.Time) []Observation {
 		clone(order.SystemERP), clone(order.SystemCRM), clone(order.SystemMail)
 	p.Payment = &Payment{slices.Clone(w.payment.Attempts)}
 	v.Inventory = &Inventory{slices.Clone(w.inventory.Reservations)}
-	h.Warehouse = &Warehouse{slices.Clone(w.warehouse.Shipments)}
+	h.Warehouse = &Warehouse{Shipments: slices.Clone(w.warehouse.Shipments), Returns: slices.Clone(w.warehouse.Returns)}
 	erp := w.erp // a copy, for parallel tests read one world
 	erp.Balance = total(ERPInvoices, erp.Invoices) - total(ERPCredits, erp.Credits) - total(ERPReceipts, erp.Receipts)
 	e.ERP = &erp
@@ -133,6 +136,12 @@ func (w *world) apply(i Intent, s Step) int64 {
 		for _, intended := range i.Shipments {
 			if intended.Key == s.Key {
 				w.warehouse.Shipments = append(w.warehouse.Shipments, Shipment{ID: w.id(), Key: s.Key, State: ShipmentRequested, Lines: intended.Lines})
+			}
+		}
+	case order.Return:
+		for _, r := range i.Returns {
+			if r.Key == s.Key {
+				w.warehouse.Returns = append(w.warehouse.Returns, Return{ID: w.id(), Key: r.Key, State: ReturnExpected, Lines: r.Lines})
 			}
 		}
 	case order.Cancel:
@@ -239,9 +248,49 @@ func returned() Intent {
 	return i
 }
 
+// inParts is an order of which one A has left, and the rest is with the
+// warehouse under a request of its own.
+func inParts() Intent {
+	i := accepted()
+	i.Held, i.Captured, i.Revenue = 7480, 2500, 2500
+	i.Reserved = []order.Quantity{{Line: 1, SKU: "A", Quantity: 1}, {Line: 2, SKU: "B", Quantity: 1}}
+	i.Shipments = []ShipmentIntent{
+		{Key: key(order.Request, 1), Lines: []order.Quantity{{Line: 1, SKU: "A", Quantity: 1}}, State: ShipmentShipped},
+		{Key: key(order.Request, 2), Lines: i.Reserved, State: ShipmentRequested},
+	}
+	i.Invoices = []DocumentIntent{{Key: key(order.Invoice, 1), Total: 2500}}
+	i.Receipts = []DocumentIntent{{Key: key(order.Receipt, 1), Total: 2500}}
+	i.Mails = append(i.Mails, MailIntent{Template: MailShipped, Occasion: 1, Due: placed.Add(2 * time.Hour)})
+	return i
+}
+
+// comingBack is a shipped order of which one A is on its way back.
+func comingBack() Intent {
+	i := shippedOrder()
+	i.Phase = order.PhaseDelivered
+	i.Shipments[0].State = ShipmentDelivered
+	i.Returns = []ReturnIntent{{Key: key(order.Return, 1), Lines: []order.Quantity{{Line: 1, SKU: "A", Quantity: 1}}, State: ReturnExpected}}
+	return i
+}
+
+// promisedInPart is an order of which the B is not there: the customer is asked.
+func promisedInPart() Intent {
+	i := paying()
+	i.Reserved, i.Underway = i.Reserved[:1], true
+	return i
+}
+
 // drawIntent draws an order somewhere in its life.
 func drawIntent(t *rapid.T) Intent {
-	base := rapid.SampledFrom([]Intent{accepted(), shippedOrder(), cancelledOrder(), returned(), received(), paying()}).Draw(t, "life")
+	base := rapid.SampledFrom([]Intent{
+		accepted(), inParts(), shippedOrder(), cancelledOrder(), comingBack(), returned(), received(), paying(), promisedInPart(),
+	}).Draw(t, "life")
+	if rapid.Bool().Draw(t, "relies") && base.Held+base.Captured > 0 {
+		base.Attempts = []string{"r1"}
+	}
+	for n := range base.Returns {
+		base.Returns[n].State = rapid.SampledFrom([]ReturnState{ReturnExpected, ReturnReceived, ReturnRestocked}).Draw(t, "return")
+	}
 	scale := rapid.Int64Range(1, 1000).Draw(t, "scale")
 	for _, n := range []*int64{&base.Total, &base.Held, &base.Captured, &base.Refunded, &base.Revenue} {
 		*n *= scale
@@ -277,7 +326,8 @@ func damage(t *rapid.T, i Intent, w *world) string {
 	kinds := []string{
 		"extra attempt", "second capture", "open attempt", "capture by hand", "refund by hand", "lost capture", "dispute", "authorization gone",
 		"reservation gone", "reserved twice", "reserved more", "reservation late",
-		"shipment gone", "shipment cancelled", "shipment twice", "shipment unasked", "shipment short", "shipment draft",
+		"shipment gone", "shipment cancelled", "shipment twice", "shipment unasked", "shipment short", "shipment draft", "shipment split",
+		"return gone", "return cancelled", "return twice", "return unasked", "return received", "return draft",
 		"sale gone", "invoice gone", "receipt gone", "credit gone", "document twice", "document edited", "document unasked", "draft left", "balance",
 		"contact gone", "deal gone", "deal edited", "revenue edited", "cart open", "deal twice",
 		"mail gone", "mail twice", "mail unasked",
@@ -289,6 +339,10 @@ func damage(t *rapid.T, i Intent, w *world) string {
 	case "reservation gone", "reserved twice", "reserved more", "reservation late", "shipment gone", "shipment cancelled", "shipment twice",
 		"shipment unasked", "shipment short", "shipment draft":
 		w.damageGoods(i, kind)
+	case "shipment split":
+		w.split(t)
+	case "return gone", "return cancelled", "return twice", "return unasked", "return received", "return draft":
+		w.damageReturns(kind)
 	case "contact gone", "deal gone", "deal edited", "revenue edited", "cart open", "deal twice", "mail gone", "mail twice", "mail unasked":
 		w.damageCustomer(t, kind)
 	default:
@@ -362,6 +416,57 @@ func (w *world) damageGoods(i Intent, kind string) {
 		}
 	case "shipment draft":
 		*s = append(*s, Shipment{ID: w.id(), Key: key(order.Request, 1), State: ShipmentDraft, Lines: accepted().Reserved})
+	}
+}
+
+// split has the warehouse send what it was asked for in several parcels.
+func (w *world) split(t *rapid.T) {
+	var parts []Shipment
+	for _, s := range w.warehouse.Shipments {
+		if !s.State.Live() {
+			parts = append(parts, s)
+			continue
+		}
+		rest := slices.Clone(s.Lines)
+		for n := range rest {
+			take := rapid.Int64Range(0, rest[n].Quantity).Draw(t, "part")
+			part := s
+			part.ID, part.Lines = w.id(), []order.Quantity{{SKU: rest[n].SKU, Quantity: take}}
+			rest[n].Quantity -= take
+			if s.State == ShipmentRequested { // the warehouse decides how far each of them is
+				part.State = rapid.SampledFrom([]ShipmentState{ShipmentRequested, ShipmentPacked, ShipmentShipped}).Draw(t, "state")
+			}
+			parts = append(parts, part)
+		}
+		s.Lines = rest
+		parts = append(parts, s)
+	}
+	w.warehouse.Shipments = parts
+}
+
+func (w *world) damageReturns(kind string) {
+	r := &w.warehouse.Returns
+	back := []order.Quantity{{SKU: "A", Quantity: 1}}
+	switch kind {
+	case "return gone":
+		*r = nil
+	case "return cancelled":
+		for n := range *r {
+			(*r)[n].State = ReturnCancelled
+		}
+	case "return twice":
+		for _, known := range slices.Clone(*r) {
+			known.ID = w.id()
+			*r = append(*r, known)
+		}
+	case "return unasked":
+		*r = append(*r, Return{ID: w.id(), State: ReturnReceived, Lines: back, ReceivedAt: placed.Add(time.Hour)})
+	case "return received":
+		for n := range *r {
+			(*r)[n].State = ReturnReceived
+		}
+	case "return draft":
+		*r = append(*r, Return{ID: w.id(), Key: key(order.Return, 1), State: ReturnDraft, Lines: back})
 	}
 }
 

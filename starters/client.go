@@ -38,6 +38,9 @@ var (
 	ErrUnknownOrder = reconciliation.ErrUnknownOrder
 	// ErrNotNow: the order's phase does not allow it; the text says what would.
 	ErrNotNow = errors.New("not in this phase")
+	// ErrNotValid: it would be refused in any phase. It comes as an *InvalidError,
+	// which names what is wrong.
+	ErrNotValid = errors.New("not valid")
 )
 
 // Submit hands an order over: once it returns without an error, or with
@@ -62,7 +65,30 @@ func (c *Client) Submit(ctx context.Context, o order.Order) (workflows.Submitted
 	if errors.Is(err, ErrClosed) {
 		return c.known(ctx, o.ID, input.Fingerprint)
 	}
+	if err == nil && mayBeOver(answer) {
+		return c.submittedNow(ctx, o.ID, message)
+	}
 	return answer, c.say(o.ID, err)
+}
+
+// mayBeOver says whether an answer to a submission is of a moment that passes:
+// the engine answers a repeated one as it did the first time, and whoever has
+// paid meanwhile must not be sent to pay again.
+func mayBeOver(a workflows.Submitted) bool {
+	return a.Next != nil || a.Declined != "" || a.Question != nil || !a.Phase.PastPivot() && !a.Phase.Ended()
+}
+
+// submittedNow asks once more, under an id of its own, what became of a
+// submission. When it is not answered in time, the older answer is none either.
+func (c *Client) submittedNow(ctx context.Context, id order.ID, m Message) (workflows.Submitted, error) {
+	var answer workflows.Submitted
+	m.ID = fmt.Sprintf("%s-%d", m.ID, c.Now().UnixNano())
+	err := c.Engine.Message(ctx, workflows.OrderWorkflowID(id), m, &answer)
+	if errors.Is(err, ErrClosed) {
+		asked, _ := m.Argument.(workflows.Submit)
+		return c.known(ctx, id, asked.Fingerprint)
+	}
+	return answer, c.say(id, err)
 }
 
 // details tells what was ordered, for who opens the workflow in the engine's UI:
@@ -92,30 +118,6 @@ func (c *Client) known(ctx context.Context, id order.ID, fingerprint string) (wo
 	}
 	v, err := c.Verdict(ctx, id, false)
 	return workflows.Submitted{Order: id, Phase: state.Phase, Outcome: v.Outcome, Why: state.Failed}, err
-}
-
-// acceptance is how long to wait until a worker has accepted a message that was
-// not answered in time.
-const acceptance = 2 * time.Second
-
-// Cancel asks to take an order back. It answers when the warehouse has: granted,
-// or refused because reality won. ErrNotAnswered when no worker took it: ask again.
-func (c *Client) Cancel(ctx context.Context, id order.ID, wish workflows.Cancel) (workflows.CancelAnswer, error) {
-	var answer workflows.CancelAnswer
-	m := Message{Name: workflows.CancelUpdate, ID: "cancel-" + digest(wish.By, wish.Reason), Argument: wish}
-	err := c.message(ctx, id, m, &answer)
-	if errors.Is(err, ErrNotAnswered) {
-		// An update that no worker has accepted is written down nowhere: it must not
-		// be called pending.
-		m.Accepted = true
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), acceptance)
-		defer cancel()
-		if err := c.message(bounded, id, m, nil); err != nil {
-			return workflows.CancelAnswer{}, err
-		}
-		return workflows.CancelAnswer{Order: id, Outcome: reconcile.InProgress, Pending: "the warehouse has not answered yet; ask for the verdict"}, nil
-	}
-	return answer, err
 }
 
 // Verdict answers whether the order succeeded, with the proof. Fresh reads all
@@ -166,6 +168,8 @@ func (c *Client) say(id order.ID, err error) error {
 			return fmt.Errorf("%w: %s", ErrAnotherOrder, a.Message())
 		case workflows.RefusedReason:
 			return fmt.Errorf("%w: %s", ErrNotNow, a.Message())
+		case workflows.InvalidReason:
+			return invalidWish(a)
 		}
 	}
 	return err

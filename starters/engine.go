@@ -73,7 +73,8 @@ type Message struct {
 	ID       string
 	Argument any
 	Signal   bool
-	// Accepted returns as soon as the update is durable, without its answer.
+	// Accepted returns as soon as the update is durable, without its answer unless
+	// that is known at once. A refusal is.
 	Accepted bool
 }
 
@@ -172,8 +173,8 @@ func (t *Temporal) Submit(ctx context.Context, s Start, m Message, result any) e
 			WorkflowID: s.ID, UpdateID: m.ID, UpdateName: m.Name, Args: []any{m.Argument}, WaitForStage: stage,
 		},
 	})
-	if err == nil && !m.Accepted {
-		err = handle.Get(ctx, result)
+	if err == nil {
+		err = m.answered(ctx, handle, result)
 	}
 	if !waitedInVain(err) {
 		return classify("submit to "+s.ID, err)
@@ -189,6 +190,20 @@ func (t *Temporal) Submit(ctx context.Context, s Start, m Message, result any) e
 		return err
 	}
 	return fmt.Errorf("submit to %s: %w", s.ID, ErrNotAnswered)
+}
+
+// answered reads an update's answer: at once or not at all when it is enough
+// that the update was accepted. A worker may have refused it just then.
+func (m Message) answered(ctx context.Context, handle client.WorkflowUpdateHandle, result any) error {
+	if !m.Accepted {
+		return handle.Get(ctx, result)
+	}
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := handle.Get(over, result); !waitedInVain(err) {
+		return err
+	}
+	return nil
 }
 
 // fingerprintMemo is the memo field of a start's fingerprint.
@@ -229,8 +244,8 @@ func (t *Temporal) Message(ctx context.Context, workflowID string, m Message, re
 	handle, err := t.Client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: workflowID, UpdateID: m.ID, UpdateName: m.Name, Args: []any{m.Argument}, WaitForStage: stage,
 	})
-	if err == nil && !m.Accepted {
-		err = handle.Get(ctx, result)
+	if err == nil {
+		err = m.answered(ctx, handle, result)
 	}
 	if waitedInVain(err) {
 		return fmt.Errorf("%s of %s: %w", m.Name, workflowID, ErrNotAnswered)

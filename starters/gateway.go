@@ -32,11 +32,19 @@ const (
 //	POST /v1/orders                 submit an order; idempotent by its id
 //	GET  /v1/orders/{id}/verdict    did it succeed? ?fresh=true reads all systems now
 //	POST /v1/orders/{id}/cancel     {by, reason}: take it back
+//	POST /v1/orders/{id}/attempts   {by, payment}: pay once more, or otherwise
+//	POST /v1/orders/{id}/amendments {by, reason, ship_to, drop}: change what is not packed
+//	POST /v1/orders/{id}/answers    {by, choice}: answer what the customer was asked
+//	POST /v1/orders/{id}/returns    {by, reason, lines}: goods come back
+//	POST /v1/orders/{id}/refunds    {by, reason, amount, currency}: give money back
+//	POST /v1/orders/{id}/decisions  {by, reason, case, as, amount}: close a case
 //	POST /v1/webhooks/{system}      payment and crm; signed
 //	GET  /healthz, /readyz          alive; able to reach the engine
 //
-// Who waits for an answer may say how long: ?wait=5s, at most 30 s. A refusal is
-// {error, problems: [{field, reason}]}. Every answer is for its caller alone: it
+// Who waits for an answer may say how long: ?wait=5s, at most 30 s. The six from
+// attempts to decisions are wishes: an id in the body, or an Idempotency-Key in
+// the header, names one, so that it is carried out once however often it is sent;
+// without, equal ones are one. A refusal is {error, problems: [{field, reason}]}. Every answer is for its caller alone: it
 // may carry the customer's next payment step, so none may be cached and none is
 // logged. Nobody is identified, so it must be reachable from this machine only:
 // Serve sees to it.
@@ -44,6 +52,7 @@ type Gateway struct {
 	options GatewayOptions
 	mux     *http.ServeMux
 	hosts   []string
+	told    *gathering
 }
 
 // GatewayOptions are what a gateway is made of.
@@ -56,6 +65,9 @@ type GatewayOptions struct {
 	// PublicURL is the address by which providers of webhooks come; its host is
 	// accepted besides this machine's names.
 	PublicURL string
+	// Gather is how long what webhooks say about one order is gathered, before the
+	// order is told of it at once; 0 tells it each by itself.
+	Gather time.Duration
 }
 
 var _ http.Handler = (*Gateway)(nil)
@@ -84,6 +96,8 @@ func NewGateway(o GatewayOptions) (*Gateway, error) {
 	g.route("POST /v1/orders", g.submit)
 	g.route("GET /v1/orders/{id}/verdict", g.verdict)
 	g.route("POST /v1/orders/{id}/cancel", g.cancel)
+	g.told = newGathering(o.Gather, o.Client)
+	g.wishes()
 	g.route("POST "+webhookPath+"{system}", g.webhook)
 	g.route("GET /healthz", func(*exchange) answer { return answer{status: http.StatusOK, body: health{"alive"}} })
 	g.route("GET /readyz", g.ready)
@@ -195,6 +209,8 @@ func (g *Gateway) failed(err error) answer {
 		return refuse(http.StatusConflict, err.Error(), order.Problem{Field: "id", Reason: "belongs to another order"})
 	case errors.Is(err, ErrNotNow):
 		return refuse(http.StatusConflict, err.Error())
+	case errors.Is(err, ErrNotValid):
+		return notValid(err)
 	case errors.Is(err, ErrNotAnswered):
 		a := busy("no worker answered in time; ask again", err)
 		a.status = http.StatusGatewayTimeout

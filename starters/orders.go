@@ -1,17 +1,11 @@
 package starters
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -56,7 +50,28 @@ func (g *Gateway) submit(x *exchange) answer {
 	case err != nil:
 		return g.failed(err)
 	}
-	return answer{status: status, location: location, body: submitted}
+	return answer{status: status, location: location, body: submission{submitted, possible(submitted)}}
+}
+
+// submission answers a submission.
+type submission struct {
+	workflows.Submitted
+	// Possible says what the customer may do now, in words.
+	Possible string `json:"possible,omitempty"`
+}
+
+// possible says what the customer of an order may do, or nothing.
+func possible(s workflows.Submitted) string {
+	at := "/v1/orders/" + string(s.Order)
+	switch {
+	case s.Question != nil:
+		return WhatIsAsked(*s.Question) + ": POST " + at + "/answers"
+	case s.Next != nil:
+		return "the customer has to act before it is paid: see next, or POST " + at + "/attempts with another payment"
+	case s.Declined != "":
+		return "the payment was declined (" + s.Declined + "): POST " + at + "/attempts with another payment" + Until(s.PayUntil)
+	}
+	return ""
 }
 
 // accepted answers a submission that is durable and not answered yet.
@@ -126,7 +141,10 @@ func (g *Gateway) cancel(x *exchange) answer {
 	if bad != nil {
 		return *bad
 	}
-	wish, problems := decodeCancel(data)
+	wish, problems := decode[workflows.Cancel](data, "a cancellation")
+	if len(problems) == 0 {
+		problems = CheckAsked(wish.By, wish.Reason)
+	}
 	if len(problems) > 0 {
 		return refuse(http.StatusBadRequest, "the request is not valid; nothing was cancelled", problems...)
 	}
@@ -151,40 +169,6 @@ func (g *Gateway) cancel(x *exchange) answer {
 type notCancelled struct {
 	Error string `json:"error"`
 	workflows.CancelAnswer
-}
-
-// decodeCancel reads a wish to cancel strictly.
-func decodeCancel(data []byte) (workflows.Cancel, []order.Problem) {
-	var wish workflows.Cancel
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&wish); err != nil {
-		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-			return wish, []order.Problem{{Field: strings.Trim(name, `"`), Reason: "is not a field of a cancellation"}}
-		}
-		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && t.Field != "" {
-			return wish, []order.Problem{{Field: t.Field, Reason: "is a " + t.Value + "; want a string"}}
-		}
-		return wish, []order.Problem{{Field: "body", Reason: "is not the JSON of a cancellation: {by, reason}"}}
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return wish, []order.Problem{{Field: "body", Reason: "has data after the cancellation"}}
-	}
-	return wish, CheckAsked(wish.By, wish.Reason)
-}
-
-// CheckAsked names what is wrong with who asks for something, and why.
-func CheckAsked(by, reason string) []order.Problem {
-	var problems []order.Problem
-	for _, f := range []struct{ name, value string }{{"by", by}, {"reason", reason}} {
-		switch {
-		case strings.TrimSpace(f.value) == "":
-			problems = append(problems, order.Problem{Field: f.name, Reason: "is missing"})
-		case utf8.RuneCountInString(f.value) > order.MaxText || strings.ContainsFunc(f.value, unicode.IsControl):
-			problems = append(problems, order.Problem{Field: f.name, Reason: "has more than 200 characters, or a control character"})
-		}
-	}
-	return problems
 }
 
 // webhook takes what a system announces. 2xx only once the engine has it.
@@ -220,7 +204,7 @@ func (g *Gateway) webhook(x *exchange) answer {
 	if len(told) > 0 {
 		x.order = told[0].Order
 	}
-	if err := g.options.Client.TellAll(ctx, told); err != nil {
+	if err := g.told.tellAll(ctx, told); err != nil {
 		return busy("the engine does not have it; send it again", err)
 	}
 	return answer{status: http.StatusOK, body: taken{Taken: len(events) - ignored, Ignored: ignored}}

@@ -18,6 +18,10 @@ import (
 // told to stop: longer than anybody waits by default.
 const drain = 15 * time.Second
 
+// gather is how long webhooks about one order are gathered: what one change sets
+// off comes within this time, and nobody who waits for a webhook notices it.
+const gather = 500 * time.Millisecond
+
 // RunGateway is the gateway program: it reads the settings, connects to the
 // engine and serves until ctx ends.
 func RunGateway(ctx context.Context, now func() time.Time) error {
@@ -43,7 +47,7 @@ func RunGateway(ctx context.Context, now func() time.Time) error {
 		return err
 	}
 	gateway, err := NewGateway(GatewayOptions{
-		Client: &Client{Engine: port, Now: now}, Webhooks: webhooks, Log: log, PublicURL: settings.Gateway.PublicURL,
+		Client: &Client{Engine: port, Now: now}, Webhooks: webhooks, Log: log, PublicURL: settings.Gateway.PublicURL, Gather: gather,
 		Ready: func(ctx context.Context) error { return connect.Healthy(ctx, engine) },
 	})
 	if err != nil {

@@ -87,7 +87,7 @@ func tell(told []Told, of order.ID, e Event) []Told {
 		i = len(told)
 		told = append(told, Told{Notices: reconciliation.Notices{Order: of}, OpenOnly: true})
 	}
-	told[i].Notices.Notices = append(told[i].Notices.Notices, e.Notice)
+	told[i].add(e.Notice)
 	told[i].OpenOnly = told[i].OpenOnly && e.OpenOnly
 	return told
 }

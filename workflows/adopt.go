@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -11,29 +12,14 @@ import (
 // of our keys is the trace of an intent that was carried out, and is not meant
 // again.
 func (s *State) adopt(now time.Time) {
-	for _, a := range s.attempts() {
-		// One that waits for the customer is asked for again under its key: only the
-		// gateway's answer says what the customer must do.
-		if a.State == reconcile.AttemptVoided || a.State == reconcile.AttemptOpen {
-			continue
-		}
-		s.adoptKey(a.Key, order.SystemPayment, a.ID, a.Amount, now)
-		if a.Captured > 0 && s.Order.Payment.Capture != order.CaptureAtOnce {
-			s.Operations = append(s.Operations, Operation{
-				System: order.SystemPayment, Operation: order.Capture, N: s.count(order.Capture) + 1, Status: Done,
-				First: now, Ended: now, Amount: a.Captured, Ref: a.ID, Of: 1, Final: a.Held == 0,
-			})
-		}
-		for _, r := range a.Refunds {
-			s.adoptKey(r.Key, order.SystemPayment, r.ID, r.Amount, now)
-		}
-	}
+	s.adoptMoney(now)
 	if len(s.reservations()) > 0 {
 		s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Reserve, N: 1}.Key(), order.SystemInventory, "", 0, now)
 	}
 	for _, sh := range s.shipments() {
 		s.adoptKey(sh.Key, order.SystemWarehouse, sh.ID, 0, now)
 	}
+	s.adoptReturns(now)
 	s.adoptBooks(now)
 	if c := s.observed(order.SystemCRM).CRM; c != nil {
 		for _, d := range c.Deals {
@@ -54,6 +40,47 @@ func (s *State) adopt(now time.Time) {
 		}
 	}
 	s.adoptPhase(now)
+}
+
+// adoptMoney takes up what the gateway holds: attempts, captures and refunds.
+func (s *State) adoptMoney(now time.Time) {
+	for _, a := range byAge(s.attempts()) {
+		// One that waits for the customer is asked for again under its key: only the
+		// gateway's answer says what the customer must do.
+		if a.State == reconcile.AttemptVoided || a.State == reconcile.AttemptOpen {
+			continue
+		}
+		s.adoptKey(a.Key, order.SystemPayment, a.ID, a.Amount, now)
+		if a.Captured > 0 && !s.atOnce() {
+			s.Operations = append(s.Operations, Operation{
+				System: order.SystemPayment, Operation: order.Capture, N: s.count(order.Capture) + 1, Status: Done,
+				First: now, Ended: now, Amount: a.Captured, Ref: a.ID, Of: 1, Final: a.Held == 0,
+			})
+		}
+		for _, r := range a.Refunds {
+			s.adoptKey(r.Key, order.SystemPayment, r.ID, r.Amount, now)
+			if intent, ours := order.ParseKey(r.Key); ours && intent.Order == s.Order.ID {
+				if op := s.find(order.Refund, intent.N); op != nil {
+					op.Ref, op.About = a.ID, aboutHand
+				}
+			}
+		}
+	}
+}
+
+// adoptReturns takes up what came back, or is on its way.
+func (s *State) adoptReturns(now time.Time) {
+	for _, r := range s.returnsSeen() {
+		intent, ours := order.ParseKey(r.Key)
+		if !ours || intent.Operation != order.Return || intent.N != len(s.Returns)+1 {
+			continue
+		}
+		s.adoptKey(r.Key, order.SystemWarehouse, r.ID, 0, now)
+		s.Returns = append(s.Returns, Returning{Lines: r.Lines, By: "the warehouse", Asked: now})
+		if op := s.find(order.Return, intent.N); op != nil {
+			op.Of, op.Lines = intent.N, r.Lines
+		}
+	}
 }
 
 func (s *State) adoptBooks(now time.Time) {
@@ -100,36 +127,51 @@ func (s *State) adoptKey(key string, system order.System, record string, amount 
 // adoptPhase: an order that the warehouse knows is past its pivot. Goods that
 // have left and hold no stock any more were committed.
 func (s *State) adoptPhase(now time.Time) {
-	live := 0
-	for n := 1; n <= s.count(order.Request); n++ {
-		sh := s.shipment(n)
-		if sh == nil || sh.State == reconcile.ShipmentCancelled {
-			continue
-		}
-		live++
-		if gone(sh.State) && len(s.reservations()) == 0 {
+	if slices.ContainsFunc(s.shipments(), func(sh reconcile.Shipment) bool { return sh.State.Live() }) {
+		s.adoptGoods(now)
+		s.choosePayers()
+		s.Phase, s.Since = order.PhaseAccepted, now
+		s.note(now, "adopted as the systems hold it")
+		return
+	}
+	switch {
+	case !s.takenBack():
+		s.promisedIs(s.reservations())
+	case s.mailed(reconcile.MailCancellation, 1) != nil || s.tried(order.Request):
+		s.Cancel = &Cancellation{By: "the systems", Reason: "it had been cancelled before our memory begins", Asked: now}
+		s.Phase, s.Since = order.PhaseCancelling, now
+		s.note(now, "adopted as cancelled: the warehouse gave it up or the customer was told, so it is not started again")
+	default:
+		s.Failed, s.Phase, s.Since = "taken back before our memory begins", order.PhaseFailing, now
+		s.note(now, "adopted: every payment of it was closed or given back, so it is not started again")
+	}
+}
+
+// adoptGoods takes up what has left, and what is promised for the rest.
+func (s *State) adoptGoods(now time.Time) {
+	s.depart(now)
+	s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Reserve, N: 1}.Key(), order.SystemInventory, "", 0, now)
+	if len(s.reservations()) == 0 {
+		for n := 1; n <= len(s.Departures); n++ {
 			s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Commit, N: n}.Key(), order.SystemInventory, "", 0, now)
 			if op := s.find(order.Commit, n); op != nil {
 				op.Of = n
 			}
 		}
 	}
-	if live == 0 {
-		switch {
-		case !s.takenBack():
-		case s.mailed(reconcile.MailCancellation, 1) != nil || s.tried(order.Request):
-			s.Cancel = &Cancellation{By: "the systems", Reason: "it had been cancelled before our memory begins", Asked: now}
-			s.Phase, s.Since = order.PhaseCancelling, now
-			s.note(now, "adopted as cancelled: the warehouse gave it up or the customer was told, so it is not started again")
-		default:
-			s.Failed, s.Phase, s.Since = "taken back before our memory begins", order.PhaseFailing, now
-			s.note(now, "adopted: every payment of it was closed or given back, so it is not started again")
-		}
-		return
+	s.Promised = order.Less(s.Order, s.wanted(), s.committed())
+	if order.Empty(s.unshipped()) && len(s.reservations()) == 0 {
+		s.Promised = nil
 	}
-	s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Reserve, N: 1}.Key(), order.SystemInventory, "", 0, now)
-	s.Phase, s.Since = order.PhaseAccepted, now
-	s.note(now, "adopted as the systems hold it")
+}
+
+// promisedIs takes what inventory has reserved for what was promised.
+func (s *State) promisedIs(all []reconcile.Reservation) {
+	var lines []order.Quantity
+	for _, r := range all {
+		lines = append(lines, order.Quantity{Line: r.Line, SKU: r.SKU, Quantity: r.Quantity})
+	}
+	s.Promised = order.Common(s.Order, s.wanted(), lines)
 }
 
 // takenBack says that the order was paid for or tried once, and that nothing of

@@ -3,7 +3,6 @@ package workflows
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -25,6 +24,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 		return answer, err
 	}
 	p.readAll(work, 0)
+	p.attend(workflow.Now(ctx))
 	first := p.assess(workflow.Now(ctx))
 	p.touch() // what is news is taken up as the normal transition
 	if len(first.Breaks) > 0 {
@@ -201,32 +201,13 @@ func (s *State) latest(system order.System) *Operation {
 	return last
 }
 
-// accept takes their value for right. Money that somebody captured or gave back
-// at the gateway becomes an operation of ours, so that books and CRM follow;
-// anything else is let stand for as long as the system says exactly that.
+// accept takes their value for right, for as long as the system says exactly
+// that. Money that somebody moved at the gateway was taken up already: see
+// attend.go.
 func (p *process) accept(now time.Time, b reconcile.Break) {
-	p.Bases = reconcile.Remember(p.Bases, []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}})
-	operation := order.Capture
-	switch b.Field {
-	case reconcile.PaymentRefunded:
-		operation = order.Refund
-	case reconcile.PaymentCaptured:
-	default:
-		p.Accepted = reconcile.Remember(p.Accepted, []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}})
-		return
-	}
-	theirs, err1 := strconv.ParseInt(b.Observed, 10, 64)
-	ours, err2 := strconv.ParseInt(b.Expected, 10, 64)
-	if err1 != nil || err2 != nil || theirs <= ours {
-		return
-	}
-	n := p.count(operation) + 1
-	// It ended by the time it was read, so that the reading which showed it is not
-	// taken for older than it.
-	p.Operations = append(p.Operations, Operation{
-		System: order.SystemPayment, Operation: operation, N: n, Of: n, Status: Done, First: now, Ended: p.observed(order.SystemPayment).At,
-		Amount: theirs - ours, Why: "done by hand at the gateway", Final: operation == order.Capture,
-	})
+	theirs := []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}}
+	p.Bases = reconcile.Remember(p.Bases, theirs)
+	p.Accepted = reconcile.Remember(p.Accepted, theirs)
 	p.touch()
 }
 

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -12,6 +13,9 @@ import (
 // the usual step, after a lost answer, after a worker's death, after a person's
 // edit and after a repair. Each function returns the next operation of its
 // system, or nil, and is asked again when anything changed.
+//
+// Here are the goods and the money; what follows from them in the ERP, the CRM
+// and the mail is in due_follow.go.
 
 // due returns the next operation in a system. What reconciliation found lost
 // comes first, under its own key.
@@ -25,9 +29,9 @@ func (s *State) due(system order.System, now time.Time) *Operation {
 	case order.SystemInventory:
 		return s.dueInventory()
 	case order.SystemPayment:
-		return s.duePayment()
+		return s.duePayment(now)
 	case order.SystemWarehouse:
-		return s.dueWarehouse()
+		return s.dueWarehouse(now)
 	case order.SystemERP:
 		return s.dueERP()
 	case order.SystemCRM:
@@ -46,147 +50,445 @@ func (s *State) next(system order.System, operation order.Operation, n int) *Ope
 	return &Operation{System: system, Operation: operation, N: n}
 }
 
+// another returns one more operation of a kind.
+func (s *State) another(system order.System, operation order.Operation) *Operation {
+	return &Operation{System: system, Operation: operation, N: s.count(operation) + 1}
+}
+
+// last returns the latest operation of a kind, or nil.
+func (s *State) last(operation order.Operation) *Operation {
+	return s.find(operation, s.count(operation))
+}
+
 // dueInventory: stock is promised first, for it is the cheapest to give back;
-// committed once its goods have left; released when the order is taken back, and
-// only after the warehouse has given up the goods.
+// committed once its goods have left; released when pieces are given up, and when
+// the order is taken back, but only after the warehouse has given up the goods
+// and no attempt can take money for them any more.
 func (s *State) dueInventory() *Operation {
 	switch s.Phase {
 	case order.PhaseReceived, order.PhasePaying:
-		return s.next(order.SystemInventory, order.Reserve, 1)
-	case order.PhaseAccepted, order.PhaseShipped, order.PhaseDelivered:
-		for n := 1; n <= s.count(order.Request); n++ {
-			if sh := s.shipment(n); sh != nil && gone(sh.State) && s.done(order.Reserve, 1) {
-				if op := s.next(order.SystemInventory, order.Commit, n); op != nil {
-					op.Of = n
-					return op
-				}
-			}
-		}
+		return s.dueReserve()
+	case order.PhaseAccepted, order.PhaseShipped, order.PhaseDelivered, order.PhaseClosed:
+		return s.dueStock()
 	case order.PhaseCancelling, order.PhaseFailing:
-		if s.tried(order.Reserve) && s.openIn(order.SystemInventory) == nil && s.warehouseGaveUp() {
-			return s.next(order.SystemInventory, order.Release, 1)
+		if s.promisesOut() && s.openIn(order.SystemInventory) == nil && s.warehouseGaveUp() && !s.takesMoney() {
+			return s.another(order.SystemInventory, order.Release)
 		}
-	case order.PhaseClosed, order.PhaseCancelled, order.PhaseFailed:
+	case order.PhaseCancelled, order.PhaseFailed:
 	}
 	return nil
 }
 
-// duePayment: money is held once stock is promised; each shipment captures its
-// share when it has left; an order that is taken back closes every attempt and
-// gives back what was captured, but not before the warehouse has answered.
-func (s *State) duePayment() *Operation {
-	switch s.Phase {
-	case order.PhasePaying:
-		if s.done(order.Reserve, 1) {
-			op := s.next(order.SystemPayment, order.Authorize, 1)
-			if op != nil {
-				op.Amount = s.Order.Total
-			}
-			return op
-		}
-	case order.PhaseAccepted, order.PhaseShipped, order.PhaseDelivered:
-		return s.dueCapture()
-	case order.PhaseCancelling, order.PhaseFailing:
-		if s.warehouseGaveUp() {
-			return s.dueGiveBack()
-		}
-	case order.PhaseReceived, order.PhaseClosed, order.PhaseCancelled, order.PhaseFailed:
-	}
-	return nil
-}
-
-// dueCapture returns the capture of the first shipment that has left and was
-// not captured for. An order captured at once has nothing to capture.
-func (s *State) dueCapture() *Operation {
-	if s.Order.Payment.Capture == order.CaptureAtOnce {
+// dueReserve promises all that is wanted, or when not all is there, all there is.
+func (s *State) dueReserve() *Operation {
+	last := s.last(order.Reserve)
+	want := s.wanted()
+	switch {
+	case last == nil:
+	case last.Status == Refused && last.Code != outOfStock, last.Status == Open:
 		return nil
-	}
-	for n := 1; n <= s.count(order.Request); n++ {
-		sh := s.shipment(n)
-		if sh == nil || !gone(sh.State) || s.find(order.Capture, n) != nil {
-			continue
+	case s.complete():
+		return s.dueRelease()
+	case s.promisesOut() || last.Status == Refused:
+		if s.Supply == nil || !s.Supply.At.After(last.Ended) {
+			return nil // what there is has to be asked for first
 		}
-		attempt := s.holder()
-		if attempt == nil {
-			return nil // nothing holds the money: reconciliation sees it and asks
-		}
-		return &Operation{
-			System: order.SystemPayment, Operation: order.Capture, N: n, Of: n, Ref: attempt.ID,
-			Amount: min(s.share(n).Total, attempt.Held), Final: len(order.Less(s.Order, s.Order.AllLines(), s.shippedThrough(n))) == 0,
+		want = order.Common(s.Order, want, s.Supply.Available)
+		if order.Empty(order.Less(s.Order, want, s.Promised)) {
+			return nil
 		}
 	}
-	return nil
+	op := s.another(order.SystemInventory, order.Reserve)
+	op.Lines = s.about(want)
+	return op
 }
 
-// holder returns the attempt that holds the order's money.
-func (s *State) holder() *reconcile.Attempt {
-	for _, a := range s.attempts() {
-		if a.State == reconcile.AttemptAuthorized && a.Held > 0 {
-			return &a
-		}
-	}
-	return nil
+// outOfStock is the code of inventory's refusal when not all is there.
+const outOfStock = "out_of_stock"
+
+// complete says that all that is wanted and has not left is promised.
+func (s *State) complete() bool {
+	return order.Empty(order.Less(s.Order, s.unshipped(), s.Promised))
 }
 
-// dueGiveBack closes each attempt that can still take money, then refunds what
-// was taken. Only what the gateway's own records show is given back.
-func (s *State) dueGiveBack() *Operation {
-	if op := s.find(order.Authorize, 1); op != nil && op.Status == Open {
-		return nil // its outcome decides what there is to close
-	}
-	n := s.count(order.Void)
-	for _, a := range s.attempts() {
-		if a.State == reconcile.AttemptCaptured || a.State == reconcile.AttemptVoided || s.refers(order.Void, a.ID) {
-			continue
-		}
-		return &Operation{System: order.SystemPayment, Operation: order.Void, N: n + 1, Ref: a.ID, Amount: a.Held}
-	}
-	n = s.count(order.Refund)
-	for _, a := range s.attempts() {
-		if left := a.Captured - a.Refunded - a.Disputed; left > 0 && !s.refers(order.Refund, a.ID) {
-			return &Operation{System: order.SystemPayment, Operation: order.Refund, N: n + 1, Ref: a.ID, Amount: left, About: s.why()}
-		}
-	}
-	return nil
-}
-
-// refers says whether an operation on a record was already meant.
-func (s *State) refers(operation order.Operation, record string) bool {
-	for i := range s.Operations {
-		if s.Operations[i].Operation == operation && s.Operations[i].Ref == record {
+// promisesOut says that inventory was asked for a promise that was not taken
+// back since, whatever came of it.
+func (s *State) promisesOut() bool {
+	for i := len(s.Operations) - 1; i >= 0; i-- {
+		switch op := s.Operations[i]; {
+		case op.Operation == order.Release && op.Lines == nil && op.Status == Done:
+			return len(s.reservations()) > 0
+		case op.Operation == order.Reserve && op.Status != Refused:
 			return true
 		}
 	}
 	return false
 }
 
+// dueStock keeps inventory with the goods once the order is accepted.
+func (s *State) dueStock() *Operation {
+	for n := 1; n <= len(s.Departures); n++ {
+		if op := s.next(order.SystemInventory, order.Commit, n); op != nil && s.tried(order.Reserve) {
+			op.Of = n
+			return op
+		}
+	}
+	if s.Phase == order.PhaseAccepted {
+		if op := s.dueRelease(); op != nil {
+			return op
+		}
+		if last := s.last(order.Reserve); last != nil && last.Status == Done && !s.complete() {
+			op := s.another(order.SystemInventory, order.Reserve) // a lost parcel is sent once more
+			op.Lines = order.Plus(s.Order, s.Promised, s.unshipped())
+			return op
+		}
+	}
+	for n := range s.Returns {
+		if s.Returns[n].Restocked && !s.refersTo(order.Adjust, n+1) {
+			op := s.another(order.SystemInventory, order.Adjust)
+			op.Of, op.Lines = n+1, s.Returns[n].Lines
+			return op
+		}
+	}
+	return nil
+}
+
+// dueRelease gives up what is promised and not wanted any more.
+func (s *State) dueRelease() *Operation {
+	keep := order.Common(s.Order, s.Promised, order.Less(s.Order, s.wanted(), s.committed()))
+	if s.openIn(order.SystemInventory) != nil || order.Empty(order.Less(s.Order, s.Promised, keep)) {
+		return nil
+	}
+	op := s.another(order.SystemInventory, order.Release)
+	op.Lines, op.About = keep, aboutDropped
+	if op.Lines == nil {
+		op.Lines = []order.Quantity{}
+	}
+	return op
+}
+
+// committed is what has left and was taken off inventory's level.
+func (s *State) committed() []order.Quantity {
+	var lines []order.Quantity
+	for n, d := range s.Departures {
+		if s.done(order.Commit, n+1) && !d.Again {
+			lines = order.Plus(s.Order, lines, d.Lines)
+		}
+	}
+	return lines
+}
+
+// refersTo says whether an operation of a kind belongs to number n of something.
+func (s *State) refersTo(operation order.Operation, n int) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool { return op.Operation == operation && op.Of == n })
+}
+
+// duePayment: money is held once stock is promised; each parcel captures its
+// share when it has left; what was decided to go back goes back; other attempts
+// are closed. An order that is taken back closes every attempt and gives back
+// what was captured, but not before the warehouse has answered.
+func (s *State) duePayment(now time.Time) *Operation {
+	switch s.Phase {
+	case order.PhasePaying:
+		return s.dueAuthorize()
+	case order.PhaseAccepted, order.PhaseShipped, order.PhaseDelivered, order.PhaseClosed:
+		for _, due := range []func() *Operation{
+			s.dueCapture, func() *Operation { return s.dueRenewal(now) }, s.meantPayment, s.dueClosing,
+		} {
+			if op := due(); op != nil {
+				return op
+			}
+		}
+	case order.PhaseCancelling, order.PhaseFailing:
+		if s.warehouseGaveUp() {
+			return s.dueGiveBack()
+		}
+	case order.PhaseReceived, order.PhaseCancelled, order.PhaseFailed:
+	}
+	return nil
+}
+
+// dueAuthorize begins the first attempt as soon as anything is promised, and
+// those that the customer starts after it.
+func (s *State) dueAuthorize() *Operation {
+	if order.Empty(s.Promised) {
+		return nil
+	}
+	if op := s.next(order.SystemPayment, order.Authorize, 1); op != nil {
+		op.Amount = s.value()
+		if s.Order.Payment.Intent != "" {
+			op.Amount = s.Order.Total // the checkout has begun it for all of the order
+		}
+		return op
+	}
+	return s.meantPayment()
+}
+
+// meantPayment returns what was decided and not sent yet. A dispute stops what
+// goes back by itself.
+func (s *State) meantPayment() *Operation {
+	for i := range s.Operations {
+		op := s.Operations[i]
+		if op.System != order.SystemPayment || op.Status != Meant || op.Operation == order.Refund && op.About != aboutPerson && s.disputed() {
+			continue
+		}
+		return &op
+	}
+	return nil
+}
+
+// dueCapture returns the capture of the first parcel that has left and was not
+// captured for. An order captured at once has nothing to capture.
+func (s *State) dueCapture() *Operation {
+	if s.atOnce() {
+		return nil
+	}
+	taken := s.captured()
+	for n := 1; n <= len(s.Departures); n++ {
+		owed := order.ValueOf(s.Order, s.shippedThrough(n)) - taken
+		if owed <= 0 {
+			continue
+		}
+		attempt := s.holder()
+		if attempt == nil || s.refusedFor(order.Capture, n) {
+			return nil // nothing holds the money: see attend.go
+		}
+		op := s.another(order.SystemPayment, order.Capture)
+		op.Of, op.Ref, op.Amount = n, attempt.ID, min(owed, attempt.Held)
+		op.Final = !attempt.Multicapture || order.Empty(order.Less(s.Order, s.wanted(), s.shippedThrough(n)))
+		return op
+	}
+	return nil
+}
+
+func (s *State) refusedFor(operation order.Operation, n int) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == operation && op.Of == n && op.Status == Refused
+	})
+}
+
+// dueRenewal authorizes anew, with the stored method, what is not covered any
+// more: the rest after a capture that closed its authorization, or all of it a
+// day before the authorization dies. Declined once, the customer is asked.
+func (s *State) dueRenewal(now time.Time) *Operation {
+	amount := s.uncovered(now)
+	if amount == 0 || !s.reusable() || len(s.Payers) == 0 || s.Amendment.open() {
+		return nil
+	}
+	if last := s.last(order.Authorize); last != nil && last.OffSession && !s.renewed(*last) {
+		return nil
+	}
+	op := s.another(order.SystemPayment, order.Authorize)
+	op.Amount, op.OffSession, op.Ref = amount, true, s.Payers[len(s.Payers)-1]
+	return op
+}
+
+// renewed says that a charge without the customer went well.
+func (s *State) renewed(op Operation) bool { return slices.Contains(s.Payers, op.Record) }
+
+// reusable says that the customer may be charged again without being there.
+func (s *State) reusable() bool {
+	if s.Order.Payment.Reusable {
+		return true
+	}
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Authorize && op.Pay != nil && op.Pay.Reusable && slices.Contains(s.Payers, op.Record)
+	})
+}
+
+// dueClosing closes attempts that do not decide the order and could still take
+// money.
+func (s *State) dueClosing() *Operation {
+	for _, a := range s.attempts() {
+		if !s.payer(a) && len(s.Payers) > 0 && s.closable(a) {
+			return s.close(a)
+		}
+	}
+	return nil
+}
+
+// closable says that an attempt can take money and that closing it was not tried
+// in the state in which it is.
+func (s *State) closable(a reconcile.Attempt) bool {
+	if a.State != reconcile.AttemptOpen && a.State != reconcile.AttemptProcessing && a.State != reconcile.AttemptAuthorized {
+		return false
+	}
+	tries := 0
+	for i := range s.Operations {
+		if op := s.Operations[i]; op.Operation == order.Void && op.Ref == a.ID {
+			if tries++; op.About == string(a.State) || tries >= 4 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (s *State) close(a reconcile.Attempt) *Operation {
+	op := s.another(order.SystemPayment, order.Void)
+	op.Ref, op.Amount, op.About = a.ID, a.Held, string(a.State)
+	return op
+}
+
+// takesMoney says that an attempt could still take money.
+func (s *State) takesMoney() bool {
+	_, _, _, open := s.money()
+	return open > 0
+}
+
+// dueGiveBack closes each attempt that can still take money, then refunds what
+// was taken. Only what the gateway's own records show is given back, and a refund
+// that failed is not made again without a person.
+func (s *State) dueGiveBack() *Operation {
+	if op := s.last(order.Authorize); op != nil && op.Status == Open {
+		return nil // its outcome decides what there is to close
+	}
+	for _, a := range s.attempts() {
+		if s.closable(a) {
+			return s.close(a)
+		}
+	}
+	if op := s.meantPayment(); op != nil && op.Operation == order.Refund {
+		return op
+	}
+	for _, a := range s.attempts() {
+		if left := s.refundable(a); left > 0 && a.Disputed <= a.Lost && !s.failedRefund(a.ID) {
+			op := s.another(order.SystemPayment, order.Refund)
+			op.Ref, op.Amount, op.About = a.ID, left, s.why()
+			return op
+		}
+	}
+	return nil
+}
+
+func (s *State) failedRefund(attempt string) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Refund && op.Ref == attempt && op.Status == Refused
+	})
+}
+
+// refers says whether an operation on a record was already meant.
+func (s *State) refers(operation order.Operation, record string) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool { return op.Operation == operation && op.Ref == record })
+}
+
 // why says in a word why the order is taken back.
 func (s *State) why() string {
 	if s.Phase == order.PhaseCancelling {
-		return "requested_by_customer"
+		return aboutCustomer
 	}
 	return s.Failed
 }
 
-// dueWarehouse: goods are requested once they are paid and no review is open;
-// a request is taken back first of all when the order is.
-func (s *State) dueWarehouse() *Operation {
+// dueWarehouse: goods are requested once they are promised and paid, no review
+// is open and nothing else stands against it; a request is taken back while
+// something does, and first of all when the order is taken back. Goods that come
+// back are announced.
+func (s *State) dueWarehouse(now time.Time) *Operation {
 	switch s.Phase {
-	case order.PhaseAccepted:
-		if s.Cancel == nil || s.Cancel.Refused != "" {
-			return s.next(order.SystemWarehouse, order.Request, 1)
+	case order.PhaseAccepted, order.PhaseShipped, order.PhaseDelivered:
+		if op := s.dueAmendment(); op != nil {
+			return op
 		}
-	case order.PhaseCancelling, order.PhaseFailing:
-		if s.tried(order.Request) && !s.warehouseGaveUp() {
-			n := s.count(order.Cancel) + 1
-			if last := s.find(order.Cancel, n-1); last == nil || last.Status != Open && s.packed() == "" {
-				op := s.next(order.SystemWarehouse, order.Cancel, n)
-				op.Ref = order.Intent{Order: s.Order.ID, Operation: order.Request, N: 1}.Key()
+		switch why, withdraw := s.against(now); {
+		case withdraw:
+			if op := s.dueWithdrawal(s.heldSince()); op != nil {
+				return op
+			}
+		case why == "":
+			if op := s.dueRequest(); op != nil {
 				return op
 			}
 		}
-	case order.PhaseReceived, order.PhasePaying, order.PhaseShipped, order.PhaseDelivered,
-		order.PhaseClosed, order.PhaseCancelled, order.PhaseFailed:
+		return s.dueReturn()
+	case order.PhaseCancelling, order.PhaseFailing:
+		asked := s.Since
+		if s.Cancel != nil && s.Phase == order.PhaseCancelling {
+			asked = s.Cancel.Asked
+		}
+		if s.packed() == "" {
+			return s.dueWithdrawal(asked)
+		}
+	case order.PhaseReceived, order.PhasePaying, order.PhaseClosed, order.PhaseCancelled, order.PhaseFailed:
+	}
+	return nil
+}
+
+// dueRequest asks the warehouse for what it was not asked for yet.
+func (s *State) dueRequest() *Operation {
+	lines := s.remaining()
+	if s.Phase != order.PhaseAccepted || order.Empty(lines) || !order.Empty(order.Less(s.Order, lines, s.Promised)) {
+		return nil
+	}
+	op := s.another(order.SystemWarehouse, order.Request)
+	op.Lines = s.about(lines)
+	return op
+}
+
+// dueWithdrawal takes back a request that the warehouse has not packed, once
+// since a moment.
+func (s *State) dueWithdrawal(since time.Time) *Operation {
+	for n := 1; n <= s.count(order.Request); n++ {
+		op := s.find(order.Request, n)
+		if op.Status == Open {
+			return nil // its answer comes first
+		}
+		key := s.Key(*op)
+		live := slices.ContainsFunc(s.shipmentsOf(key), func(sh reconcile.Shipment) bool { return sh.State.Live() && !gone(sh.State) })
+		if !live || s.withdrawnSince(key, since) {
+			continue
+		}
+		cancel := s.another(order.SystemWarehouse, order.Cancel)
+		cancel.Ref = key
+		return cancel
+	}
+	return nil
+}
+
+// withdrawnSince says that a request was taken back since a moment, or could not
+// be. One that a later reading shows unpacked after all is taken back again.
+func (s *State) withdrawnSince(key string, since time.Time) bool {
+	seen := s.observed(order.SystemWarehouse).At
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		if op.Operation != order.Cancel || op.Ref != key || op.First.Before(since) {
+			return false
+		}
+		return op.Status == Open || s.packed() != "" || !seen.After(op.Ended.Add(time.Second))
+	})
+}
+
+// dueAmendment carries an amendment to the warehouse, which decides it.
+func (s *State) dueAmendment() *Operation {
+	a := s.Amendment
+	if !a.open() {
+		return nil
+	}
+	if len(a.Drop) > 0 {
+		return s.dueWithdrawal(a.Since)
+	}
+	for n := 1; n <= s.count(order.Request); n++ {
+		key := s.Key(*s.find(order.Request, n))
+		live := slices.ContainsFunc(s.shipmentsOf(key), func(sh reconcile.Shipment) bool { return sh.State.Live() && !gone(sh.State) })
+		if live && !slices.ContainsFunc(s.Operations, func(op Operation) bool {
+			return op.Operation == order.UpdateAddress && op.Ref == key && op.Of == a.N
+		}) {
+			op := s.another(order.SystemWarehouse, order.UpdateAddress)
+			op.Ref, op.Of = key, a.N
+			return op
+		}
+	}
+	return nil
+}
+
+// dueReturn announces goods that a customer sends back.
+func (s *State) dueReturn() *Operation {
+	for n := range s.Returns {
+		if r := s.Returns[n]; r.Record == "" && !r.Lost && !r.Cancelled {
+			if op := s.next(order.SystemWarehouse, order.Return, n+1); op != nil {
+				op.Of, op.Lines = n+1, r.Lines
+				return op
+			}
+		}
 	}
 	return nil
 }
@@ -199,179 +501,42 @@ func (s *State) warehouseGaveUp() bool {
 		if op.Status == Open {
 			return false
 		}
-		if sh := s.shipment(n); sh != nil && sh.State != reconcile.ShipmentCancelled {
-			return false
+		for _, sh := range s.shipmentsOf(s.Key(*op)) {
+			if sh.State != reconcile.ShipmentCancelled {
+				return false
+			}
 		}
 	}
 	return true
 }
 
-// dueERP: one sale once the order is accepted, one invoice for each shipment
-// that has left, one receipt for each capture and a negative one for each
-// refund, one credit note for what was invoiced and given back.
-func (s *State) dueERP() *Operation {
-	if s.Phase.PastPivot() || s.tried(order.Record) {
-		if op := s.next(order.SystemERP, order.Record, 1); op != nil {
-			op.Amount = s.Order.Total
-			return op
-		}
-	}
-	if !s.done(order.Record, 1) {
-		return nil
-	}
-	for n := 1; n <= s.count(order.Request); n++ {
-		if sh := s.shipment(n); sh != nil && gone(sh.State) {
-			if op := s.next(order.SystemERP, order.Invoice, n); op != nil {
-				op.Of, op.Amount = n, s.share(n).Total
-				return op
-			}
-		}
-	}
-	for _, m := range s.moved() {
-		if s.refers(order.Receipt, m.ref) {
-			continue
-		}
-		return &Operation{System: order.SystemERP, Operation: order.Receipt, N: s.count(order.Receipt) + 1, Ref: m.ref, Amount: m.amount}
-	}
-	return nil
-}
-
-// movement is money that moved, by the gateway's own records.
-type movement struct {
-	ref    string // our key of the capture or refund, or the gateway's id
-	amount int64  // negative for a refund
-}
-
-// moved returns the captures and refunds that are to be in the books. A refund
-// counts once the gateway says that it succeeded.
-func (s *State) moved() []movement {
-	var all []movement
-	for i := range s.Operations {
-		op := s.Operations[i]
-		if op.Operation == order.Capture && op.Status == Done {
-			all = append(all, movement{s.Key(op), op.Amount})
-		}
-	}
-	for _, a := range s.attempts() {
-		if s.Order.Payment.Capture == order.CaptureAtOnce && a.Captured > 0 {
-			all = append(all, movement{a.ID, a.Captured})
-		}
-		for _, r := range a.Refunds {
-			if r.State == reconcile.RefundSucceeded {
-				all = append(all, movement{r.ID, -r.Amount})
-			}
-		}
-	}
-	return all
-}
-
-// dueCRM: the deal is won at the pivot and lost when the order is taken back;
-// its revenue is what was captured and not given back.
-func (s *State) dueCRM() *Operation {
-	stage, revenue := s.deal()
-	if stage == "" {
-		return nil
-	}
-	n := s.count(order.Upsert)
-	if last := s.find(order.Upsert, n); last != nil && last.About == string(stage) && last.Amount == revenue {
-		return nil
-	}
-	return &Operation{System: order.SystemCRM, Operation: order.Upsert, N: n + 1, About: string(stage), Amount: revenue}
-}
-
-// deal returns the stage and revenue that the order's deal should have; no
-// stage when there should be no deal.
-func (s *State) deal() (reconcile.DealStage, int64) {
+// against says what stands against goods being requested, or nothing, and
+// whether a request that is out is taken back for it.
+func (s *State) against(now time.Time) (why string, withdraw bool) {
 	switch {
-	case s.Phase.PastPivot():
-		_, captured, refunded, _ := s.money()
-		return reconcile.DealWon, captured - refunded
-	case s.Phase == order.PhaseCancelled || s.Phase == order.PhaseFailed:
-		if s.tried(order.Upsert) {
-			_, captured, refunded, _ := s.money()
-			return reconcile.DealLost, captured - refunded
-		}
+	case s.Cancel != nil && s.Cancel.Refused == "" && !s.Cancel.Done:
+		return "a cancellation is being decided", false
+	case s.Amendment.open():
+		return "an amendment is being decided", false
+	case s.reviewed():
+		return "a review is open", true
+	case s.disputed() && !s.ShipDisputed:
+		return "money is in dispute", true
+	case s.asking(AskAboutPayment) != nil:
+		return "what has not shipped is not paid for any more, and the customer is asked", true
+	case s.uncovered(now) > 0:
+		return "what has not shipped is authorized anew", s.dueRenewal(now) == nil && s.openIn(order.SystemPayment) == nil
+	case !s.paid():
+		return "it is not paid", true
 	}
-	return "", 0
+	return "", false
 }
 
-// dueMail: the confirmation waits for the warehouse's acceptance and for
-// nothing else; the notice of a shipment for the shipment, that of a
-// cancellation until nothing is held any more.
-func (s *State) dueMail(now time.Time) *Operation {
-	for _, m := range s.mails() {
-		if s.mailed(m.Template, m.Occasion) != nil || now.Sub(m.Due) > mailWithin {
-			continue
-		}
-		return &Operation{
-			System: order.SystemMail, Operation: order.Send, N: s.count(order.Send) + 1,
-			About: string(m.Template), Of: m.Occasion,
-		}
+// heldSince returns since when the goods have been held back: the last time that
+// they were requested. What was taken back once under a request is not again.
+func (s *State) heldSince() time.Time {
+	if op := s.last(order.Request); op != nil {
+		return op.First
 	}
-	return nil
-}
-
-// mailWithin is how late a mail may still be sent: a backlog is not mailed out.
-// It is the built-in policy's, for what is due does not change under an order.
-const mailWithin = 24 * time.Hour
-
-// mails returns the mails that the customer should have by now.
-func (s *State) mails() []reconcile.MailIntent {
-	var all []reconcile.MailIntent
-	if op := s.find(order.Request, 1); op != nil && op.Status == Done && s.confirmable() {
-		all = append(all, reconcile.MailIntent{Template: reconcile.MailConfirmation, Occasion: 1, Due: op.Ended})
-	}
-	for n := 1; n <= s.count(order.Request); n++ {
-		if sh := s.shipment(n); sh != nil && gone(sh.State) {
-			all = append(all, reconcile.MailIntent{Template: reconcile.MailShipped, Occasion: n, Due: s.shippedAt(*sh)})
-		}
-	}
-	if s.Phase == order.PhaseCancelled {
-		all = append(all, reconcile.MailIntent{Template: reconcile.MailCancellation, Occasion: 1, Due: s.Since})
-	}
-	return all
-}
-
-// confirmable says that the confirmation is true: the order is past the pivot
-// and was not taken back, or the confirmation is out already.
-func (s *State) confirmable() bool {
-	return s.Phase.PastPivot() || s.mailed(reconcile.MailConfirmation, 1) != nil
-}
-
-func (s *State) shippedAt(sh reconcile.Shipment) time.Time {
-	if !sh.ShippedAt.IsZero() {
-		return sh.ShippedAt
-	}
-	return s.observed(order.SystemWarehouse).At
-}
-
-// mailed returns the operation that sent a mail, or nil.
-func (s *State) mailed(t reconcile.Template, occasion int) *Operation {
-	for i := range s.Operations {
-		op := &s.Operations[i]
-		if op.Operation == order.Send && op.About == string(t) && op.Of == occasion {
-			return op
-		}
-	}
-	return nil
-}
-
-// shippedThrough returns what the shipments up to n contain.
-func (s *State) shippedThrough(n int) []order.Quantity {
-	var lines []order.Quantity
-	for i := 1; i <= n; i++ {
-		if sh := s.shipment(i); sh != nil && gone(sh.State) {
-			lines = append(lines, sh.Lines...)
-		}
-	}
-	return lines
-}
-
-// share returns the money that belongs to shipment n.
-func (s *State) share(n int) order.Share {
-	sh := s.shipment(n)
-	if sh == nil {
-		return order.Share{}
-	}
-	return order.ShareOf(s.Order, s.shippedThrough(n-1), sh.Lines)
+	return s.Since
 }

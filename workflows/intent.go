@@ -21,6 +21,7 @@ func (s *State) intent(now time.Time) reconcile.Intent {
 	if op := s.find(order.Upsert, s.count(order.Upsert)); op != nil {
 		i.Deal, i.Revenue = reconcile.DealStage(op.About), op.Amount
 	}
+	i.Underway = s.openQuestion() != nil || s.Amendment.open() || s.refunding()
 	for _, m := range s.mails() {
 		if op := s.mailed(m.Template, m.Occasion); op != nil {
 			m.GivenUp = op.Status == Unknown || op.Status == Refused
@@ -41,76 +42,132 @@ func (s *State) intent(now time.Time) reconcile.Intent {
 		}
 	}
 	// The customer may have paid meanwhile, and the gateway does not say.
-	if s.Phase == order.PhasePaying && s.done(order.Authorize, 1) && s.observed(order.SystemPayment).State == reconcile.Unreadable {
+	if s.Phase == order.PhasePaying && s.tried(order.Authorize) && s.observed(order.SystemPayment).State == reconcile.Unreadable {
 		i.InDoubt = append(i.InDoubt, order.SystemPayment)
 	}
 	return i
 }
 
-// intentMoney: past the pivot the goods that have not left are held for, and
-// what has left was captured; before it, and after the end, nothing is held.
+// intentMoney: past the pivot what the order's attempts hold stays held until it
+// is captured, and what has left was captured; before it, and after the end,
+// nothing is held.
 func (s *State) intentMoney(i *reconcile.Intent) {
 	i.Paying = !s.Phase.PastPivot() && !s.Phase.Ended()
-	atOnce := s.Order.Payment.Capture == order.CaptureAtOnce
-	final := atOnce
+	taken := map[string]int64{} // by attempt
+	closed := map[string]bool{}
 	for k := range s.Operations {
 		op := s.Operations[k]
-		switch {
-		case op.Status != Done:
-		case op.Operation == order.Capture:
+		if op.Status != Done {
+			continue
+		}
+		switch op.Operation {
+		case order.Capture:
 			i.Captured += op.Amount
-			final = final || op.Final
-		case op.Operation == order.Refund:
+			taken[op.Ref] += op.Amount
+			closed[op.Ref] = closed[op.Ref] || op.Final
+		case order.Void:
+			closed[op.Ref] = true
+		case order.Refund:
 			i.Refunded += op.Amount
 		}
 	}
-	if atOnce && (s.Phase.PastPivot() || i.Refunded > 0) {
-		i.Captured = s.Order.Total
+	if s.atOnce() && (s.Phase.PastPivot() || i.Refunded > 0) {
+		i.Captured = s.taken()
 	}
-	if s.Phase.PastPivot() && !final {
-		i.Held = s.Order.Total - i.Captured
+	if !s.Phase.PastPivot() {
+		return
+	}
+	i.Attempts = s.Payers
+	for _, id := range s.Payers {
+		if !s.atOnce() && !closed[id] {
+			i.Held += max(0, s.authorized(id)-taken[id])
+		}
 	}
 }
 
-// intentGoods: promised until they are committed or given back, and with the
-// warehouse from the request until it was cancelled.
-func (s *State) intentGoods(i *reconcile.Intent) {
-	if s.done(order.Reserve, 1) && !s.done(order.Release, 1) {
-		i.Reserved = order.BySKU(s.uncommitted())
+// taken is what an order that is captured at once was to pay.
+func (s *State) taken() int64 {
+	total := int64(0)
+	for _, id := range s.Payers {
+		total += s.authorized(id)
 	}
+	if total == 0 {
+		return s.Order.Total
+	}
+	return total
+}
+
+// authorized is what an attempt was made for.
+func (s *State) authorized(id string) int64 {
+	for k := range s.Operations {
+		if op := s.Operations[k]; op.Operation == order.Authorize && op.Record == id {
+			return op.Amount
+		}
+	}
+	if a := s.attemptBy(id); a != nil {
+		return a.Amount
+	}
+	return 0
+}
+
+// intentGoods: promised until they are committed or given back; with the
+// warehouse from the request until it was taken back or they have left; and back
+// again when they came back.
+func (s *State) intentGoods(i *reconcile.Intent) {
+	i.Reserved = order.BySKU(s.Promised)
 	if s.Phase == order.PhaseCancelled || s.Phase == order.PhaseFailed {
+		i.Reserved = nil
 		return
 	}
 	for n := 1; n <= s.count(order.Request); n++ {
-		if op := s.find(order.Request, n); op.Status != Done {
+		op := s.find(order.Request, n)
+		if op.Status == Done {
+			s.intentRequest(i, s.Key(*op), s.linesOf(*op))
+		}
+	}
+	for n, r := range s.Returns {
+		if op := s.find(order.Return, n+1); op == nil || op.Status != Done || r.Cancelled || r.Record != "" {
 			continue
 		}
-		least := reconcile.ShipmentRequested
-		lines := s.Order.AllLines()
-		if sh := s.shipment(n); sh != nil {
-			if sh.State == reconcile.ShipmentCancelled && s.Phase == order.PhaseCancelling {
-				continue
-			}
-			if gone(sh.State) {
-				least = sh.State
-			}
-			lines = sh.Lines
+		state := reconcile.ReturnExpected
+		if !r.Received.IsZero() {
+			state = reconcile.ReturnReceived
 		}
-		i.Shipments = append(i.Shipments, reconcile.ShipmentIntent{
-			Key: order.Intent{Order: s.Order.ID, Operation: order.Request, N: n}.Key(), Lines: lines, State: least,
+		i.Returns = append(i.Returns, reconcile.ReturnIntent{
+			Key: order.Intent{Order: s.Order.ID, Operation: order.Return, N: n + 1}.Key(), Lines: r.Lines, State: state,
 		})
 	}
 }
 
-// uncommitted returns what was ordered and not committed yet.
-func (s *State) uncommitted() []order.Quantity {
-	committed := []order.Quantity{}
-	for n := 1; n <= s.count(order.Request); n++ {
-		if sh := s.shipment(n); sh != nil && s.done(order.Commit, n) {
-			committed = append(committed, sh.Lines...)
+// intentRequest: what has left of a request is out, in as many parcels as the
+// warehouse made of it; the rest is at least requested, unless it was taken back.
+func (s *State) intentRequest(i *reconcile.Intent, key string, lines []order.Quantity) {
+	live := false
+	seen := s.shipmentsOf(key)
+	for _, sh := range seen {
+		live = live || sh.State.Live()
+	}
+	if !live && (s.withdrawn(key) || len(seen) > 0 && s.Phase == order.PhaseCancelling) {
+		return
+	}
+	intended := reconcile.ShipmentIntent{Key: key, Lines: lines, State: reconcile.ShipmentRequested}
+	if live {
+		intended.Lines = nil
+		out := true
+		for _, sh := range seen {
+			if sh.State.Live() {
+				intended.Lines = append(intended.Lines, sh.Lines...)
+				out = out && gone(sh.State)
+				intended.State = sh.State
+			}
+		}
+		if !out {
+			intended.State = reconcile.ShipmentRequested
+		} else if len(seen) > 1 {
+			intended.State = reconcile.ShipmentShipped
 		}
 	}
-	return order.Less(s.Order, s.Order.AllLines(), committed)
+	i.Shipments = append(i.Shipments, intended)
 }
 
 // intentBooks: one document for each operation that the books have confirmed.
@@ -123,7 +180,9 @@ func (s *State) intentBooks(i *reconcile.Intent) {
 		document := reconcile.DocumentIntent{Key: s.Key(op), Total: op.Amount}
 		switch op.Operation {
 		case order.Record:
-			i.Sale = &document
+			if op.N == 1 {
+				i.Sale = &document
+			}
 		case order.Invoice:
 			i.Invoices = append(i.Invoices, document)
 		case order.Receipt:

@@ -189,8 +189,11 @@ func (p *process) refused(ctx workflow.Context, op *Operation) {
 		return
 	}
 	switch op.Operation {
-	case order.Reserve, order.Authorize, order.Cancel:
-		return // the phases decide: see afterPaying and packed
+	case order.Reserve, order.Authorize, order.Cancel, order.UpdateAddress:
+		return // the phases and questions decide: see afterPaying, attendQuestions, packed and applyAddress
+	case order.Capture, order.Void:
+		p.hint(order.SystemPayment, workflow.Now(ctx)) // somebody was faster, or it is gone: the gateway knows
+		return
 	case order.Send:
 		p.note(workflow.Now(ctx), "the mail "+op.About+" is not sent: "+op.Why)
 		return

@@ -98,7 +98,26 @@ func (s *State) learnShipment(at time.Time, shipment reconcile.Shipment) {
 	if !replaced {
 		all = append(all, shipment)
 	}
-	o.Warehouse = &reconcile.Warehouse{Shipments: all}
+	o.Warehouse = &reconcile.Warehouse{Shipments: all, Returns: s.returnsSeen()}
+	s.learn(o)
+}
+
+func (s *State) returnsSeen() []reconcile.Return {
+	if w := s.observed(order.SystemWarehouse).Warehouse; w != nil {
+		return w.Returns
+	}
+	return nil
+}
+
+func (s *State) learnReturn(at time.Time, r reconcile.Return) {
+	o := s.known(order.SystemWarehouse, at)
+	all := []reconcile.Return{r}
+	for _, known := range s.returnsSeen() {
+		if known.ID != r.ID {
+			all = append(all, known)
+		}
+	}
+	o.Warehouse = &reconcile.Warehouse{Shipments: s.shipments(), Returns: all}
 	s.learn(o)
 }
 

@@ -33,6 +33,7 @@ func (p *process) listen(ctx workflow.Context) {
 	must(workflow.SetUpdateHandlerWithOptions(ctx, ReconcileUpdate, p.reconcile, workflow.UpdateHandlerOptions{
 		Description: "Confirms what a reconciliation run suspects, and repairs what it has grants for.",
 	}))
+	p.listenToWishes(ctx)
 	notices := workflow.GetSignalChannelWithOptions(ctx, NoticeSignal, workflow.SignalChannelOptions{
 		Description: "Something changed in a system. A hint: the order reads the live record.",
 	})
@@ -118,24 +119,40 @@ func (p *process) sameOrder(_ workflow.Context, s Submit) error {
 // submitted answers a submission, the first or a repeated one, once there is
 // something to say to the customer.
 func (p *process) submitted(ctx workflow.Context, _ Submit) (Submitted, error) {
-	err := workflow.Await(ctx, func() bool {
-		return p.Phase != order.PhaseReceived && p.Phase != order.PhasePaying ||
-			(p.Next != nil || p.Adopted) && p.done(order.Authorize, 1) || p.reviewed()
-	})
-	if err != nil {
+	if err := workflow.Await(ctx, p.hasAnswer); err != nil {
 		return Submitted{}, err
 	}
 	v := p.verdict(workflow.Now(ctx), false)
 	answer := Submitted{Order: p.Order.ID, Phase: p.Phase, Outcome: v.Outcome, Why: p.Failed}
-	if p.Phase == order.PhasePaying {
+	if q := p.openQuestion(); q != nil {
+		asked := *q
+		answer.Question = &asked
+	}
+	if p.Phase == order.PhasePaying && !p.paid() {
 		answer.Next = p.Next
+		if op := p.last(order.Authorize); op != nil && op.Status == Done && !p.reviewed() && !p.processing() {
+			answer.Declined, answer.PayUntil = p.failure(), p.payDeadline()
+		}
 	}
 	return answer, nil
+}
+
+// hasAnswer says that the order is decided, or that the customer, a reviewer or
+// a bank is to act next.
+func (p *process) hasAnswer() bool {
+	if p.Phase != order.PhaseReceived && p.Phase != order.PhasePaying || p.openQuestion() != nil || p.reviewed() {
+		return true
+	}
+	last := p.last(order.Authorize)
+	return last != nil && last.Status == Done && !p.paid()
 }
 
 func (p *process) cancellable(_ workflow.Context, _ Cancel) error {
 	refuse := func(why string) error {
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("cancel order %s: %s", p.Order.ID, why), RefusedReason, nil)
+	}
+	if p.Phase == order.PhaseAccepted && len(p.Departures) > 0 {
+		return refuse("part of it has shipped; drop what has not by an amendment, and ask for a return of what has")
 	}
 	switch p.Phase {
 	case order.PhaseShipped, order.PhaseDelivered, order.PhaseClosed:

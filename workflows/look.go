@@ -175,7 +175,7 @@ func (p *process) look(ctx workflow.Context, system order.System, again int) wor
 	subject := p.subject(system)
 	switch system {
 	case order.SystemPayment:
-		return workflow.ExecuteActivity(ctx, pay.ReadPayment, subject)
+		return workflow.ExecuteActivity(ctx, gateway.ReadPayment, subject)
 	case order.SystemInventory:
 		return workflow.ExecuteActivity(ctx, stock.ReadReservations, subject)
 	case order.SystemWarehouse:

@@ -50,6 +50,10 @@ const FingerprintReason = "another_order"
 // order's phase does not allow; its message says what would.
 const RefusedReason = "not_now"
 
+// InvalidReason is the type of the error that answers a request which makes no
+// sense for the order; its message names every problem.
+const InvalidReason = "not_valid"
+
 // Cancel asks to take an order back.
 type Cancel struct {
 	By     string `json:"by"` // who asks; recorded as unverified until there are identities

@@ -38,6 +38,7 @@ func (w *Workflows) Order(ctx workflow.Context, in OrderInput) (*State, error) {
 		workflow.Go(work, func(ctx workflow.Context) { p.lane(ctx, system) })
 	}
 	workflow.Go(work, p.follow)
+	workflow.Go(work, p.supply)
 	return p.live(ctx, work)
 }
 
@@ -57,6 +58,8 @@ type process struct {
 	reads int
 	// reading is set while a full reading of all systems is under way.
 	reading bool
+	// supplying is set while inventory is asked what there is.
+	supplying bool
 	// readAt is when all systems were last read together.
 	readAt time.Time
 	// alarm is the timer of the next deadline.
@@ -147,7 +150,7 @@ func (a *alarm) rings() bool { return a.timer != nil && a.timer.IsReady() }
 
 // resting says that nothing is open, due, hinted at or being answered.
 func (p *process) resting(ctx workflow.Context) bool {
-	if !workflow.AllHandlersFinished(ctx) || p.reading || p.hintedBefore(workflow.Now(ctx)) {
+	if !workflow.AllHandlersFinished(ctx) || p.reading || p.supplying || p.hintedBefore(workflow.Now(ctx)) {
 		return false
 	}
 	for _, system := range order.Systems() {

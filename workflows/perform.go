@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -67,6 +68,7 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 			p.finish(ctx, op, Done, "")
 			return
 		case code == apierr.Declined || code == apierr.Conflict || code == apierr.Invalid || code == apierr.NotFound:
+			op.Code = apierr.ReasonOf(err)
 			p.finish(ctx, op, refusal(*op, err), plainly(err))
 			if apierr.ReasonOf(err) != repair.StoppedReason {
 				p.refused(ctx, op)
@@ -104,6 +106,9 @@ func (p *process) open(ctx workflow.Context, due Operation) *Operation {
 		}
 		p.Operations = append(p.Operations, due)
 		op = &p.Operations[len(p.Operations)-1]
+	}
+	if op.Status == Meant {
+		op.First = now
 	}
 	op.Status = Open
 	p.touch()
@@ -194,13 +199,13 @@ func plainly(err error) string {
 
 // The activities, by their methods: the nil pointers are never followed.
 var (
-	pay    *payment.Activities
-	stock  *inventory.Activities
-	depot  *warehouse.Activities
-	books  *erp.Activities
-	people *crm.Activities
-	post   *mail.Activities
-	run    *reconciliation.Activities
+	gateway *payment.Activities
+	stock   *inventory.Activities
+	depot   *warehouse.Activities
+	books   *erp.Activities
+	people  *crm.Activities
+	post    *mail.Activities
+	run     *reconciliation.Activities
 )
 
 // call makes the call of one operation and takes in what the system answered.
@@ -209,11 +214,11 @@ func (p *process) call(ctx workflow.Context, op Operation) error {
 	case order.Authorize:
 		return p.authorize(ctx, op)
 	case order.Capture:
-		return p.attempt(ctx, pay.CapturePayment, repair.Write[payment.CaptureRequest]{Grant: op.Grant, Since: op.First, Request: payment.CaptureRequest{
+		return p.attempt(ctx, gateway.CapturePayment, repair.Write[payment.CaptureRequest]{Grant: op.Grant, Since: op.First, Request: payment.CaptureRequest{
 			Key: p.Key(op), Order: p.Order.ID, Attempt: op.Ref, Amount: p.amount(op.Amount), Final: op.Final,
 		}})
 	case order.Void:
-		return p.attempt(ctx, pay.VoidPayment, repair.Write[payment.VoidRequest]{Grant: op.Grant, Since: op.First, Request: payment.VoidRequest{
+		return p.attempt(ctx, gateway.VoidPayment, repair.Write[payment.VoidRequest]{Grant: op.Grant, Since: op.First, Request: payment.VoidRequest{
 			Key: p.Key(op), Order: p.Order.ID, Attempt: op.Ref,
 		}})
 	case order.Refund:
@@ -226,15 +231,17 @@ func (p *process) call(ctx workflow.Context, op Operation) error {
 		return p.commit(ctx, op)
 	case order.Request:
 		return p.ship(ctx, depot.RequestShipment, repair.Write[warehouse.RequestRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.RequestRequest{
-			Key: p.Key(op), Order: p.Order.ID, Lines: p.Order.AllLines(), Customer: p.Order.Customer, ShipTo: p.Order.ShipTo,
+			Key: p.Key(op), Order: p.Order.ID, Lines: p.linesOf(op), Customer: p.Order.Customer, ShipTo: p.shipTo(),
 		}})
+	case order.Return:
+		return p.announce(ctx, op)
 	case order.Cancel:
 		return p.ship(ctx, depot.CancelShipment, repair.Write[warehouse.CancelRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.CancelRequest{
 			Key: op.Ref, Order: p.Order.ID,
 		}})
 	case order.UpdateAddress:
 		return p.ship(ctx, depot.UpdateShipmentAddress, repair.Write[warehouse.UpdateAddressRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.UpdateAddressRequest{
-			Key: op.Ref, Order: p.Order.ID, ShipTo: p.Order.ShipTo,
+			Key: op.Ref, Order: p.Order.ID, ShipTo: *p.Amendment.ShipTo,
 		}})
 	case order.Record, order.Invoice, order.Receipt, order.Credit:
 		return p.book(ctx, op)
@@ -242,7 +249,8 @@ func (p *process) call(ctx workflow.Context, op Operation) error {
 		return p.update(ctx, op)
 	case order.Send:
 		return p.send(ctx, op)
-	case order.Adjust: // stock/<sku> alone writes levels
+	case order.Adjust:
+		return p.restock(ctx, op)
 	}
 	panic("unreachable: operation " + string(op.Operation) + " is not an order's")
 }
@@ -252,18 +260,40 @@ func (p *process) amount(minor int64) order.Amount {
 }
 
 func (p *process) authorize(ctx workflow.Context, op Operation) error {
+	pay := p.Order.Payment
+	if op.Pay != nil {
+		pay = *op.Pay
+	}
+	if op.OffSession { // the earlier attempt names the stored method
+		pay.Method, pay.Intent = "", op.Ref
+	}
 	var result payment.Authorization
-	err := workflow.ExecuteActivity(ctx, pay.AuthorizePayment, repair.Write[payment.AuthorizeRequest]{Grant: op.Grant, Since: op.First, Request: payment.AuthorizeRequest{
+	err := workflow.ExecuteActivity(ctx, gateway.AuthorizePayment, repair.Write[payment.AuthorizeRequest]{Grant: op.Grant, Since: op.First, Request: payment.AuthorizeRequest{
 		Key: p.Key(op), Order: p.Order.ID, Amount: p.amount(op.Amount), Customer: p.Order.Customer.ID,
-		Channel: p.Order.Channel, Payment: p.Order.Payment,
+		Channel: p.Order.Channel, Payment: pay, OffSession: op.OffSession,
 	}}).Get(ctx, &result)
 	if err != nil {
 		return err
 	}
 	p.find(op.Operation, op.N).Record = result.Attempt.ID
-	p.Next = result.Next
+	p.Next, p.NextOf = result.Next, op.N
 	p.learnAttempt(workflow.Now(ctx), result.Attempt)
+	if a := result.Attempt; p.Phase.PastPivot() && a.Held+a.Captured > 0 && p.uncovered(workflow.Now(ctx)) > 0 {
+		p.takeOver(a.ID)
+	}
 	return nil
+}
+
+// takeOver lets an attempt decide the order that was made anew. What it replaces
+// is closed then, unless it took money.
+func (p *process) takeOver(id string) {
+	payers := []string{}
+	for _, a := range p.attempts() {
+		if p.payer(a) && a.Captured > 0 {
+			payers = append(payers, a.ID)
+		}
+	}
+	p.Payers = append(payers, id)
 }
 
 // attempt calls an activity that answers with the attempt as it stands.
@@ -278,7 +308,7 @@ func (p *process) attempt(ctx workflow.Context, activity, input any) error {
 
 func (p *process) refund(ctx workflow.Context, op Operation) error {
 	var result reconcile.Refund
-	err := workflow.ExecuteActivity(ctx, pay.RefundPayment, repair.Write[payment.RefundRequest]{Grant: op.Grant, Since: op.First, Request: payment.RefundRequest{
+	err := workflow.ExecuteActivity(ctx, gateway.RefundPayment, repair.Write[payment.RefundRequest]{Grant: op.Grant, Since: op.First, Request: payment.RefundRequest{
 		Key: p.Key(op), Order: p.Order.ID, Attempt: op.Ref, Amount: p.amount(op.Amount), Reason: op.About,
 	}}).Get(ctx, &result)
 	if err != nil {
@@ -289,18 +319,25 @@ func (p *process) refund(ctx workflow.Context, op Operation) error {
 	return nil
 }
 
+// reserve promises what the operation is about; done again, what was promised.
 func (p *process) reserve(ctx workflow.Context, op Operation) error {
+	lines := p.linesOf(op)
+	if !op.Ended.IsZero() {
+		lines = p.Promised
+	}
 	var result []reconcile.Reservation
 	err := workflow.ExecuteActivity(ctx, stock.ReserveStock, repair.Write[inventory.ReserveRequest]{Grant: op.Grant, Since: op.First, Request: inventory.ReserveRequest{
-		Key: p.Key(op), Order: p.Order.ID, Lines: p.uncommitted(),
+		Key: p.Key(op), Order: p.Order.ID, Lines: lines,
 	}}).Get(ctx, &result)
 	if err != nil {
 		return err
 	}
+	p.Promised = lines
 	p.learnReservations(workflow.Now(ctx), result)
 	return nil
 }
 
+// release leaves only what is to be kept.
 func (p *process) release(ctx workflow.Context, op Operation, keep []order.Quantity) error {
 	var result []reconcile.Reservation
 	err := workflow.ExecuteActivity(ctx, stock.ReleaseStock, repair.Write[inventory.ReleaseRequest]{Grant: op.Grant, Since: op.First, Request: inventory.ReleaseRequest{
@@ -309,6 +346,7 @@ func (p *process) release(ctx workflow.Context, op Operation, keep []order.Quant
 	if err != nil {
 		return err
 	}
+	p.Promised = keep
 	p.learnReservations(workflow.Now(ctx), result)
 	return nil
 }
@@ -316,16 +354,51 @@ func (p *process) release(ctx workflow.Context, op Operation, keep []order.Quant
 // commit lets stock/<sku> set the levels first, then gives up the reservations
 // of what has left, so that what may be sold is never too high.
 func (p *process) commit(ctx workflow.Context, op Operation) error {
-	levels := workflow.WithTaskQueue(ctx, ReconciliationQueue)
-	options := workflow.GetActivityOptions(levels)
+	lines := p.Departures[op.Of-1].Lines
+	if err := p.setLevels(ctx, op, lines); err != nil {
+		return err
+	}
+	keep := p.Promised
+	if op.Ended.IsZero() { // done again, its pieces are not promised any more
+		keep = order.Less(p.Order, p.Promised, lines)
+	}
+	return p.release(ctx, op, keep)
+}
+
+// restock has the levels set once what came back lies in storage again.
+func (p *process) restock(ctx workflow.Context, op Operation) error {
+	lines := slices.Clone(p.Returns[op.Of-1].Lines)
+	for i := range lines {
+		lines[i].Quantity = 0 // it is in the count; nothing of it is promised
+	}
+	return p.setLevels(ctx, op, lines)
+}
+
+func (p *process) setLevels(ctx workflow.Context, op Operation, lines []order.Quantity) error {
+	options := workflow.GetActivityOptions(ctx)
+	options.TaskQueue = ReconciliationQueue
 	options.ActivityID += " levels"
-	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), run.CommitStock, reconciliation.StockCommit{
-		Order: p.Order.ID, Key: p.Key(op), Goods: order.BySKU(p.shipment(op.Of).Lines),
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), run.CommitStock, reconciliation.StockCommit{
+		Order: p.Order.ID, Key: p.Key(op), Goods: order.BySKU(lines),
 	}).Get(ctx, nil)
+}
+
+// announce tells the warehouse of goods that come back.
+func (p *process) announce(ctx workflow.Context, op Operation) error {
+	var result reconcile.Shipment
+	err := workflow.ExecuteActivity(ctx, depot.RequestShipment, repair.Write[warehouse.RequestRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.RequestRequest{
+		Key: p.Key(op), Order: p.Order.ID, Lines: op.Lines, Customer: p.Order.Customer, ShipTo: p.shipTo(), Return: true,
+	}}).Get(ctx, &result)
 	if err != nil {
 		return err
 	}
-	return p.release(ctx, op, order.Less(p.Order, p.Order.AllLines(), p.shippedThrough(op.Of)))
+	state := reconcile.ReturnExpected
+	if gone(result.State) {
+		state = reconcile.ReturnReceived
+	}
+	p.find(op.Operation, op.N).Record = result.ID
+	p.learnReturn(workflow.Now(ctx), reconcile.Return{ID: result.ID, Key: result.Key, State: state, Lines: result.Lines, Version: result.Version})
+	return nil
 }
 
 // ship calls an activity that answers with the shipment as it stands.
@@ -346,19 +419,19 @@ func (p *process) book(ctx workflow.Context, op Operation) error {
 	var future workflow.Future
 	switch op.Operation {
 	case order.Record:
-		future = workflow.ExecuteActivity(ctx, books.RecordSale, repair.Write[erp.SaleRequest]{Grant: op.Grant, Since: op.First, Request: erp.SaleRequest{Key: p.Key(op), Order: p.Order}})
+		future = workflow.ExecuteActivity(ctx, books.RecordSale, repair.Write[erp.SaleRequest]{Grant: op.Grant, Since: op.First, Request: erp.SaleRequest{Key: p.saleKey(), Order: p.ordered()}})
 	case order.Receipt:
 		future = workflow.ExecuteActivity(ctx, books.PostReceipt, repair.Write[erp.ReceiptRequest]{Grant: op.Grant, Since: op.First, Request: erp.ReceiptRequest{
 			Key: p.Key(op), Order: p.Order.ID, Customer: p.Order.Customer, Amount: p.amount(op.Amount), Payment: op.Ref, Date: op.First,
 		}})
 	default:
-		activity := books.PostInvoice
+		activity, share := books.PostInvoice, p.share(op.Of)
 		if op.Operation == order.Credit {
-			activity = books.PostCredit
+			activity, share = books.PostCredit, p.creditShare(op)
 		}
 		future = workflow.ExecuteActivity(ctx, activity, repair.Write[erp.InvoiceRequest]{Grant: op.Grant, Since: op.First, Request: erp.InvoiceRequest{
 			Key: p.Key(op), Order: p.Order.ID, Customer: p.Order.Customer, BillTo: p.Order.Billing(),
-			Currency: p.Order.Currency, Share: p.share(op.Of), Date: op.First,
+			Currency: p.Order.Currency, Share: share, Date: op.First,
 		}})
 	}
 	if err := future.Get(ctx, &result); err != nil {
@@ -369,10 +442,22 @@ func (p *process) book(ctx workflow.Context, op Operation) error {
 	return nil
 }
 
+// saleKey is the key of the order's one sale, whatever about it is written.
+func (s *State) saleKey() string {
+	return order.Intent{Order: s.Order.ID, Operation: order.Record, N: 1}.Key()
+}
+
+// ordered is the order as it goes out now: to the address that it has by now.
+func (s *State) ordered() order.Order {
+	o := s.Order
+	o.ShipTo = s.shipTo()
+	return o
+}
+
 func (p *process) update(ctx workflow.Context, op Operation) error {
 	var result crm.CustomerResult
 	err := workflow.ExecuteActivity(ctx, people.UpdateCustomer, repair.Write[crm.CustomerRequest]{Grant: op.Grant, Since: op.First, Request: crm.CustomerRequest{
-		Contact: crm.ContactRequest{Order: p.Order.ID, Customer: p.Order.Customer, ShipTo: p.Order.ShipTo},
+		Contact: crm.ContactRequest{Order: p.Order.ID, Customer: p.Order.Customer, ShipTo: p.shipTo()},
 		Deal: crm.DealRequest{
 			Order: p.Order.ID, Cart: p.Order.CartID, Stage: reconcile.DealStage(op.About), Revenue: p.amount(op.Amount),
 		},
@@ -416,16 +501,41 @@ func (p *process) message(op Operation) mail.SendRequest {
 			r.Due = m.Due
 		}
 	}
+	p.fill(&r, op)
+	return r
+}
+
+// fill writes what a mail is about.
+func (p *process) fill(r *mail.SendRequest, op Operation) {
 	switch r.Template {
 	case reconcile.MailShipped:
 		share := p.share(op.Of)
 		r.Content.Lines, r.Content.Amount = share.Lines, p.amount(share.Total)
-		if sh := p.shipment(op.Of); sh != nil {
+		r.Content.Rest = p.shares(order.Less(p.Order, p.wanted(), p.shippedThrough(op.Of)))
+		if sh := p.parcel(p.Departures[op.Of-1]); sh != nil {
 			r.Content.Tracking = sh.Tracking
 		}
 	case reconcile.MailConfirmation:
-		r.Content.Lines = order.ShareOf(p.Order, nil, p.Order.AllLines()).Lines
-	case reconcile.MailCancellation, reconcile.MailRefund, reconcile.MailQuestion:
+		r.Content.Lines, r.Content.Amount = p.shares(p.wanted()), p.amount(p.value())
+	case reconcile.MailRefund:
+		if refund := p.find(order.Refund, op.Of); refund != nil {
+			r.Content.Amount = p.amount(refund.Amount)
+			if refund.About == aboutReturn {
+				r.Content.Lines = p.worth(p.Returns[refund.Of-1]).Lines
+			}
+		}
+	case reconcile.MailQuestion:
+		q := p.Questions[op.Of-1]
+		r.Content.Kind, r.Content.Missing, r.Content.Deadline = string(q.Kind), p.shares(q.Lines), q.Deadline
+		r.Content.Amount = p.amount(p.value())
+		if q.Kind == AskAboutPayment {
+			r.Content.Amount = p.amount(p.value() - p.captured())
+		}
+	case reconcile.MailCancellation:
 	}
-	return r
+}
+
+// shares are the lines of some pieces with their prices.
+func (p *process) shares(lines []order.Quantity) []order.LineShare {
+	return order.ShareOf(p.Order, nil, lines).Lines
 }

@@ -10,10 +10,12 @@ import (
 	"github.com/trueup-orders/trueup/reconcile"
 )
 
-// advance moves the order from phase to phase as far as what is known allows.
+// advance takes up what the systems said, and moves the order from phase to phase
+// as far as what is known allows.
 func (p *process) advance(ctx workflow.Context) {
 	for {
 		now := workflow.Now(ctx)
+		p.attend(now)
 		next, why := p.after(now)
 		if next == p.Phase {
 			return
@@ -23,17 +25,26 @@ func (p *process) advance(ctx workflow.Context) {
 			line += ": " + why
 		}
 		p.note(now, line)
-		p.Phase, p.Since = next, now
-		// Only the gateway's word gives an order up, also when it was never asked:
-		// the checkout may have made a payment of its own.
-		if (next == order.PhaseFailing || next == order.PhaseCancelling) && p.observed(order.SystemPayment).At.IsZero() {
-			p.hint(order.SystemPayment, now)
-		}
+		p.enter(now, next)
 		p.touch()
 	}
 }
 
-// after returns the phase that follows from what is known, and why.
+// enter begins a phase.
+func (p *process) enter(now time.Time, next order.Phase) {
+	if next == order.PhaseAccepted && len(p.Payers) == 0 {
+		p.choosePayers()
+	}
+	p.Phase, p.Since = next, now
+	// Only the gateway's word gives an order up, also when it was never asked: the
+	// checkout may have made a payment of its own.
+	if (next == order.PhaseFailing || next == order.PhaseCancelling) && p.observed(order.SystemPayment).At.IsZero() {
+		p.hint(order.SystemPayment, now)
+	}
+}
+
+// after returns the phase that follows from what is known, and why. The moves
+// are those of Moves, and no others: see moves.go.
 func (p *process) after(now time.Time) (order.Phase, string) {
 	switch p.Phase {
 	case order.PhaseReceived:
@@ -43,7 +54,10 @@ func (p *process) after(now time.Time) (order.Phase, string) {
 	case order.PhaseAccepted:
 		return p.afterAccepted()
 	case order.PhaseShipped:
-		if p.every(reconcile.ShipmentDelivered) {
+		if !order.Empty(p.unshipped()) {
+			return order.PhaseAccepted, "a lost parcel is sent once more"
+		}
+		if p.arrived() {
 			return order.PhaseDelivered, ""
 		}
 	case order.PhaseDelivered:
@@ -59,10 +73,14 @@ func (p *process) after(now time.Time) (order.Phase, string) {
 			return order.PhaseCancelled, "nothing is held any more"
 		}
 	case order.PhaseFailing:
-		if p.givenBack() {
-			return order.PhaseFailed, "nothing is held any more"
+		return p.afterFailing()
+	case order.PhaseCancelled:
+		if p.moneyOut() {
+			return order.PhaseCancelling, "money came for an order that was cancelled: it goes back"
 		}
-	case order.PhaseClosed, order.PhaseCancelled, order.PhaseFailed:
+	case order.PhaseFailed:
+		return p.afterFailed()
+	case order.PhaseClosed:
 	}
 	return p.Phase, ""
 }
@@ -73,33 +91,53 @@ func (p *process) afterPaying(now time.Time) (order.Phase, string) {
 	if p.Cancel != nil && p.Cancel.Refused == "" {
 		return order.PhaseCancelling, p.Cancel.Reason
 	}
-	if op := p.find(order.Reserve, 1); op != nil && op.Status == Refused {
-		return p.fail("out of stock", op.Why)
+	if next, why := p.withoutStock(); next != p.Phase {
+		return next, why
 	}
 	op := p.find(order.Authorize, 1)
 	switch {
-	case op == nil || op.Status == Open || op.Status == Lost:
-		return p.Phase, ""
-	case op.Status == Refused:
-		return p.fail("payment refused", op.Why)
 	case p.reviewed():
 		return p.Phase, "" // nobody touches anything while a review is open
-	case p.paid() && p.done(order.Reserve, 1):
+	case p.paid() && p.complete() && p.promisesOut():
 		return order.PhaseAccepted, "reserved and authorized"
+	case p.declinedByReview():
+		return p.fail(failedReview, "")
+	case op == nil || op.Status == Open || op.Status == Lost || p.openIn(order.SystemPayment) != nil:
+		return p.Phase, ""
+	case op.Status == Refused && p.count(order.Authorize) == 1 && len(p.attempts()) == 0:
+		return p.fail("payment refused", op.Why)
 	}
-	for _, a := range p.attempts() {
-		if a.ID == op.Record && a.State == reconcile.AttemptOpen && a.Failure != "" {
-			return p.fail("declined", a.Failure)
-		}
-		if a.ID == op.Record && a.State == reconcile.AttemptVoided {
-			return p.fail("the payment was closed at the gateway", "")
-		}
+	if p.paid() || p.processing() || now.Before(p.payDeadline()) || !p.readSince(order.SystemPayment, p.payDeadline()) {
+		return p.Phase, ""
 	}
-	if p.payWindowOver(now) && p.readSince(order.SystemPayment, p.payDeadline()) {
-		return p.fail("unpaid", "not paid within the pay window")
+	if failure := p.failure(); failure != "" {
+		return p.fail(failedDeclined, failure)
+	}
+	return p.fail(failedUnpaid, "not paid within the pay window")
+}
+
+// withoutStock: nothing of it can be promised, and nobody waits for it.
+func (p *process) withoutStock() (order.Phase, string) {
+	last := p.last(order.Reserve)
+	switch {
+	case last == nil || last.Status != Refused && !order.Empty(p.Promised):
+	case last.Status == Refused && last.Code != outOfStock:
+		return p.fail(failedStock, last.Why)
+	case last.Status == Refused && p.Revived:
+		return p.fail("paid after its stock was gone", last.Why)
+	case order.Empty(p.wanted()):
+		return p.fail(failedStock, "nothing of it is there, and nobody answered")
 	}
 	return p.Phase, ""
 }
+
+// Why an order fails by itself.
+const (
+	failedUnpaid   = "unpaid"
+	failedDeclined = "declined"
+	failedReview   = "review declined"
+	failedStock    = "out of stock"
+)
 
 func (p *process) fail(why, detail string) (order.Phase, string) {
 	p.Failed = why
@@ -109,9 +147,43 @@ func (p *process) fail(why, detail string) (order.Phase, string) {
 	return order.PhaseFailing, why
 }
 
-func (p *process) payDeadline() time.Time { return p.Since.Add(p.settings.Policy.PayWindow) }
+// failure is the gateway's code of the newest attempt's failure.
+func (s *State) failure() string {
+	attempts := byAge(s.attempts())
+	if len(attempts) == 0 {
+		return ""
+	}
+	return attempts[len(attempts)-1].Failure
+}
 
-func (p *process) payWindowOver(now time.Time) bool { return !now.Before(p.payDeadline()) }
+// processing says that an attempt is with a bank: that is not unpaid, and the
+// gateway will not close it.
+func (s *State) processing() bool {
+	for _, a := range s.attempts() {
+		if a.State == reconcile.AttemptProcessing {
+			return true
+		}
+	}
+	return false
+}
+
+// payDeadline is until when the customer may pay: the pay window from the latest
+// attempt on, and as long again for one who is in the middle of a challenge.
+func (p *process) payDeadline() time.Time {
+	last := p.Since
+	for i := range p.Operations {
+		if op := p.Operations[i]; op.Operation == order.Authorize && op.First.After(last) {
+			last = op.First
+		}
+	}
+	window := p.settings.Policy.PayWindow
+	for _, a := range p.attempts() {
+		if a.Challenge {
+			return last.Add(2 * window)
+		}
+	}
+	return last.Add(window)
+}
 
 // readSince says that a system was read, readably, at or after a moment. An
 // unreadable gateway is waited for.
@@ -120,32 +192,56 @@ func (p *process) readSince(system order.System, moment time.Time) bool {
 	return o.State != reconcile.Unreadable && !o.At.Before(moment)
 }
 
-func (p *process) afterAccepted() (order.Phase, string) {
-	if p.Cancel != nil && p.Cancel.Refused == "" && !p.Cancel.Done {
-		return order.PhaseCancelling, p.Cancel.Reason
+// afterFailing: what was given up for want of money goes on when it was paid
+// after all, and its stock can still be promised.
+func (p *process) afterFailing() (order.Phase, string) {
+	if p.paidAfterAll() {
+		p.Failed, p.Revived = "", true
+		return order.PhasePaying, "it was paid after all"
 	}
-	if op := p.find(order.Request, 1); op != nil && p.every(reconcile.ShipmentShipped) &&
-		len(order.Less(p.Order, p.Order.AllLines(), p.shippedThrough(p.count(order.Request)))) == 0 {
-		return order.PhaseShipped, "every line has left the warehouse"
+	if p.givenBack() {
+		return order.PhaseFailed, "nothing is held any more"
 	}
 	return p.Phase, ""
 }
 
-// every says that there is a live shipment, and that each has come at least as
-// far as this.
-func (p *process) every(least reconcile.ShipmentState) bool {
-	live := 0
-	for n := 1; n <= p.count(order.Request); n++ {
-		sh := p.shipment(n)
-		if sh == nil || sh.State == reconcile.ShipmentCancelled {
-			continue
-		}
-		live++
-		if !gone(sh.State) || least == reconcile.ShipmentDelivered && sh.State != reconcile.ShipmentDelivered {
-			return false
-		}
+func (p *process) afterFailed() (order.Phase, string) {
+	switch {
+	case p.paidAfterAll():
+		p.Failed, p.Revived = "", true
+		return order.PhasePaying, "it was paid after all"
+	case p.moneyOut():
+		return order.PhaseFailing, p.Failed
 	}
-	return live > 0
+	return p.Phase, ""
+}
+
+func (p *process) paidAfterAll() bool {
+	return (p.Failed == failedUnpaid || p.Failed == failedDeclined) && p.openIn(order.SystemPayment) == nil && p.paid()
+}
+
+// moneyOut says that the gateway holds or took money for an order that has
+// ended, or still could.
+func (s *State) moneyOut() bool {
+	held, captured, refunded, open := s.money()
+	for _, a := range s.attempts() {
+		captured -= a.Disputed
+	}
+	return held > 0 || open > 0 || captured > refunded
+}
+
+func (p *process) afterAccepted() (order.Phase, string) {
+	switch {
+	case len(p.Departures) == 0 && p.Cancel != nil && p.Cancel.Refused == "" && !p.Cancel.Done:
+		return order.PhaseCancelling, p.Cancel.Reason
+	case len(p.Departures) == 0 && p.declinedByReview():
+		return p.fail(failedReview, "")
+	case len(p.Departures) == 0 && order.Empty(p.wanted()):
+		return p.fail("given up", "nothing of it is left to ship")
+	case len(p.Departures) > 0 && order.Empty(p.unshipped()):
+		return order.PhaseShipped, "every line has left the warehouse"
+	}
+	return p.Phase, ""
 }
 
 // packed returns why the warehouse will not give the goods up, once it was
@@ -166,40 +262,79 @@ func (s *State) packed() string {
 
 // givenBack says that nothing of the order is held any more, by the systems'
 // own word: no goods with the warehouse, no stock promised, no attempt that can
-// take money, no money kept.
+// take money, no money kept, and none that is only on its way back.
 func (p *process) givenBack() bool {
 	held, captured, refunded, open := p.money()
+	lost := int64(0)
+	for _, a := range p.attempts() {
+		lost += a.Lost
+	}
 	if gateway := p.observed(order.SystemPayment); p.openIn(order.SystemPayment) != nil ||
 		gateway.At.IsZero() || gateway.State == reconcile.Unreadable && gateway.LastRead.IsZero() {
 		return false
 	}
-	if p.tried(order.Reserve) && !p.done(order.Release, 1) {
-		if op := p.find(order.Reserve, 1); op.Status != Refused {
-			return false
-		}
-	}
-	return p.warehouseGaveUp() && held == 0 && open == 0 && captured-refunded == 0 && len(p.reservations()) == 0
+	return !p.promisesOut() && p.openIn(order.SystemInventory) == nil && p.warehouseGaveUp() && held == 0 && open == 0 &&
+		captured-refunded-lost == 0 && !p.refunding() && len(p.reservations()) == 0
 }
 
 // deadline returns the next moment at which something happens by itself, and
 // what, as the timer says it.
 func (p *process) deadline(ctx workflow.Context) (time.Time, string) {
 	now := workflow.Now(ctx)
-	switch {
-	case p.Phase == order.PhasePaying && p.done(order.Authorize, 1) && !p.reviewed():
-		if !p.payWindowOver(now) {
-			return p.payDeadline(), "the customer may pay until then"
+	var at time.Time
+	var what string
+	soonest := func(moment time.Time, why string) {
+		if !moment.IsZero() && (at.IsZero() || moment.Before(at)) {
+			at, what = moment, why
 		}
-		if !p.readSince(order.SystemPayment, p.payDeadline()) {
-			p.hint(order.SystemPayment, now) // ask the gateway before anything is taken back
-			return now.Add(time.Minute), "ask the gateway again"
+	}
+	if q := p.openQuestion(); q != nil {
+		at := q.Deadline
+		for !at.After(now) { // it is past and a bank is still at it: look again each hour
+			at = at.Add(time.Hour)
+		}
+		soonest(at, "the customer may answer until then")
+	}
+	switch {
+	case p.Phase == order.PhasePaying:
+		soonest(p.payAlarm(now))
+		if p.waits(now) {
+			soonest(now.Add(24*time.Hour).Truncate(24*time.Hour), "the customer waits for the stock")
+		}
+	case p.Phase == order.PhaseAccepted:
+		if a := p.holder(); a != nil && !order.Empty(p.unshipped()) {
+			if at := dies(*a); at.After(now) {
+				soonest(at, "the authorization has to be renewed then")
+			}
 		}
 	case p.Phase == order.PhaseDelivered:
-		return p.Since.Add(p.settings.Policy.ReturnWindow), "the return window ends"
+		soonest(p.Since.Add(p.settings.Policy.ReturnWindow), "the return window ends")
 	case p.Phase.Ended():
 		if end := p.quietSince().Add(p.settings.Linger); now.Before(end) && len(p.openCases()) == 0 {
-			return end, "late messages may come until then"
+			soonest(end, "late messages may come until then")
 		}
+	}
+	return at, what
+}
+
+// payAlarm is when the gateway is asked whether an order was paid that should
+// have been by then.
+func (p *process) payAlarm(now time.Time) (time.Time, string) {
+	first := p.find(order.Authorize, 1)
+	switch {
+	case first == nil || first.Status == Open || p.reviewed() || p.paid():
+		return time.Time{}, ""
+	case now.Before(p.payDeadline()):
+		return p.payDeadline(), "the customer may pay until then"
+	case p.processing():
+		if at := p.observed(order.SystemPayment).At.Add(time.Hour); at.After(now) {
+			return at, "the bank is at it; ask the gateway again"
+		}
+		p.hint(order.SystemPayment, now)
+		return now.Add(time.Minute), "ask the gateway again"
+	case !p.readSince(order.SystemPayment, p.payDeadline()):
+		p.hint(order.SystemPayment, now) // ask the gateway before anything is taken back
+		return now.Add(time.Minute), "ask the gateway again"
 	}
 	return time.Time{}, ""
 }
@@ -210,13 +345,13 @@ func (p *process) refuseCancel(now time.Time, reason string) string {
 	p.Cancel.Refused = reason
 	p.openCase(now, reconcile.Step{
 		Break: reconcile.Break{
-			System: order.SystemWarehouse, Field: "warehouse.shipment", Situation: reconcile.Conflict,
+			System: order.SystemWarehouse, Field: reconcile.WarehouseShipment, Situation: reconcile.Conflict,
 			Expected: "cancelled", Observed: reason, Right: string(order.SystemWarehouse), FirstSeen: now, Confirmed: now,
 		},
 		Decision: reconcile.Ask, System: order.SystemWarehouse,
 		Why:          "a cancellation came when the goods were packed; reality wins and the order stands",
 		Proposal:     "let the order go on, and ask the customer to return the goods",
-		Alternatives: []string{"stop the parcel at the warehouse by hand", "accept: the customer keeps the order"},
+		Alternatives: []string{string(DecideByHand) + ": the parcel was stopped at the warehouse", string(DecideAccept) + ": the customer keeps the order"},
 	})
 	return "cancellation refused: " + reason
 }

@@ -20,6 +20,32 @@ type State struct {
 	// Adopted says that the order is older than the engine's memory, so that
 	// what we may have done before is looked up.
 	Adopted bool `json:"adopted,omitempty"`
+	// ShipTo is where it goes now, when that was changed; Moves counts the changes.
+	ShipTo *order.Address `json:"ship_to,omitempty"`
+	Moves  int            `json:"moves,omitempty"`
+	// Dropped are pieces that were given up before they left.
+	Dropped []order.Quantity `json:"dropped,omitempty"`
+	// Promised is what inventory has promised to the order by now.
+	Promised []order.Quantity `json:"promised,omitempty"`
+	// Departures are the parcels that have left, numbered from 1 as we learned of
+	// them: the n-th is captured, invoiced, committed and told of as number n.
+	Departures []Departure `json:"departures,omitempty"`
+	Returns    []Returning `json:"returns,omitempty"`
+	// Payers are the attempts that decide the order: their money pays for it.
+	Payers []string `json:"payers,omitempty"`
+	// Reviewed are the attempts that were ever under review.
+	Reviewed  []string   `json:"reviewed,omitempty"`
+	Questions []Question `json:"questions,omitempty"`
+	// Amendment is the latest wish to amend, and what became of it.
+	Amendment *Amendment `json:"amendment,omitempty"`
+	// Wishes are what people asked for, by id, so that each is taken up once.
+	Wishes []Wish `json:"wishes,omitempty"`
+	// Supply is what inventory could still promise, when it could not promise all.
+	Supply *Supply `json:"supply,omitempty"`
+	// WasPaid says that the customer had paid when the order failed, and is told.
+	WasPaid bool `json:"was_paid,omitempty"`
+	// ShipDisputed says that a person had the goods shipped despite a dispute.
+	ShipDisputed bool `json:"ship_disputed,omitempty"`
 	// Operations are our intents, each once, with their outcomes.
 	Operations []Operation `json:"operations,omitempty"`
 	// Observed is what each system last said.
@@ -36,10 +62,14 @@ type State struct {
 	Hints []Hint  `json:"hints,omitempty"`
 	Audit []Entry `json:"audit,omitempty"`
 	// Cancel is the latest wish to cancel.
-	Cancel *Cancellation     `json:"cancel,omitempty"`
-	Failed string            `json:"failed,omitempty"` // why the order failed by itself
+	Cancel *Cancellation `json:"cancel,omitempty"`
+	Failed string        `json:"failed,omitempty"` // why the order failed by itself
+	// Next is what the customer must do about attempt NextOf.
 	Next   *payment.NextStep `json:"next,omitempty"`
-	Run    int               `json:"run"`
+	NextOf int               `json:"next_of,omitempty"`
+	// Revived says that the order had failed for want of money, and was paid then.
+	Revived bool `json:"revived,omitempty"`
+	Run     int  `json:"run"`
 }
 
 // Cancellation is somebody's wish to cancel, and what became of it.
@@ -50,6 +80,61 @@ type Cancellation struct {
 	// Refused says why reality won; empty while it is not decided or granted.
 	Refused string `json:"refused,omitempty"`
 	Done    bool   `json:"done,omitempty"`
+}
+
+// Departure is one parcel that has left the warehouse.
+type Departure struct {
+	Shipment string           `json:"id"`  // the warehouse's id
+	Key      string           `json:"key"` // of the request
+	Lines    []order.Quantity `json:"lines"`
+	At       time.Time        `json:"at"`
+	// Lost is set while it is known to be lost and nobody has decided; Settled
+	// when somebody has, and nothing more is expected of it; Again when its goods
+	// are sent once more.
+	Lost    bool `json:"lost,omitempty"`
+	Settled bool `json:"settled,omitempty"`
+	Again   bool `json:"again,omitempty"`
+}
+
+// Returning is goods that come back, announced or not.
+type Returning struct {
+	Lines  []order.Quantity `json:"lines"`
+	By     string           `json:"by"`
+	Asked  time.Time        `json:"asked"`
+	Record string           `json:"rec,omitempty"` // the warehouse's id of one that nobody announced
+	// Received is when they came, or were given up as lost; Kept is what the
+	// customer kept then, from which the money of the return follows.
+	Received  time.Time        `json:"received,omitzero"`
+	Kept      []order.Quantity `json:"kept,omitempty"`
+	Restocked bool             `json:"restocked,omitempty"`
+	Lost      bool             `json:"lost,omitempty"` // lost on the way to the customer: nothing comes back
+	Cancelled bool             `json:"cancelled,omitempty"`
+}
+
+// Amendment is somebody's wish to change what has not been packed.
+type Amendment struct {
+	Amend
+	N       int       `json:"n"`
+	Since   time.Time `json:"since"`
+	Refused string    `json:"refused,omitempty"`
+	Done    bool      `json:"done,omitempty"`
+}
+
+// open says that the warehouse has not decided it yet.
+func (a *Amendment) open() bool { return a != nil && !a.Done && a.Refused == "" }
+
+// Wish is one request of a person, taken up once, and what it became.
+type Wish struct {
+	ID   string `json:"id"`
+	Kind string `json:"kind"`
+	N    int    `json:"n"`
+}
+
+// Supply is what inventory could promise to the order when it was last asked.
+type Supply struct {
+	At        time.Time        `json:"at"`
+	Available []order.Quantity `json:"available,omitempty"`
+	Next      time.Time        `json:"next"` // when it is asked again
 }
 
 // Hint is a system to be read, because something changed there.
@@ -77,6 +162,7 @@ const (
 	Done    OperationStatus = "done"    // its effect was read back
 	Refused OperationStatus = "refused" // the system said no, for good
 	Unknown OperationStatus = "unknown" // in doubt for ever: it may have happened and nobody can look
+	Meant   OperationStatus = "meant"   // decided, and not sent yet: its lane takes it up
 	Unsent  OperationStatus = "unsent"  // meant by a repair that was stopped before it was sent
 	Lost    OperationStatus = "lost"    // its effect is gone or never was: to be done again, under the same key
 )
@@ -89,17 +175,25 @@ type Operation struct {
 	Status    OperationStatus `json:"st"`
 	First     time.Time       `json:"first"`          // when it was first tried: key windows count from it
 	Ended     time.Time       `json:"end,omitzero"`   // when it last ended
+	Through   time.Time       `json:"thr,omitzero"`   // of a refund: when the gateway was seen to say that it succeeded
 	Doubt     bool            `json:"dbt,omitempty"`  // it may have happened, and could not be read yet
 	Why       string          `json:"why,omitempty"`  // the last error, while it is not done
+	Code      string          `json:"code,omitempty"` // the system's own code of a refusal
 	Amount    int64           `json:"amt,omitempty"`  // minor units
 	Ref       string          `json:"ref,omitempty"`  // the record it works on: an attempt, a shipment's key
 	Record    string          `json:"rec,omitempty"`  // the record it made
-	Of        int             `json:"of,omitempty"`   // the shipment or capture that it belongs to
-	Final     bool            `json:"fin,omitempty"`  // of a capture
-	About     string          `json:"abt,omitempty"`  // a mail's template, a deal's stage
-	Repairs   int             `json:"rpr,omitempty"`  // how often reconciliation had it done again
-	Grant     *repair.Grant   `json:"grnt,omitempty"` // while it is done again
-	Mended    time.Time       `json:"mnd,omitzero"`   // when it was last done again
+	Of        int             `json:"of,omitempty"`   // the departure, return, refund or question that it belongs to
+	// Lines are the pieces that it is about, where that is not the whole order.
+	Lines []order.Quantity `json:"ln,omitempty"`
+	// Pay is how an attempt is paid that is not as the order says.
+	Pay *order.Payment `json:"pay,omitempty"`
+	// OffSession says that the customer was not there.
+	OffSession bool          `json:"off,omitempty"`
+	Final      bool          `json:"fin,omitempty"`  // of a capture
+	About      string        `json:"abt,omitempty"`  // a mail's template, a deal's stage
+	Repairs    int           `json:"rpr,omitempty"`  // how often reconciliation had it done again
+	Grant      *repair.Grant `json:"grnt,omitempty"` // while it is done again
+	Mended     time.Time     `json:"mnd,omitzero"`   // when it was last done again
 }
 
 // Key is the operation's idempotency key.
@@ -226,13 +320,6 @@ func (s *State) reviewed() bool {
 		}
 	}
 	return false
-}
-
-// paid says that the order's money is captured or held, by an attempt that is
-// alive: the positive proof without which nothing goes to the warehouse.
-func (s *State) paid() bool {
-	held, captured, refunded, _ := s.money()
-	return held+captured-refunded >= s.Order.Total
 }
 
 // note adds a line to the audit, of which the latest are carried.

@@ -46,11 +46,45 @@ type SendRequest struct {
 	Due time.Time `json:"due"`
 }
 
-// Content is what the message is about; amounts in minor units.
+// Content is what the message is about; amounts in minor units of the amount's
+// currency. The text is made of it and nothing else. What a template shows:
+//
+//   - confirmation: Lines, all that was ordered; Amount, the total; Link.
+//   - shipped: Lines, the parcel's; Amount, what is charged for it; Rest, what
+//     follows in another parcel; Tracking; Link.
+//   - cancellation: Kind, why; Lines, what is cancelled; Rest, what of the order
+//     is still on, none when all of it is cancelled; Amount, what was taken from
+//     the customer for it and is given back, and never what was only reserved.
+//   - refund: Amount; Lines, what it is for, when that is known.
+//   - question, KindStock: Missing, what is not available; Lines, what can be
+//     sent; Deadline; Link.
+//   - question, KindPayment: Lines, what has not shipped; Amount, what is to be
+//     paid; Deadline; Link.
+//
+// Prices of Lines are shown when they, Shipping and Discount add up to Amount.
 type Content struct {
-	Lines    []order.LineShare `json:"lines,omitempty"`
-	Amount   order.Amount      `json:"amount"`
-	Tracking string            `json:"tracking,omitempty"`
-	Question string            `json:"question,omitempty"`
-	Link     string            `json:"link,omitempty"`
+	// Kind is what a question is about, or why something is cancelled; empty when
+	// neither is known.
+	Kind    string            `json:"kind,omitempty"`
+	Lines   []order.LineShare `json:"lines,omitempty"`
+	Missing []order.LineShare `json:"missing,omitempty"`
+	Rest    []order.LineShare `json:"rest,omitempty"`
+	// Shipping is the shipping costs in Amount with their tax, and Discount what
+	// is taken off the order as a whole.
+	Shipping int64        `json:"shipping,omitempty"`
+	Discount int64        `json:"discount,omitempty"`
+	Amount   order.Amount `json:"amount"`
+	// Deadline is until when a question can be answered.
+	Deadline time.Time `json:"deadline,omitzero"`
+	Tracking string    `json:"tracking,omitempty"`
+	// Question is more that a question should say, in words for the customer.
+	Question string `json:"question,omitempty"`
+	Link     string `json:"link,omitempty"`
 }
+
+// The kinds of content.
+const (
+	KindStock   = "stock"   // not all goods are available
+	KindPayment = "payment" // it is not paid for, or not any more
+	KindRequest = "request" // the customer asked for it
+)

@@ -59,13 +59,20 @@ func (a *Activities) CapturePayment(ctx context.Context, in repair.Write[Capture
 		return a.Gateway.Capture(ctx, request)
 	}, func() (reconcile.Attempt, bool, error) {
 		return a.find(ctx, in.Request.Order, in.Since, []string{in.Request.Attempt}, func(x reconcile.Attempt) bool {
-			return x.ID == in.Request.Attempt && x.Captured >= in.Request.Amount.Minor && x.State != reconcile.AttemptVoided
+			return x.ID == in.Request.Attempt && captured(x, in.Request)
 		})
 	})
 	return result, apierr.ToEngine("capture payment", err)
 }
 
-// VoidPayment closes an attempt.
+// captured says that a capture has had its effect.
+func captured(x reconcile.Attempt, r CaptureRequest) bool {
+	released := !r.Final || x.Held == 0
+	return x.State != reconcile.AttemptVoided && x.Captured > 0 && x.Captured >= r.Before+r.Amount.Minor && released
+}
+
+// VoidPayment closes an attempt. One that cannot be closed any more, or not yet,
+// comes back as it stands, without an error: reality wins.
 func (a *Activities) VoidPayment(ctx context.Context, in repair.Write[VoidRequest]) (reconcile.Attempt, error) {
 	if err := a.Switches.Check(order.SystemPayment, in.Grant); err != nil {
 		return reconcile.Attempt{}, apierr.ToEngine("void payment", err)
@@ -79,6 +86,18 @@ func (a *Activities) VoidPayment(ctx context.Context, in repair.Write[VoidReques
 			return x.ID == in.Request.Attempt && x.State == reconcile.AttemptVoided
 		})
 	})
+	if err == nil || apierr.CodeOf(err) != apierr.Conflict {
+		return result, apierr.ToEngine("void payment", err)
+	}
+	if result.ID != "" {
+		return result, nil
+	}
+	standing, found, errFind := a.find(ctx, in.Request.Order, in.Since, []string{in.Request.Attempt}, func(x reconcile.Attempt) bool {
+		return x.ID == in.Request.Attempt
+	})
+	if errFind == nil && found {
+		return standing, nil
+	}
 	return result, apierr.ToEngine("void payment", err)
 }
 

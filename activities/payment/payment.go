@@ -32,30 +32,39 @@ type Gateway interface {
 
 	// Authorize makes an attempt that holds the amount, or with CaptureAtOnce
 	// takes it. Declined says that the method was refused; the attempt then
-	// exists, is open, and is returned with the error. A customer who must act
+	// exists, is open, and is returned with the error. Declined without an attempt
+	// says that there is no method that could be charged. A customer who must act
 	// is no error: the attempt is AttemptOpen and Next says what to do. With
-	// Intent set, the existing payment is adopted instead: it gets our
-	// reference, and Conflict when it is not of this amount and currency.
+	// Intent set, the existing payment is adopted instead, however far it is: it
+	// gets our reference, and Conflict when it is closed, or not of this amount
+	// and currency. With Intent and OffSession, the method that paid that earlier
+	// attempt of the order is charged again for a new one; a bank that wants to see
+	// the customer is Declined. Reusable keeps the method for that.
 	Authorize(ctx context.Context, r AuthorizeRequest) (Authorization, error)
 
-	// Capture takes Amount of what the attempt holds. Final releases the rest.
-	// A repeat under another key after the money was taken is Conflict.
+	// Capture takes Amount of what the attempt holds. Final releases the rest, as
+	// does every capture of an attempt without Multicapture. Final with an Amount
+	// of 0 takes nothing more and releases the rest of one that was captured in
+	// part. A repeat under another key after the money was taken is Conflict.
 	Capture(ctx context.Context, r CaptureRequest) (reconcile.Attempt, error)
 
 	// Void closes the attempt so that it can never take money. Closing a closed
-	// one is no error; one that captured is Conflict.
+	// one is no error. One that captured, or that a bank is processing, is Conflict
+	// and comes back with it as it stands.
 	Void(ctx context.Context, r VoidRequest) (reconcile.Attempt, error)
 
 	// Refund gives Amount back. It is final only when its state is
-	// RefundSucceeded. More than is left is Conflict.
+	// RefundSucceeded. More than is left, and money in dispute, is Conflict.
 	Refund(ctx context.Context, r RefundRequest) (reconcile.Refund, error)
 }
 
 // AuthorizeRequest asks for an attempt, in minor units.
 type AuthorizeRequest struct {
-	Key      string        `json:"key"`
-	Order    order.ID      `json:"order"`
-	Amount   order.Amount  `json:"amount"`
+	Key    string       `json:"key"`
+	Order  order.ID     `json:"order"`
+	Amount order.Amount `json:"amount"`
+	// Customer is the service's own id, or the gateway's for one whose methods it
+	// keeps already.
 	Customer string        `json:"customer,omitempty"`
 	Channel  string        `json:"channel,omitempty"`
 	Payment  order.Payment `json:"payment"`
@@ -85,6 +94,9 @@ type CaptureRequest struct {
 	Attempt string       `json:"attempt"`
 	Amount  order.Amount `json:"amount"`
 	Final   bool         `json:"final"`
+	// Before is what the attempt had captured before this; by it the second of
+	// several captures is told from the first when the key is forgotten.
+	Before int64 `json:"before,omitempty"`
 }
 
 // VoidRequest asks to close an attempt.

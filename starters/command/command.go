@@ -1,5 +1,6 @@
 // Package command is the trueup program: it submits orders, asks for verdicts,
-// cancels, reconciles, and works the switches, from a terminal or a script.
+// changes and cancels them, decides cases, reconciles, and works the switches,
+// from a terminal or a script.
 //
 // Its exit codes are a contract; see the Exit constants and trueup help.
 package command
@@ -30,9 +31,9 @@ const (
 	ExitError       = 1  // anything else went wrong
 	ExitUsage       = 2  // the command was not understood
 	ExitUnknown     = 3  // no order is known under this id
-	ExitRefused     = 4  // refused: not valid, another order has this id, or not in this phase
+	ExitRefused     = 4  // refused: not valid, another order has this id, not in this phase, or declined
 	ExitUnreachable = 5  // the engine, or the workers behind it, do not answer
-	ExitInProgress  = 10 // verdict: in_progress; cancel: the warehouse has not answered yet
+	ExitInProgress  = 10 // verdict: in_progress; cancel, return and their kin: not answered yet
 	ExitCancelled   = 11 // verdict: cancelled
 	ExitFailed      = 12 // verdict: failed
 	ExitInDoubt     = 13 // verdict: in_doubt
@@ -65,16 +66,20 @@ type one struct {
 }
 
 func commands() []one {
-	return []one{
+	all := []one{
 		{"submit", "FILE|-", "hand an order over; the same again gets the same answer", submit},
 		{"verdict", "ORDER", "did the order succeed, and do the systems agree?", verdict},
 		{"cancel", "ORDER --by NAME --reason TEXT", "take an order back, if the warehouse has not packed it", cancel},
+	}
+	all = append(all, wishes()...)
+	return append(all, []one{
+		{"cases", "[--all]", "what waits for a person to decide; the list lags a little behind", cases},
 		{"orders", "", "list orders; the list lags a little behind", orders},
 		{"reconcile", "[ORDER...]", "compare what all systems believe, now, and repair what may be repaired", reconcileNow},
 		{"status", "", "switches, cursors, verified-through and the latest runs", status},
 		{"switch", "off|on [SYSTEM] --by NAME --reason TEXT", "stop repairs of a system, or of all; or end the stop", turn},
 		{"policy", "[print [FILE]|check FILE]", "print a policy as a table (without FILE the built-in one), or check one", policy},
-	}
+	}...)
 }
 
 // call is one run of a command.
@@ -197,7 +202,8 @@ func CodeOf(err error) int {
 	switch {
 	case errors.Is(err, starters.ErrUnknownOrder):
 		return ExitUnknown
-	case errors.Is(err, starters.ErrAnotherOrder), errors.Is(err, starters.ErrNotNow), errors.Is(err, errTooLarge):
+	case errors.Is(err, starters.ErrAnotherOrder), errors.Is(err, starters.ErrNotNow), errors.Is(err, starters.ErrNotValid),
+		errors.Is(err, errTooLarge):
 		return ExitRefused
 	case errors.Is(err, context.Canceled): // by Ctrl-C
 		return ExitError
@@ -252,9 +258,9 @@ exit codes
    1  something else went wrong
    2  the command was not understood
    3  no order is known under this id
-   4  refused: not valid, another order has this id, or not in this phase
+   4  refused: not valid, another order has this id, not in this phase, or declined
    5  the engine, or the workers behind it, do not answer
-  10  verdict: in progress; cancel: the warehouse has not answered yet
+  10  verdict: in progress; cancel, return and their kin: not answered yet
   11  verdict: cancelled
   12  verdict: failed
   13  verdict: in doubt

@@ -94,6 +94,12 @@ func (c *call) submitted(a workflows.Submitted) {
 	if a.Next != nil { // a secret of the customer's, so it is not shown by itself
 		c.print("the customer has to act before it is paid (%s); --json prints the step\n", a.Next.Kind)
 	}
+	if a.Next == nil && a.Declined != "" {
+		c.print("the payment was declined (%s): trueup attempt %s --method METHOD --by NAME%s\n", a.Declined, a.Order, starters.Until(a.PayUntil))
+	}
+	if a.Question != nil {
+		c.print("%s: trueup answer %s amend|wait|cancel --by NAME\n", starters.WhatIsAsked(*a.Question), a.Order)
+	}
 }
 
 func verdict(f *flag.FlagSet) func(*call, []string) (int, error) {

@@ -1,5 +1,6 @@
-// Command trueup submits orders, asks for verdicts, cancels, reconciles and works
-// the switches. trueup help lists its commands and exit codes.
+// Command trueup submits orders, asks for verdicts, changes and cancels orders,
+// decides cases, reconciles and works the switches. trueup help lists its commands
+// and exit codes.
 package main
 
 import (

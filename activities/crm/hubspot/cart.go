@@ -3,6 +3,7 @@ package hubspot
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -54,21 +55,21 @@ func (c *Client) closeCarts(ctx context.Context, s reconcile.Subject) ([]reconci
 }
 
 // carts finds the carts of an order: by cart id, whether abandoned or closed
-// already; else those still abandoned of the customer's contact; else those of
-// the contact with the customer's e-mail, unless it is another customer's. ours
-// is the customer's contact when it was read already.
+// already; else those still abandoned of the customer's contact, and of the
+// contact with the customer's e-mail unless it is another customer's: a guest
+// becomes a customer at the checkout. ours is the customer's contact when it was
+// read already.
 func (c *Client) carts(ctx context.Context, s reconcile.Subject, ours *object) ([]object, error) {
 	o, found, err := c.find(ctx, deals, PropertyCart, s.Cart)
 	if err != nil {
 		return nil, err
 	}
 	if found {
-		switch c.stageOf(o) {
-		case reconcile.DealAbandoned, reconcile.DealLost:
-			return []object{o}, nil
-		case reconcile.DealOpen, reconcile.DealWon: // somebody is selling it
-			return nil, nil
+		stage := c.stageOf(o)
+		if o.get(PropertyOrder) != "" || stage == reconcile.DealOpen || stage == reconcile.DealWon {
+			return nil, nil // somebody is selling it
 		}
+		return []object{o}, nil
 	}
 	if ours == nil {
 		contact, found, err := c.find(ctx, contacts, PropertyCustomer, s.Customer)
@@ -79,19 +80,29 @@ func (c *Client) carts(ctx context.Context, s reconcile.Subject, ours *object) (
 			ours = &contact
 		}
 	}
+	var carts []object
 	if ours != nil {
-		if carts, err := c.cartsOf(ctx, ours.ID, s); err != nil || len(carts) > 0 {
-			return carts, err
+		if carts, err = c.cartsOf(ctx, ours.ID, s); err != nil {
+			return nil, err
 		}
 		if s.Email == "" || ours.hasEmail(s.Email) {
-			return nil, nil
+			return carts, nil
 		}
 	}
 	holder, held, err := c.find(ctx, contacts, "email", s.Email)
 	if err != nil || !held || holder.get(PropertyCustomer) != "" {
+		return carts, err
+	}
+	guest, err := c.cartsOf(ctx, holder.ID, s)
+	if err != nil {
 		return nil, err
 	}
-	return c.cartsOf(ctx, holder.ID, s)
+	for _, o := range guest { // a cart may be tied to both
+		if !slices.ContainsFunc(carts, func(has object) bool { return has.ID == o.ID }) {
+			carts = append(carts, o)
+		}
+	}
+	return carts, nil
 }
 
 // cartsOf returns a contact's abandoned carts that can be this order's.

@@ -159,3 +159,104 @@ func TestCloseCarts_UnknownCartID_SparesCartsWithAnotherID(t *testing.T) {
 		t.Errorf("closed %+v; want the one without an id", got)
 	}
 }
+
+// The customer began as a guest and became a customer at the checkout, who has
+// another e-mail in the CRM and a cart of their own: both carts are theirs.
+func TestCloseCarts_GuestBecameCustomer_BothAreClosed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{settings: simcrm.Settings{
+		Contacts: []simcrm.Contact{{Customer: "c1", Email: "ada@private.example"}, {Customer: "c2", Email: "c2@example.com"}},
+		Carts:    []simcrm.Cart{{Customer: "c1"}, {Email: "c1@example.com"}, {Customer: "c2"}},
+	}})
+	if o := w.lookup(subject()); len(o.CRM.Carts) != 2 {
+		t.Errorf("carts are %+v; want both", o.CRM.Carts)
+	}
+	if got := w.closeCarts(subject()); len(got) != 2 {
+		t.Errorf("closed %+v; want both", got)
+	}
+	if got := w.state("").Carts; len(got) != 1 {
+		t.Errorf("open carts are %+v; want that of c2", got)
+	}
+}
+
+// The guest's contact is adopted with its cart.
+func TestCloseCarts_OfAnAdoptedContact(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, carts(simcrm.Cart{Email: "c1@example.com"}))
+	contact, _ := w.must(contactRequest(), dealRequest())
+	if got := w.closeCarts(subject()); len(got) != 1 || contact.Contact.ID != "1001" {
+		t.Errorf("closed %+v of contact %+v", got, contact)
+	}
+}
+
+// A shop announces a cart as abandoned an hour after it was, when its order is
+// won already: the next look sees it, and the next upsert closes it.
+func TestCloseCarts_AnnouncedAfterTheOrderWasWon_IsClosed(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		cart  simcrm.Cart
+		after time.Duration
+		open  int
+	}{
+		"by cart id, however late": {simcrm.Cart{Cart: "k1", Customer: "c1"}, 72 * time.Hour, 0},
+		"by customer":              {simcrm.Cart{Customer: "c1"}, time.Hour, 0},
+		"by e-mail":                {simcrm.Cart{Email: "c1@example.com"}, time.Hour, 0},
+		"at the end of the window": {simcrm.Cart{Customer: "c1"}, 24 * time.Hour, 0},
+		"the customer's next cart": {simcrm.Cart{Customer: "c1"}, 24*time.Hour + time.Second, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, options{})
+			s := subject()
+			s.Cart = "k1"
+			w.must(contactRequest(), dealRequest())
+			if got := w.closeCarts(s); len(got) != 0 {
+				t.Errorf("closed %+v before there was any", got)
+			}
+			w.clock.pass(x.after)
+			if err := w.crm.AddCart(x.cart); err != nil {
+				t.Fatal(err)
+			}
+			if o := w.lookup(s); len(o.CRM.Carts) != 1-x.open {
+				t.Errorf("carts are %+v; want %d", o.CRM.Carts, 1-x.open)
+			}
+			if got := w.closeCarts(s); len(got) != 1-x.open {
+				t.Errorf("closed %+v; want %d", got, 1-x.open)
+			}
+			if got := w.state("").Carts; len(got) != x.open {
+				t.Errorf("open carts are %+v; want %d", got, x.open)
+			}
+		})
+	}
+}
+
+// Another order's deal that carries the cart's id is no cart, in whatever stage.
+func TestCloseCarts_DealOfAnOrder_Stays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.edit(`{"order": "41", "stage": "abandoned", "properties": {"trueup_cart_id": "k1"}}`)
+	s := subject()
+	s.Cart = "k1"
+	if got := w.closeCarts(s); len(got) != 0 || w.state("41").Deals[0].Stage != "abandoned" {
+		t.Errorf("closed %+v", got)
+	}
+}
+
+// The customer's contact was merged into another customer's, with its cart: that
+// one's carts are not closed, but for the one that the order names.
+func TestCloseCarts_MergedIntoAnotherCustomer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{settings: simcrm.Settings{
+		Contacts: []simcrm.Contact{{Customer: "c1", Email: "c1@example.com"}, {Customer: "c2", Email: "c2@example.com"}},
+		Carts:    []simcrm.Cart{{Customer: "c1", Cart: "k1"}, {Customer: "c1"}, {Customer: "c2"}},
+	}})
+	w.edit(`{"customer": "c2", "merge": "c1"}`)
+	if got := w.closeCarts(subject()); len(got) != 0 {
+		t.Errorf("closed %+v of another customer", got)
+	}
+	s := subject()
+	s.Cart = "k1"
+	if got := w.closeCarts(s); len(got) != 1 || got[0].Cart != "k1" {
+		t.Errorf("closed %+v; want the one that the order names", got)
+	}
+}

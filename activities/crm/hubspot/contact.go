@@ -87,17 +87,20 @@ func (c *Client) readContact(ctx context.Context, customer string, taken bool) (
 
 // fields returns what the request knows and the contact does not. A name and an
 // address are each one thing: half of somebody's and half of ours would be
-// neither.
+// neither. So one that is filled is written whole, with what it lacks as empty:
+// two orders of a new customer that fill it side by side leave one of theirs.
 func fields(has object, r crm.ContactRequest, taken bool) map[string]string {
 	values := map[string]string{}
 	set := func(group map[string]string) {
-		for property := range group {
+		known := false
+		for property, value := range group {
 			if has.get(property) != "" {
 				return
 			}
+			known = known || value != ""
 		}
 		for property, value := range group {
-			if value != "" {
+			if value != "" || known && has.ID != "" {
 				values[property] = value
 			}
 		}

@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/crm"
+	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	simcrm "github.com/trueup-orders/trueup/testsuite/simulator/crm"
@@ -130,7 +133,7 @@ func TestUpsertContact_MergedAway_MadeWithoutEmail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !got.EmailTaken || got.Contact.ID == "1002" || got.Contact.CustomerID != "c1" {
+	if !got.EmailTaken || got.Contact.ID != "1004" || got.Contact.CustomerID != "c1" || w.state("").Contacts[0].Properties["trueup_customer_id"] != "c2" {
 		t.Errorf("contact is %+v", got)
 	}
 }
@@ -264,5 +267,191 @@ func TestUpsertContact_OddCustomerIDs(t *testing.T) {
 		if err != nil || got.Contact.CustomerID != id {
 			t.Errorf("customer %q: contact is %+v, %v", id, got.Contact, err)
 		}
+	}
+}
+
+// Two orders of a new customer, with different addresses, at once: one contact
+// with one of the two addresses, and never the street of one in the city of the
+// other; each order has its deal, tied to it.
+func TestUpsert_TwoOrdersOfOneCustomerAtOnce_OneContactTwoDeals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{settings: simcrm.Settings{Contacts: []simcrm.Contact{{Customer: "c1"}}}})
+	first, second := contactRequest(), contactRequest()
+	second.ShipTo = order.Address{Street: "1 Main Street", City: "Sacramento", PostalCode: "95814", Region: "CA", Country: "US"}
+	second.Order = "43"
+	first.Customer.Name, second.Customer.Email = "Ada", "ada@example.com" // the first one knows less
+	// The second order writes after the first one's look and before its write.
+	once := func() {
+		w.arrived.Store(nil)
+		r := dealRequest()
+		r.Order = second.Order
+		w.must(second, r)
+	}
+	w.arrived.Store(&once)
+	w.must(first, dealRequest())
+
+	s := w.state("")
+	if len(s.Contacts) != 1 || len(s.Deals) != 2 {
+		t.Fatalf("there are %d contacts and %d deals; want 1 and 2", len(s.Contacts), len(s.Deals))
+	}
+	for _, d := range s.Deals {
+		if len(d.Tied) != 1 || d.Tied[0] != s.Contacts[0].ID {
+			t.Errorf("deal %s is tied to %v", d.ID, d.Tied)
+		}
+	}
+	p := s.Contacts[0].Properties
+	address := strings.Join([]string{p["address"], p["city"], p["zip"], p["state"], p["country"]}, "|")
+	if address != "1 Main Street|Sacramento|95814|CA|US" && address != "Unter den Linden 1|Berlin|10117||DE" {
+		t.Errorf("address is %s: half of each order's", address)
+	}
+	if name := p["firstname"] + "|" + p["lastname"]; name != "Ada King|Lovelace" && name != "Ada|" {
+		t.Errorf("name is %s: half of each order's", name)
+	}
+}
+
+// What an order says of its address, name or phone is of that order: a contact
+// that has one keeps it.
+func TestUpsertContact_NextOrderGoesElsewhere_ContactKeepsItsAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.must(contactRequest(), dealRequest())
+	before := w.state("42").Contacts[0].Properties
+	next := contactRequest()
+	next.Order = "43"
+	next.Customer = order.Customer{ID: "c1", Email: "office@example.com", Name: "A. L.", Phone: "+1 2"}
+	next.ShipTo = order.Address{Street: "1 Main Street", City: "Sacramento", Region: "CA", Country: "US"}
+	got, err := w.book.UpsertContact(t.Context(), next)
+	if err != nil || got.EmailTaken || got.Contact.Email != "c1@example.com" {
+		t.Errorf("contact is %+v, %v", got, err)
+	}
+	if diff := cmp.Diff(before, w.state("42").Contacts[0].Properties); diff != "" {
+		t.Errorf("the contact changed (-before +after):\n%s", diff)
+	}
+}
+
+// A person merges the customer's contact into one that somebody made by hand:
+// the one that is left takes the customer id over, and stays as it is.
+func TestUpsertContact_MergedIntoOneMadeByHand_ThatOneIsTheCustomer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{settings: simcrm.Settings{Contacts: []simcrm.Contact{{Email: "ada@work.example", Name: "Countess Ada"}}}})
+	contact, deal := w.must(contactRequest(), dealRequest())
+	w.edit(`{"email": "ada@work.example", "merge": "c1"}`)
+	before := w.effects()
+
+	got, err := w.book.UpsertContact(t.Context(), contactRequest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Contact.ID != "1003" || got.Contact.CustomerID != "c1" || got.Contact.Name != "Countess Ada" || got.EmailTaken {
+		t.Errorf("contact is %+v; want the one that is left", got)
+	}
+	r := dealRequest()
+	r.Contact = contact.Contact.ID // as it was read before the merge
+	if d, err := w.book.UpsertDeal(t.Context(), r); err != nil || d.ID != deal.ID {
+		t.Errorf("deal is %+v, %v", d, err)
+	}
+	if o := w.lookup(subject()); len(o.CRM.Contacts) != 1 || o.CRM.Contacts[0].ID != "1003" {
+		t.Errorf("crm is %+v", o.CRM)
+	}
+	if tied := w.state("42").Deals[0].Tied; len(tied) != 1 || tied[0] != "1003" {
+		t.Errorf("deal is tied to %v; want the one that is left", tied)
+	}
+	if diff := cmp.Diff(before, w.effects()); diff != "" {
+		t.Errorf("effects (-before +after):\n%s", diff)
+	}
+}
+
+// The other way round: what was made by hand is merged into the customer's.
+func TestUpsertContact_MergedIntoOurs_NothingToDo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{settings: simcrm.Settings{Contacts: []simcrm.Contact{{Email: "ada@work.example", Name: "Countess Ada"}}}})
+	w.must(contactRequest(), dealRequest())
+	w.edit(`{"customer": "c1", "merge": "ada@work.example"}`)
+	before := w.effects()
+	r := contactRequest()
+	r.Customer.Email = "ada@work.example" // it is one of the contact's own now
+	got, err := w.book.UpsertContact(t.Context(), r)
+	if err != nil || got.EmailTaken || got.Contact.ID != "1003" || got.Contact.Name != "Ada King Lovelace" {
+		t.Errorf("contact is %+v, %v", got, err)
+	}
+	if diff := cmp.Diff(before, w.effects()); diff != "" {
+		t.Errorf("effects (-before +after):\n%s", diff)
+	}
+}
+
+// The e-mail that our contact has not is on a contact without a customer id:
+// there would be two of one customer, which only a person can merge.
+func TestUpsertContact_EmailOnASecondContact_Told(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{settings: simcrm.Settings{Contacts: []simcrm.Contact{{Customer: "c1"}, {Email: "c1@example.com"}}}})
+	got, err := w.book.UpsertContact(t.Context(), contactRequest())
+	if err != nil || !got.EmailTaken || got.Contact.ID != "1001" || got.Contact.Email != "" {
+		t.Errorf("contact is %+v, %v", got, err)
+	}
+	if w.count("contact created") != 0 || w.state("").Contacts[1].Properties["trueup_customer_id"] != "" {
+		t.Errorf("effects are %v: the other contact is not ours to touch", w.effects())
+	}
+}
+
+// Consent is the customer's: whatever happens to contact and deal, no request of
+// ours ever names it, in either direction.
+func TestUpsertContact_Consent_IsNeverWritten(t *testing.T) {
+	t.Parallel()
+	for _, optedOut := range []string{"true", "false"} {
+		w := newWorld(t, options{settings: simcrm.Settings{Contacts: []simcrm.Contact{{Email: "c1@example.com"}}}})
+		w.edit(`{"email": "c1@example.com", "opted_out": ` + optedOut + `}`)
+		for range 2 {
+			got, _ := w.must(contactRequest(), dealRequest())
+			if got.Contact.OptedOut != (optedOut == "true") {
+				t.Errorf("contact is %+v; want opted out %s", got.Contact, optedOut)
+			}
+			w.edit(`{"customer": "c1", "phone": ""}`) // so that there is something to fill
+		}
+		for _, effect := range w.effects() {
+			if strings.Contains(effect, "optout") {
+				t.Errorf("effect is %q", effect)
+			}
+		}
+	}
+}
+
+// A contact that a person deleted is made again, and the deal is tied to it.
+func TestUpsert_ContactDeleted_MadeAgainAndTied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	before, deal := w.must(contactRequest(), dealRequest())
+	w.edit(`{"customer": "c1", "delete": "contact"}`)
+	if o := w.lookup(subject()); len(o.CRM.Contacts) != 0 || len(o.CRM.Deals) != 1 {
+		t.Errorf("crm is %+v; want a deal without contact", o.CRM)
+	}
+	after, again := w.must(contactRequest(), dealRequest())
+	if after.Contact.ID == before.Contact.ID || again.ID != deal.ID || after.EmailTaken || after.Contact.Email != "c1@example.com" {
+		t.Errorf("contact is %+v, deal %+v", after, again)
+	}
+	if tied := w.state("42").Deals[0].Tied; len(tied) != 1 || tied[0] != after.Contact.ID {
+		t.Errorf("deal is tied to %v", tied)
+	}
+}
+
+// A person merges between our look and our write: the write lands on what is
+// left, whose answer has another id, so it is in doubt and looked at again.
+func TestUpsertContact_MergedMeanwhile_OneContact(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{settings: simcrm.Settings{Contacts: []simcrm.Contact{
+		{Customer: "c1", Email: "c1@example.com"}, {Email: "ada@work.example", Name: "Countess Ada"},
+	}}})
+	once := func() {
+		w.arrived.Store(nil)
+		w.edit(`{"email": "ada@work.example", "merge": "c1"}`)
+	}
+	w.arrived.Store(&once)
+	_, err := w.book.UpsertContact(t.Context(), contactRequest())
+	wantCode(t, err, apierr.InDoubt)
+	got, err := w.book.UpsertContact(t.Context(), contactRequest())
+	if err != nil || got.Contact.ID != "1003" || got.Contact.CustomerID != "c1" || got.EmailTaken {
+		t.Errorf("contact is %+v, %v", got, err)
+	}
+	if n := len(w.state("").Contacts); n != 1 || w.count("contact created") != 0 {
+		t.Errorf("there are %d contacts; want 1", n)
 	}
 }

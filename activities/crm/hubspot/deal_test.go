@@ -288,3 +288,73 @@ func TestUpsert_DeletedMeanwhile_MadeAnew(t *testing.T) {
 	_, err := w.book.UpsertDeal(t.Context(), r)
 	wantCode(t, err, apierr.Conflict)
 }
+
+// Revenue is what was captured and not refunded; a deal that was won stays won
+// when all of it is given back.
+func TestUpsertDeal_Refunds_RevenueFollows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	_, deal := w.must(contactRequest(), dealRequest())
+	for _, revenue := range []int64{7480, 7480, 0, 0} { // each told twice
+		r := dealRequest()
+		r.Revenue.Minor = revenue
+		if d, err := w.book.UpsertDeal(t.Context(), r); err != nil || d.ID != deal.ID || d.Revenue != revenue || d.Stage != reconcile.DealWon {
+			t.Errorf("deal is %+v, %v; want %d", d, err, revenue)
+		}
+		if s := w.state("42").Deals; len(s) != 1 || s[0].Revenue != revenue || s[0].Stage != "won" {
+			t.Errorf("deals are %+v; want %d, won", s, revenue)
+		}
+	}
+	if n := w.count("deal changed"); n != 2 {
+		t.Errorf("%d changes; want 2", n)
+	}
+}
+
+// The deal is the order's, and so is its stage: whatever a person made of it, the
+// next upsert says what is true, on the same deal, and touches nothing else.
+func TestUpsertDeal_MovedByAPerson_IsMovedBack(t *testing.T) {
+	t.Parallel()
+	for _, stage := range []string{"lost", "open", "abandoned", "negotiation"} {
+		t.Run(stage, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, options{settings: simcrm.Settings{MoreStages: []string{"negotiation"}}})
+			_, deal := w.must(contactRequest(), dealRequest())
+			w.edit(`{"order": "42", "stage": "` + stage + `", "properties": {"dealname": "the big one"}}`)
+			seen := w.lookup(subject()).CRM
+			if len(seen.Deals) != 1 || seen.Deals[0].Stage == reconcile.DealWon || len(seen.Carts) != 0 {
+				t.Errorf("crm is %+v; want a deal that is not won, and no cart", seen)
+			}
+			if got := w.closeCarts(subject()); len(got) != 0 {
+				t.Errorf("closed %+v: an order's deal is no cart", got)
+			}
+			_, again := w.must(contactRequest(), dealRequest())
+			if again != deal {
+				t.Errorf("deal is %+v; want %+v", again, deal)
+			}
+			if p := w.state("42").Deals[0].Properties; p["dealname"] != "the big one" || p["dealstage"] != w.config.WonStage {
+				t.Errorf("properties are %v", p)
+			}
+			if n := w.count("deal created"); n != 1 {
+				t.Errorf("%d deals were made; want 1", n)
+			}
+		})
+	}
+}
+
+// A person deletes the deal: it is missing, and made again under the same order.
+func TestUpsertDeal_Deleted_MadeAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	contact, deal := w.must(contactRequest(), dealRequest())
+	w.edit(`{"order": "42", "delete": "deal"}`)
+	if o := w.lookup(subject()); o.State != reconcile.Present || len(o.CRM.Deals) != 0 {
+		t.Errorf("observation is %+v; want the contact alone", o.CRM)
+	}
+	r := dealRequest()
+	r.Revenue.Minor = 7480
+	_, again := w.must(contactRequest(), r)
+	s := w.state("42").Deals
+	if again.ID == deal.ID || again.Revenue != 7480 || len(s) != 1 || s[0].ID != again.ID || s[0].Tied[0] != contact.Contact.ID {
+		t.Errorf("deal is %+v, deals are %+v", again, s)
+	}
+}

@@ -302,12 +302,16 @@ func TestOrdersOf(t *testing.T) {
 		return fmt.Sprint(orders)
 	}
 	for _, x := range []struct{ kind, id, want string }{
-		{"deal", d.ID, "[42]"}, {"deal", "50001", "[]"}, {"deal", "777", "[]"}, {"contact", "777", "[]"},
+		{"deal", d.ID, "[42]"}, {"deal", "50001", "[41 42]"}, {"deal", "777", "[]"}, {"contact", "777", "[]"},
 		{"contact", c.Contact.ID, "[41 42]"}, {"ticket", "1", "[]"},
 	} {
 		if got := find(x.kind, x.id); got != x.want {
 			t.Errorf("%s %s: orders are %s; want %s", x.kind, x.id, got, x.want)
 		}
+	}
+	w.closeCarts(subject())
+	if got := find("deal", "50001"); got != "[]" {
+		t.Errorf("orders of a cart that is closed are %s", got)
 	}
 	w.edit(`{"order": "42", "delete": "deal"}`)
 	if got := find("deal", d.ID); got != "[42]" {
@@ -318,4 +322,56 @@ func TestOrdersOf(t *testing.T) {
 	w.inject("lookup", simulator.Unavailable)
 	_, err = w.book.OrdersOf(t.Context(), hubspot.Event{Type: "deal.creation", ObjectID: "1"})
 	wantCode(t, err, apierr.Unavailable)
+}
+
+// After a merge every old id leads to the orders of the one that is left.
+func TestOrdersOf_MergedContacts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{settings: simcrm.Settings{Contacts: []simcrm.Contact{{Email: "ada@work.example"}}}})
+	w.must(contactRequest(), dealRequest())
+	w.edit(`{"email": "ada@work.example", "merge": "c1"}`)
+	for _, id := range []string{"1001", "1002", "1003"} {
+		orders, err := w.book.OrdersOf(t.Context(), hubspot.Event{Type: "contact.merge", ObjectID: id})
+		if err != nil || fmt.Sprint(orders) != "[42]" {
+			t.Errorf("contact %s: orders are %v, %v", id, orders, err)
+		}
+	}
+}
+
+// A cart that is announced when the order is won already must be noticed; one
+// that begins days later is the customer's next.
+func TestOrdersOf_LateCart_TheOrdersItMayBelongTo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.must(contactRequest(), dealRequest())
+	w.clock.pass(24 * time.Hour)
+	r := dealRequest()
+	r.Order = "43"
+	w.must(contactRequest(), r)
+	other := contactRequest()
+	other.Customer = order.Customer{ID: "c2", Email: "c2@example.com"}
+	r.Order = "44"
+	w.must(other, r)
+	for _, x := range []struct {
+		after time.Duration
+		want  string
+	}{{0, "[42 43]"}, {time.Minute, "[43]"}, {48 * time.Hour, "[]"}} {
+		w.clock.pass(x.after)
+		if err := w.crm.AddCart(simcrm.Cart{Customer: "c1"}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := w.crm.Customer("c1", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cart := s.Carts[len(s.Carts)-1].ID
+		orders, err := w.book.OrdersOf(t.Context(), hubspot.Event{Type: "deal.creation", ObjectID: cart})
+		if err != nil || fmt.Sprint(orders) != x.want {
+			t.Errorf("%s later: orders of the cart are %v, %v; want %s", x.after, orders, err, x.want)
+		}
+		w.inject("lookup", simulator.Unavailable, func(f *simulator.Fault) { f.Skip = 2 })
+		_, err = w.book.OrdersOf(t.Context(), hubspot.Event{Type: "deal.creation", ObjectID: cart})
+		wantCode(t, err, apierr.Unavailable)
+	}
+	w.fired()
 }

@@ -10,11 +10,13 @@ import (
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 )
 
 // OrdersOf returns the orders that an event is about: a deal's own order, also
-// when the deal was deleted; the orders of all deals of a contact. None is no
-// error: most records of a CRM are not ours.
+// when the deal was deleted; the orders that may have come from an abandoned
+// cart, which a shop may announce when they are won already; the orders of all
+// deals of a contact. None is no error: most records of a CRM are not ours.
 func (c *Client) OrdersOf(ctx context.Context, e Event) ([]order.ID, error) {
 	var orders []order.ID
 	var err error
@@ -52,20 +54,55 @@ func (c *Client) ordersOfDeal(ctx context.Context, id string) ([]order.ID, error
 		if of, ok := orderOf(o); ok {
 			return []order.ID{of}, nil
 		}
+		if c.stageOf(o) == reconcile.DealAbandoned && !o.Archived {
+			return c.ordersOfCart(ctx, o)
+		}
 		return nil, nil
 	}
 	return nil, nil
 }
 
-func (c *Client) ordersOfContact(ctx context.Context, id string) ([]order.ID, error) {
-	ids, err := c.associated(ctx, contacts, id, deals)
+// ordersOfCart returns the orders of a cart's contacts that are not older than
+// it by more than the cart window: to the others it cannot belong.
+func (c *Client) ordersOfCart(ctx context.Context, cart object) ([]order.ID, error) {
+	people, err := c.associated(ctx, deals, cart.ID, contacts)
+	if is(err, apierr.NotFound) { // it was deleted since we looked
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var orders []order.ID
+	for _, contact := range people {
+		found, err := c.dealsOf(ctx, contact)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range found {
+			of, ok := orderOf(o)
+			if ok && !o.CreatedAt.Add(c.config.CartWindow).Before(cart.CreatedAt) && !slices.Contains(orders, of) {
+				orders = append(orders, of)
+			}
+		}
+	}
+	slices.Sort(orders)
+	return orders, nil
+}
+
+// dealsOf returns the deals of a contact, none when it is gone.
+func (c *Client) dealsOf(ctx context.Context, contact string) ([]object, error) {
+	ids, err := c.associated(ctx, contacts, contact, deals)
 	if is(err, apierr.NotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	found, err := c.batch(ctx, ids)
+	return c.batch(ctx, ids)
+}
+
+func (c *Client) ordersOfContact(ctx context.Context, id string) ([]order.ID, error) {
+	found, err := c.dealsOf(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package hubspot
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -147,6 +148,8 @@ type wireEvent struct {
 	ObjectType string   `json:"objectTypeId"`
 	Object     objectID `json:"objectId"`
 	From       objectID `json:"fromObjectId"` // of an association
+	Left       objectID `json:"newObjectId"`  // of a merge: a record of its own
+	Primary    objectID `json:"primaryObjectId"`
 	Property   string   `json:"propertyName"`
 	Occurred   int64    `json:"occurredAt"`
 	Attempt    int      `json:"attemptNumber"`
@@ -156,9 +159,7 @@ type wireEvent struct {
 var objectTypes = map[string]string{"0-1": "contact", "0-3": "deal"}
 
 func (w wireEvent) event() (Event, error) {
-	if w.Object == "" {
-		w.Object = w.From
-	}
+	w.Object = cmp.Or(w.Left, w.Object, w.From, w.Primary)
 	kind, what, ok := strings.Cut(w.Type, ".")
 	switch {
 	case !ok || kind == "" || what == "" || len(w.Type) > maxEventTypeSize:

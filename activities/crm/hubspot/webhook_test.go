@@ -113,7 +113,9 @@ func TestParseEvents(t *testing.T) {
 		{"eventId":9,"subscriptionId":1,"portalId":62515,"appId":3,"occurredAt":1772366400000,"subscriptionType":"deal.propertyChange","attemptNumber":2,"objectId":50001,"propertyName":"amount","propertyValue":"1","changeSource":"CRM"},
 		{"eventId":9,"portalId":62515,"occurredAt":1772366400000,"subscriptionType":"object.creation","objectTypeId":"0-1","attemptNumber":0,"objectId":"1001","changeFlag":"NEW"},
 		{"eventId":null,"portalId":62515,"occurredAt":1772366400000,"subscriptionType":"deal.associationChange","fromObjectId":50001,"toObjectId":1001},
-		{"eventId":9,"portalId":62515,"occurredAt":1772366400000,"subscriptionType":"object.creation","objectTypeId":"2-77","objectId":5}]`))
+		{"eventId":9,"portalId":62515,"occurredAt":1772366400000,"subscriptionType":"object.creation","objectTypeId":"2-77","objectId":5},
+		{"eventId":9,"portalId":62515,"occurredAt":1772366400000,"subscriptionType":"contact.merge","objectId":1001,"primaryObjectId":1001,"mergedObjectIds":[1002],"newObjectId":1003,"numberOfPropertiesMoved":2},
+		{"eventId":9,"portalId":62515,"occurredAt":1772366400000,"subscriptionType":"contact.merge","primaryObjectId":1001,"mergedObjectIds":[1002]}]`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +134,9 @@ func TestParseEvents(t *testing.T) {
 	}
 	if e := events[3]; e.Deal() || e.Contact() {
 		t.Errorf("event is %+v; want one of neither kind", e)
+	}
+	if events[4].ObjectID != "1003" || events[5].ObjectID != "1001" {
+		t.Errorf("merges are %+v; want what is left of them", events[4:])
 	}
 	if events[0].ID == events[1].ID {
 		t.Error("two events have one id: HubSpot's own is not unique")

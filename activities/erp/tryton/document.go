@@ -28,6 +28,7 @@ type document struct {
 	date      rpc.Date
 	created   rpc.Datetime
 	described string
+	at        addresses // of a sale
 }
 
 func (d document) public(total int64) reconcile.Document {

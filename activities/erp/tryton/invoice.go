@@ -2,9 +2,11 @@ package tryton
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 
+	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/erp"
 	rpc "github.com/trueup-orders/trueup/activities/tryton"
 	"github.com/trueup-orders/trueup/order"
@@ -26,7 +28,10 @@ func (c *Client) PostInvoice(ctx context.Context, r erp.InvoiceRequest) (reconci
 	return d.public(d.total), nil
 }
 
-// PostCredit books a credit note, which is an invoice with everything negative.
+// PostCredit books a credit note, which is an invoice with everything negative. A
+// share without lines is money that was given for goodwill: one line on the
+// revenue account, which it lowers, and no tax, for no goods came back and the
+// tax on what was sold stays due.
 func (c *Client) PostCredit(ctx context.Context, r erp.InvoiceRequest) (reconcile.Document, error) {
 	d, err := c.postInvoice(ctx, c.rpc.For(string(order.Credit)), r, -1)
 	if err != nil {
@@ -39,10 +44,39 @@ func (c *Client) postInvoice(ctx context.Context, s rpc.Session, r erp.InvoiceRe
 	if err := keyOf(r.Key, r.Order, order.Operation(s.Operation)); err != nil {
 		return document{}, err
 	}
+	if err := checkShare(r.Share, sign); err != nil {
+		return document{}, err
+	}
 	p := c.invoices()
 	p.make = func(ctx context.Context) error { return c.draftInvoice(ctx, s, r, sign) }
 	p.post = func(ctx context.Context, d document) error { return c.postDraft(ctx, s, d) }
 	return p.ensure(ctx, s, r.Key, order.Amount{Minor: sign * r.Share.Total, Currency: r.Currency})
+}
+
+// checkShare refuses what would make a draft that is never right.
+func checkShare(share order.Share, sign int64) error {
+	switch {
+	case alone(share) && (sign > 0 || share.Total == 0):
+		return apierr.New(apierr.Invalid, "", errors.New("the share is of nothing"))
+	case share.Total < 0:
+		return apierr.New(apierr.Invalid, "", fmt.Errorf("the share is negative: %d", share.Total))
+	}
+	sum := int64(0)
+	for _, l := range amountsOf(share) {
+		sum += l.quantity * l.unit
+	}
+	for _, x := range taxesOf(share) {
+		sum += x.amount
+	}
+	if sum != share.Total {
+		return apierr.New(apierr.Invalid, "", fmt.Errorf("the parts of the share add up to %d and not to its total %d", sum, share.Total))
+	}
+	return nil
+}
+
+// alone says that a share is an amount and nothing else.
+func alone(share order.Share) bool {
+	return len(share.Lines) == 0 && share.Shipping == 0 && share.ShippingTax == 0 && share.Discount == 0
 }
 
 func (c *Client) invoices() paper {
@@ -87,7 +121,7 @@ func (c *Client) draftInvoice(ctx context.Context, s rpc.Session, r erp.InvoiceR
 	if err != nil {
 		return err
 	}
-	bill, err := c.address(ctx, s, party, r.BillTo)
+	bill, err := c.place(ctx, s, r.Order, party, r.BillTo)
 	if err != nil {
 		return err
 	}

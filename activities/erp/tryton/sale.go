@@ -3,6 +3,7 @@ package tryton
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/trueup-orders/trueup/activities/erp"
 	rpc "github.com/trueup-orders/trueup/activities/tryton"
@@ -13,7 +14,8 @@ import (
 const modelSale = "sale.sale"
 
 // RecordSale books the sale of the whole order. Its invoices and shipments are
-// manual, which lets it go through to its last state at once.
+// manual, which lets it go through to its last state at once. One that is booked
+// already gets the order's addresses when it has others.
 func (c *Client) RecordSale(ctx context.Context, r erp.SaleRequest) (reconcile.Document, error) {
 	s := c.rpc.For(string(order.Record))
 	d, err := c.recordSale(ctx, s, r)
@@ -27,7 +29,7 @@ func (c *Client) recordSale(ctx context.Context, s rpc.Session, r erp.SaleReques
 	if err := keyOf(r.Key, r.Order.ID, order.Record); err != nil {
 		return document{}, err
 	}
-	p := c.sales()
+	p := paper{model: modelSale, what: "sale", by: "reference", find: findAddressedSales}
 	p.make = func(ctx context.Context) error { return c.draftSale(ctx, s, r) }
 	p.post = func(ctx context.Context, d document) error {
 		record := rpc.Record{Model: modelSale, ID: d.id, Version: d.version}
@@ -41,7 +43,11 @@ func (c *Client) recordSale(ctx context.Context, s rpc.Session, r erp.SaleReques
 		// Confirming goes on by itself unless the company delays it.
 		return s.Press(ctx, record, "process")
 	}
-	return p.ensure(ctx, s, r.Key, order.Amount{Minor: r.Order.Total, Currency: r.Order.Currency})
+	d, err := p.ensure(ctx, s, r.Key, order.Amount{Minor: r.Order.Total, Currency: r.Order.Currency})
+	if err != nil {
+		return d, err
+	}
+	return c.readdress(ctx, s, p, d, r.Order)
 }
 
 func (c *Client) sales() paper {
@@ -58,19 +64,9 @@ func (c *Client) draftSale(ctx context.Context, s rpc.Session, r erp.SaleRequest
 	if err != nil {
 		return err
 	}
-	party, err := s.Party(ctx, o.Customer)
+	party, bill, ship, err := c.places(ctx, s, o)
 	if err != nil {
 		return err
-	}
-	bill, err := c.address(ctx, s, party, o.Billing())
-	if err != nil {
-		return err
-	}
-	ship := bill
-	if o.ShipTo != o.Billing() {
-		if ship, err = c.address(ctx, s, party, o.ShipTo); err != nil {
-			return err
-		}
 	}
 	share := order.ShareOf(o, nil, o.AllLines())
 	var lines []any
@@ -103,8 +99,11 @@ type amountLine struct {
 }
 
 // amountsOf are the lines of a share: goods at their price, and what is off or
-// on top as lines of one piece.
+// on top as lines of one piece; of an amount alone one line.
 func amountsOf(share order.Share) []amountLine {
+	if alone(share) {
+		return []amountLine{{"Refund", 1, share.Total}}
+	}
 	var all []amountLine
 	for _, l := range share.Lines {
 		all = append(all, amountLine{l.SKU, l.Quantity, l.UnitPrice})
@@ -154,6 +153,7 @@ type trade struct {
 	Currency    struct {
 		Code order.Currency `json:"code"`
 	} `json:"currency."`
+	addresses
 }
 
 var tradeFields = []string{"reference", "number", "state", "_timestamp", "total_amount", "description", "create_date", "currency.code"}
@@ -170,6 +170,7 @@ func (t trade) document(states map[string]reconcile.DocumentState) (document, er
 	return document{
 		id: t.ID, reference: t.Reference, number: t.Number, state: state, version: t.Version, total: total,
 		currency: t.Currency.Code, date: t.Date, created: t.Created, described: t.Description,
+		at: t.addresses,
 	}, nil
 }
 
@@ -181,6 +182,12 @@ var saleStates = map[string]reconcile.DocumentState{
 
 func findSales(ctx context.Context, s rpc.Session, where rpc.Domain, limit int) ([]document, error) {
 	return findTrades(ctx, s, rpc.Query{Model: modelSale, Where: where, Fields: tradeFields, Limit: limit}, saleStates)
+}
+
+// findAddressedSales also reads where they go, which is personal and no part of
+// an observation.
+func findAddressedSales(ctx context.Context, s rpc.Session, where rpc.Domain, limit int) ([]document, error) {
+	return findTrades(ctx, s, rpc.Query{Model: modelSale, Where: where, Fields: slices.Concat(tradeFields, addressFields), Limit: limit}, saleStates)
 }
 
 func findTrades(ctx context.Context, s rpc.Session, q rpc.Query, states map[string]reconcile.DocumentState) ([]document, error) {

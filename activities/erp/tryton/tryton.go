@@ -201,22 +201,6 @@ func (c *Client) currencyID(ctx context.Context, s rpc.Session, code order.Curre
 	return id, nil
 }
 
-// address finds or makes an address of a party.
-func (c *Client) address(ctx context.Context, s rpc.Session, party int64, a order.Address) (int64, error) {
-	ids, values, err := s.Addresses(ctx, party, rpc.AddressOf(a))
-	if err != nil {
-		return 0, err
-	}
-	if len(ids) > 0 {
-		return ids[0], nil
-	}
-	id, err := s.Create(ctx, "party.address", values)
-	if err != nil {
-		return 0, fmt.Errorf("make the address: %w", err)
-	}
-	return id, nil
-}
-
 // keyOf checks that a key is one of the order's, of this operation.
 func keyOf(key string, id order.ID, operation order.Operation) error {
 	intent, ok := order.ParseKey(key)

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/textproto"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -51,16 +53,18 @@ type letter struct {
 	body        []byte
 }
 
-// content is what the templates may name.
+// content is what the templates may name. Texts that are empty are left out.
 type content struct {
-	Shop, Name, Order, Amount, Tracking, Question, Link string
-	Lines                                               []line
+	Shop, Name, Order, Kind                        string
+	Amount, Shipping, Discount, Deadline, Tracking string
+	Question, Link                                 string
+	Lines, Missing, Rest                           []line
 }
 
 type line struct {
 	SKU      string
 	Quantity int64
-	Price    string // of the whole line with tax; empty when unknown
+	Price    string // of the whole line with tax; empty when it is not shown
 }
 
 // check refuses what can never be sent.
@@ -83,8 +87,13 @@ func check(r mail.SendRequest) error {
 	if _, _, ok := cutAddress(r.To); !ok {
 		return apierr.New(apierr.Declined, "bad_address", errors.New("the customer's address is none"))
 	}
+	switch r.Content.Kind {
+	case "", mail.KindStock, mail.KindPayment, mail.KindRequest:
+	default:
+		return invalid("there is no kind %q of content", r.Content.Kind)
+	}
 	texts := []string{r.Name, r.Content.Tracking, string(r.Content.Amount.Currency)}
-	for _, l := range r.Content.Lines {
+	for _, l := range slices.Concat(r.Content.Lines, r.Content.Missing, r.Content.Rest) {
 		texts = append(texts, l.SKU)
 	}
 	for _, text := range texts {
@@ -139,21 +148,7 @@ func (c *Client) compose(r mail.SendRequest, now time.Time) (letter, error) {
 }
 
 func (c *Client) render(r mail.SendRequest) (subject, text string, err error) {
-	in := content{
-		Shop: c.config.ShopName, Name: r.Name, Order: string(r.Order), Tracking: r.Content.Tracking,
-		Question: tidy(r.Content.Question), Link: r.Content.Link,
-	}
-	currency := r.Content.Amount.Currency
-	if currency != "" && r.Content.Amount.Minor != 0 {
-		in.Amount = r.Content.Amount.String()
-	}
-	for _, l := range r.Content.Lines {
-		shown := line{SKU: l.SKU, Quantity: l.Quantity}
-		if currency != "" {
-			shown.Price = order.FormatMinor(l.Gross-l.Discount+l.Tax, currency) + " " + string(currency)
-		}
-		in.Lines = append(in.Lines, shown)
-	}
+	in := c.shown(r)
 	var s, b strings.Builder
 	t := templates[r.Template]
 	if err := t.ExecuteTemplate(&s, "subject", in); err != nil {
@@ -165,7 +160,61 @@ func (c *Client) render(r mail.SendRequest) (subject, text string, err error) {
 	if unprintable(s.String()) {
 		return "", "", errors.New("the subject has a control character")
 	}
-	return s.String(), strings.ReplaceAll(b.String(), "\n", "\r\n"), nil
+	text = gaps.ReplaceAllString(b.String(), "\n\n") // what is left out leaves a gap
+	return s.String(), strings.ReplaceAll(text, "\n", "\r\n"), nil
+}
+
+var gaps = regexp.MustCompile(`\n{3,}`)
+
+// deadlineFormat names the zone: nobody told us the customer's.
+const deadlineFormat = "Monday, 2 January 2006, 15:04 UTC"
+
+// shown turns a request into the words and numbers of its text.
+func (c *Client) shown(r mail.SendRequest) content {
+	from := r.Content
+	in := content{
+		Shop: c.config.ShopName, Name: r.Name, Order: string(r.Order), Kind: from.Kind, Tracking: from.Tracking,
+		Question: tidy(from.Question), Link: from.Link,
+		Lines: linesOf(from.Lines, ""), Missing: linesOf(from.Missing, ""), Rest: linesOf(from.Rest, ""),
+	}
+	if !from.Deadline.IsZero() {
+		in.Deadline = from.Deadline.UTC().Format(deadlineFormat)
+	}
+	currency := from.Amount.Currency
+	if currency == "" {
+		return in
+	}
+	if from.Amount.Minor != 0 {
+		in.Amount = from.Amount.String()
+	}
+	sum := from.Shipping - from.Discount
+	for _, l := range from.Lines {
+		sum += l.Gross - l.Discount + l.Tax
+	}
+	if sum != from.Amount.Minor || sum == 0 {
+		return in // numbers that do not add up only raise questions
+	}
+	in.Lines = linesOf(from.Lines, currency)
+	if from.Shipping != 0 {
+		in.Shipping = order.Amount{Minor: from.Shipping, Currency: currency}.String()
+	}
+	if from.Discount != 0 {
+		in.Discount = order.Amount{Minor: -from.Discount, Currency: currency}.String()
+	}
+	return in
+}
+
+// linesOf returns lines as they are shown, with prices when a currency is given.
+func linesOf(shares []order.LineShare, currency order.Currency) []line {
+	lines := make([]line, 0, len(shares))
+	for _, l := range shares {
+		shown := line{SKU: l.SKU, Quantity: l.Quantity}
+		if currency != "" {
+			shown.Price = order.Amount{Minor: l.Gross - l.Discount + l.Tax, Currency: currency}.String()
+		}
+		lines = append(lines, shown)
+	}
+	return lines
 }
 
 // tidy keeps a question's lines and drops every other control character.

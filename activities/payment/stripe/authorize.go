@@ -39,7 +39,7 @@ func (c *Client) Authorize(ctx context.Context, r payment.AuthorizeRequest) (pay
 	params.SetIdempotencyKey(r.Key)
 	pi, err := c.api.V1PaymentIntents.Create(callCtx, params)
 	if err != nil {
-		return c.declined(x, subject, r, err)
+		return c.declined(ctx, x, r, err)
 	}
 	if x.replayed() {
 		if pi, err = c.readBack(ctx, subject, pi.ID); err != nil {
@@ -65,17 +65,9 @@ func (c *Client) creation(ctx context.Context, subject string, r payment.Authori
 			Card: &api.PaymentIntentCreatePaymentMethodOptionsCardParams{RequestMulticapture: api.String("if_available")},
 		}
 	}
-	// The port's customer is the service's own id; only Stripe's means anything here.
-	if strings.HasPrefix(r.Customer, "cus_") {
-		p.Customer = api.String(r.Customer)
-	}
-	method := r.Payment.Method
-	if r.Payment.Intent != "" {
-		stored, err := c.stored(ctx, subject, r, p)
-		if err != nil {
-			return nil, err
-		}
-		method = stored
+	method, err := c.payer(ctx, subject, r, p)
+	if err != nil {
+		return nil, err
 	}
 	p.AutomaticPaymentMethods = &api.PaymentIntentCreateAutomaticPaymentMethodsParams{Enabled: api.Bool(true)}
 	if r.Payment.Reusable && !r.OffSession {
@@ -96,6 +88,26 @@ func (c *Client) creation(ctx context.Context, subject string, r payment.Authori
 	return p, nil
 }
 
+// payer sets who pays and returns with which method, "" when the customer is to
+// choose. The port's customer is the service's own id; only Stripe's means
+// anything here.
+func (c *Client) payer(ctx context.Context, subject string, r payment.AuthorizeRequest, p *api.PaymentIntentCreateParams) (string, error) {
+	if strings.HasPrefix(r.Customer, "cus_") {
+		p.Customer = api.String(r.Customer)
+	}
+	switch {
+	case r.Payment.Intent != "":
+		return c.stored(ctx, subject, r, p)
+	case r.Payment.Reusable && !r.OffSession && p.Customer == nil:
+		customer, err := c.customer(ctx, subject, r)
+		if err != nil {
+			return "", err
+		}
+		p.Customer = api.String(customer)
+	}
+	return r.Payment.Method, nil
+}
+
 // stored returns the method with which an earlier attempt of the order was
 // paid, and sets the customer to whom it belongs.
 func (c *Client) stored(ctx context.Context, subject string, r payment.AuthorizeRequest, p *api.PaymentIntentCreateParams) (string, error) {
@@ -106,22 +118,20 @@ func (c *Client) stored(ctx context.Context, subject string, r payment.Authorize
 	if _, err := c.own(pi, r.Payment.Intent, r.Order, false); err != nil {
 		return "", x.garbage(subject, err.Error())
 	}
-	if pi.Customer != nil && pi.Customer.ID != "" {
-		p.Customer = api.String(pi.Customer.ID)
-	}
-	if r.Payment.Method != "" {
-		return r.Payment.Method, nil
-	}
 	if pi.PaymentMethod == nil || pi.PaymentMethod.ID == "" {
-		return "", fmt.Errorf("%s: stripe: %w", subject, &apierr.Error{
-			Code: apierr.Declined, Reason: "no_stored_method", Err: errors.New("the earlier attempt has no method that can be charged again"),
-		})
+		return "", nothingStored(subject)
 	}
+	customer, err := c.keeper(ctx, subject, r, pi)
+	if err != nil {
+		return "", err
+	}
+	p.Customer = api.String(customer)
 	return pi.PaymentMethod.ID, nil
 }
 
 // declined returns the attempt that a declined method leaves open.
-func (c *Client) declined(x *exchange, subject string, r payment.AuthorizeRequest, err error) (payment.Authorization, error) {
+func (c *Client) declined(ctx context.Context, x *exchange, r payment.AuthorizeRequest, err error) (payment.Authorization, error) {
+	subject := "authorize payment of order " + string(r.Order)
 	answer, ok := errors.AsType[*api.Error](err)
 	if !ok || answer.PaymentIntent == nil || x.classify(err).Code != apierr.Declined {
 		return payment.Authorization{}, x.fail(subject, err)
@@ -130,7 +140,20 @@ func (c *Client) declined(x *exchange, subject string, r payment.AuthorizeReques
 	if errOwn != nil {
 		return payment.Authorization{}, x.garbage(subject, errOwn.Error())
 	}
-	return payment.Authorization{Attempt: a}, x.fail(subject, err)
+	if !x.replayed() {
+		return payment.Authorization{Attempt: a}, x.fail(subject, err)
+	}
+	// The repetition shows the attempt as it was then: the customer may have paid
+	// it with another method since.
+	pi, errRead := c.readBack(ctx, subject, a.ID)
+	if errRead != nil {
+		return payment.Authorization{}, errRead
+	}
+	now, errNow := c.authorization(ctx, x, r.Order, pi)
+	if errNow != nil || now.Attempt.State != reconcile.AttemptOpen || now.Attempt.Challenge {
+		return now, errNow
+	}
+	return payment.Authorization{Attempt: now.Attempt}, x.fail(subject, err)
 }
 
 func (c *Client) authorization(ctx context.Context, x *exchange, of order.ID, pi *api.PaymentIntent) (payment.Authorization, error) {
@@ -187,8 +210,9 @@ func (c *Client) adopt(ctx context.Context, subject string, r payment.AuthorizeR
 			order.Amount{Minor: a.Amount, Currency: a.Currency}, r.Amount))
 	case a.State == reconcile.AttemptVoided:
 		return payment.Authorization{}, conflict(subject, "payment_intent_unexpected_state", "the PaymentIntent is canceled")
-	case whose == r.Order && pi.Metadata[metadataKey] == r.Key:
-		return c.authorization(ctx, x, r.Order, pi) // adopted before
+	case whose == r.Order && keyOf(pi.Metadata) != "":
+		// Adopted before, or made by us: its key says by which intent, and stays.
+		return c.authorization(ctx, x, r.Order, pi)
 	}
 	callCtx, w := c.begin(ctx, "authorize", true)
 	p := &api.PaymentIntentUpdateParams{Expand: whole(), Metadata: c.reference(r.Order, r.Key, r.Channel)}

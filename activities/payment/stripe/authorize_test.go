@@ -347,32 +347,109 @@ func TestAuthorize_Expires(t *testing.T) {
 
 func TestMulticapture(t *testing.T) {
 	t.Parallel()
-	for _, granted := range []bool{true, false} {
-		w := newWorld(t, gateway.Settings{RefuseMulticapture: !granted})
+	w := newWorld(t, gateway.Settings{})
+	r := authorization("42", total, "pm_card_visa")
+	r.Payment.Multicapture = true
+	got, err := w.client.Authorize(context.Background(), r)
+	if err != nil || !got.Attempt.Multicapture {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	first := capture("42", got.Attempt.ID, 5000)
+	first.Final = false
+	for range 2 { // repeated, it is the same request
+		a, err := w.client.Capture(context.Background(), first)
+		if err != nil || a.State != reconcile.AttemptAuthorized || a.Captured != 5000 || a.Held != total-5000 || !a.Multicapture || a.HeldUntil.IsZero() {
+			t.Fatalf("got %+v, %v", a, err)
+		}
+	}
+	if got := w.totals("42"); got.Captured != 5000 || got.Held != total-5000 || got.Open != 1 {
+		t.Fatalf("got %+v", got)
+	}
+	_, err = w.client.Void(context.Background(), void("42", got.Attempt.ID))
+	wantCode(t, err, apierr.Conflict, "payment_intent_unexpected_state")
+	last := capture("42", got.Attempt.ID, total-5000)
+	last.Key = "order/42/capture/2"
+	a, err := w.client.Capture(context.Background(), last)
+	if err != nil || a.State != reconcile.AttemptCaptured || a.Captured != total || a.Held != 0 {
+		t.Fatalf("got %+v, %v", a, err)
+	}
+	if n, sum := w.effects("42", order.Capture); n != 2 || sum != total {
+		t.Fatalf("got %d effects over %d", n, sum)
+	}
+}
+
+// Not granted, or not asked for, every capture is the only one: the rest is
+// released whatever was asked.
+func TestMulticapture_NotGranted_OneCapture(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ asked, refused, final bool }{
+		{true, true, false}, {true, true, true}, {false, false, false}, {false, false, true},
+	} {
+		w := newWorld(t, gateway.Settings{RefuseMulticapture: c.refused})
 		r := authorization("42", total, "pm_card_visa")
-		r.Payment.Multicapture = true
+		r.Payment.Multicapture = c.asked
 		got, err := w.client.Authorize(context.Background(), r)
-		if err != nil || got.Attempt.Multicapture != granted {
+		if err != nil || got.Attempt.Multicapture {
 			t.Fatalf("got %+v, %v", got, err)
 		}
 		first := capture("42", got.Attempt.ID, 5000)
-		first.Final = false
-		a, err := w.client.Capture(context.Background(), first)
-		if !granted {
-			wantCode(t, err, apierr.Invalid, "")
-			continue
+		first.Final = c.final
+		for range 2 {
+			a, err := w.client.Capture(context.Background(), first)
+			if err != nil || a.State != reconcile.AttemptCaptured || a.Captured != 5000 || a.Held != 0 || a.Refunded != 0 {
+				t.Fatalf("%+v: got %+v, %v", c, a, err)
+			}
 		}
-		if err != nil || a.State != reconcile.AttemptAuthorized || a.Captured != 5000 || a.Held != total-5000 {
-			t.Fatalf("got %+v, %v", a, err)
+		if got := w.totals("42"); got.Captured != 5000 || got.Held != 0 || got.Open != 0 || got.Refunds != 0 {
+			t.Fatalf("%+v: got %+v", c, got)
 		}
-		_, err = w.client.Void(context.Background(), void("42", a.ID))
+		rest := capture("42", got.Attempt.ID, total-5000)
+		rest.Key = "order/42/capture/2"
+		_, err = w.client.Capture(context.Background(), rest)
 		wantCode(t, err, apierr.Conflict, "payment_intent_unexpected_state")
-		last := capture("42", a.ID, total-5000)
-		last.Key = "order/42/capture/2"
-		a, err = w.client.Capture(context.Background(), last)
-		if err != nil || a.State != reconcile.AttemptCaptured || a.Captured != total || a.Held != 0 {
-			t.Fatalf("got %+v, %v", a, err)
-		}
+	}
+}
+
+// Whether several captures were granted is read first; unread, nothing is taken.
+func TestMulticapture_Unreadable_TakesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, gateway.Settings{})
+	r := authorization("42", total, "pm_card_visa")
+	r.Payment.Multicapture = true
+	got, err := w.client.Authorize(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := capture("42", got.Attempt.ID, 5000)
+	first.Final = false
+	for kind, code := range map[simulator.FaultKind]apierr.Code{simulator.Unavailable: apierr.Unavailable, simulator.Foreign: apierr.Garbage} {
+		w.inject(simulator.Fault{Operation: "lookup", Kind: kind})
+		_, err = w.client.Capture(context.Background(), first)
+		wantCode(t, err, code, "")
+	}
+	if n := w.requests(order.Capture); n != 0 {
+		t.Fatalf("got %d captures", n)
+	}
+}
+
+// An authorization that dies after a part was captured keeps that part.
+func TestMulticapture_Expires_KeepsWhatItTook(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, gateway.Settings{})
+	r := authorization("42", total, "pm_card_visa")
+	r.Payment.Multicapture = true
+	got, err := w.client.Authorize(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := capture("42", got.Attempt.ID, 5000)
+	first.Final = false
+	if _, err := w.client.Capture(context.Background(), first); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(169 * time.Hour)
+	if a := w.only(w.lookup("42")); a.State != reconcile.AttemptCaptured || a.Captured != 5000 || a.Held != 0 || a.Refunded != 0 {
+		t.Fatalf("got %+v", a)
 	}
 }
 

@@ -88,6 +88,9 @@ func (x *exchange) refusal(answer *api.Error) apierr.Code {
 		api.ErrorCodePaymentIntentAuthenticationFailure, api.ErrorCodePaymentIntentMandateInvalid:
 		return apierr.Declined
 	}
+	if spent(answer) {
+		return apierr.Declined
+	}
 	// "Refund amount ($2.00) is greater than unrefunded amount on charge ($1.00)"
 	// comes without a code.
 	if x.operation == "refund" && answer.Param == "amount" {
@@ -160,6 +163,9 @@ func codeOf(e *api.Error) string {
 
 // reasonOf is why a card was declined, which says more than "card_declined".
 func reasonOf(e *api.Error) string {
+	if spent(e) {
+		return "method_not_reusable"
+	}
 	if e.DeclineCode != "" {
 		return clip(string(e.DeclineCode), 64)
 	}

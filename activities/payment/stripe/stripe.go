@@ -40,6 +40,8 @@ const (
 	metadataKey     = "intent_key"
 	metadataChannel = "channel"
 	metadataReason  = "reason"
+
+	metadataCustomer = "customer_id" // the service's own, of a customer
 )
 
 // Config is what a Client needs to know.

@@ -23,20 +23,26 @@ func (c *Client) Capture(ctx context.Context, r payment.CaptureRequest) (reconci
 	if err != nil {
 		return reconcile.Attempt{}, invalid(subject, "amount", err.Error())
 	}
+	if err := known(subject, r.Attempt); err != nil {
+		return reconcile.Attempt{}, err
+	}
 	p := &api.PaymentIntentCaptureParams{AmountToCapture: api.Int64(amount), Expand: whole()}
 	if !r.Final {
-		// Stripe's default is final, and it takes the setting only where it
-		// granted several captures.
-		p.FinalCapture = api.Bool(false)
+		// Stripe's default is final, and it takes the setting only where it granted
+		// several captures; else every capture is the only one.
+		several, err := c.several(ctx, subject, r)
+		if err != nil {
+			return reconcile.Attempt{}, err
+		}
+		if several {
+			p.FinalCapture = api.Bool(false)
+		}
 	}
 	if amount == 0 {
 		p.FinalCapture = api.Bool(true)
 	}
 	p.SetIdempotencyKey(r.Key)
 	callCtx, x := c.begin(ctx, "capture", true)
-	if err := known(subject, r.Attempt); err != nil {
-		return reconcile.Attempt{}, err
-	}
 	pi, err := c.api.V1PaymentIntents.Capture(callCtx, r.Attempt, p)
 	if err != nil {
 		return reconcile.Attempt{}, x.fail(subject, err)
@@ -51,6 +57,20 @@ func (c *Client) Capture(ctx context.Context, r payment.CaptureRequest) (reconci
 		return reconcile.Attempt{}, x.garbage(subject, err.Error())
 	}
 	return c.finish(ctx, subject, pi, a)
+}
+
+// several reads whether Stripe granted several captures. It never changes, so
+// that a repeat sends the same request under its key.
+func (c *Client) several(ctx context.Context, subject string, r payment.CaptureRequest) (bool, error) {
+	pi, x, err := c.read(ctx, r.Attempt)
+	if err != nil {
+		return false, x.fail(subject, err)
+	}
+	a, err := c.own(pi, r.Attempt, r.Order, false)
+	if err != nil {
+		return false, x.garbage(subject, err.Error())
+	}
+	return a.Multicapture, nil
 }
 
 // Void implements payment.Gateway: it cancels the PaymentIntent.
@@ -82,7 +102,8 @@ func (c *Client) Void(ctx context.Context, r payment.VoidRequest) (reconcile.Att
 }
 
 // notVoided reads what a refused cancellation left: closing what is closed is
-// no error.
+// no error. A refusal that Stripe repeats although the attempt could be closed by
+// now, as after a bank said no, says nothing more under this key.
 func (c *Client) notVoided(ctx context.Context, x *exchange, r payment.VoidRequest, refusal error) (reconcile.Attempt, error) {
 	subject := "void payment of order " + string(r.Order)
 	if x.classify(refusal).Code != apierr.Conflict {
@@ -96,8 +117,14 @@ func (c *Client) notVoided(ctx context.Context, x *exchange, r payment.VoidReque
 	if err != nil {
 		return reconcile.Attempt{}, x.garbage(subject, err.Error())
 	}
-	if a.State == reconcile.AttemptVoided {
+	if a, err = c.finish(ctx, subject, pi, a); err != nil {
+		return reconcile.Attempt{}, err
+	}
+	switch {
+	case a.State == reconcile.AttemptVoided:
 		return a, nil
+	case x.replayed() && a.Captured == 0 && (a.State == reconcile.AttemptOpen || a.State == reconcile.AttemptAuthorized):
+		return a, x.failed(subject, &apierr.Error{Code: apierr.InDoubt, Reason: ReplayedError, Err: errors.New("refused before, while it could not be closed")})
 	}
 	return a, x.fail(subject, refusal)
 }

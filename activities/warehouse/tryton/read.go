@@ -14,57 +14,93 @@ import (
 	"github.com/trueup-orders/trueup/reconcile"
 )
 
-// Lookup returns the order's shipments.
+// Lookup returns the order's shipments, and what comes back of it.
 func (c *Client) Lookup(ctx context.Context, subject reconcile.Subject) (reconcile.Observation, error) {
-	s := c.rpc.For("lookup")
-	out := reconcile.Observation{System: order.SystemWarehouse, Order: subject.Order, State: reconcile.Absent, At: c.config.Now(), Strong: true}
-	found, err := c.find(ctx, s, rpc.Domain{[]any{"reference", "like", rpc.Pattern(subject.Order, order.Request)}}, 0)
-	if err == nil {
-		err = observe(&out, found, subject.Order)
-	}
+	out, err := c.lookup(ctx, c.rpc.For("lookup"), subject.Order)
 	if err != nil {
 		return reconcile.Observation{}, fmt.Errorf("look up the shipments of order %s: tryton: %w", subject.Order, err)
 	}
 	return out, nil
 }
 
-// observe puts the order's shipments into an observation.
-func observe(out *reconcile.Observation, found []record, id order.ID) error {
+func (c *Client) lookup(ctx context.Context, s rpc.Session, id order.ID) (reconcile.Observation, error) {
+	out := reconcile.Observation{System: order.SystemWarehouse, Order: id, State: reconcile.Absent, At: c.config.Now(), Strong: true}
+	sent, err := c.find(ctx, s, shipments, rpc.Domain{[]any{"reference", "like", rpc.Pattern(id, order.Request)}}, 0)
+	if err != nil {
+		return out, err
+	}
+	// A person who takes in what nobody announced writes down the order, and
+	// whatever else they like.
+	back, err := c.find(ctx, s, returns, rpc.Domain{
+		"OR", []any{"reference", "like", rpc.Pattern(id, "")}, []any{"reference", "=", "order/" + string(id)},
+	}, 0)
+	if err != nil {
+		return out, err
+	}
+	var ours []record
+	for _, r := range append(sent, back...) {
+		own, excusable := rpc.Belongs(r.Reference+"/", id)
+		if !excusable {
+			return out, rpc.Nonsense("a %s of another order", r.kind.note)
+		}
+		if own {
+			ours = append(ours, r)
+		}
+	}
+	return out, observe(&out, ours)
+}
+
+// observe puts records of its order into an observation.
+func observe(out *reconcile.Observation, found []record) error {
+	if len(found) == 0 {
+		return nil
+	}
+	out.State, out.Warehouse = reconcile.Present, &reconcile.Warehouse{}
 	var versions []string
 	for _, r := range found {
-		ours, excusable := rpc.Belongs(r.Reference, id)
-		if !excusable {
-			return rpc.Nonsense("a shipment of another order")
+		if r.kind == returns {
+			back, err := r.back(found)
+			if err != nil {
+				return err
+			}
+			out.Warehouse.Returns = append(out.Warehouse.Returns, back)
+		} else {
+			sh, err := r.shipment()
+			if err != nil {
+				return err
+			}
+			out.Warehouse.Shipments = append(out.Warehouse.Shipments, sh)
 		}
-		if !ours {
-			continue
-		}
-		sh, err := r.shipment()
-		if err != nil {
-			return err
-		}
-		if out.Warehouse == nil {
-			out.State, out.Warehouse = reconcile.Present, &reconcile.Warehouse{}
-		}
-		out.Warehouse.Shipments = append(out.Warehouse.Shipments, sh)
 		versions = append(versions, r.version())
 	}
 	out.Version = strings.Join(versions, " ")
 	return nil
 }
 
-// version changes with the shipment and with its notes.
+// version changes with the record, with its notes, and with its moves, whose
+// quantities people change without touching the shipment.
 func (r record) version() string {
 	v := strconv.FormatInt(r.ID, 10) + "@" + r.Version
+	if r.kind == returns {
+		v = "return " + v
+	}
 	if n := len(r.notes); n > 0 {
 		v += "+" + strconv.FormatInt(r.notes[n-1].ID, 10)
+	}
+	latest := ""
+	for _, m := range r.moves {
+		latest = max(latest, m.Version)
+	}
+	if latest > r.Version {
+		v += "/" + latest
 	}
 	return v
 }
 
-// Count returns what lies in the warehouse: in its storage, and picked in its
-// output zone until it ships, for it falls when goods leave and not when they
-// are picked.
+// Count returns what lies in the warehouse's storage, and picked in its output
+// zone until it ships, for it falls when goods leave and not when they are
+// picked. What came in and was not put away yet may not be sold: it lies in the
+// input zone, which is not counted.
 func (c *Client) Count(ctx context.Context, sku string) (reconcile.Count, error) {
 	out, err := c.count(ctx, c.rpc.For("count"), sku)
 	if err != nil {
@@ -87,7 +123,7 @@ func (c *Client) count(ctx context.Context, s rpc.Session, sku string) (reconcil
 	// that a clock of ours cannot cut the count off.
 	err = s.Find(ctx, rpc.Query{
 		Model: "product.product", Where: rpc.Domain{[]any{"code", "=", sku}}, Fields: []string{"code", "quantity"},
-		Context: map[string]any{"locations": []int64{at.warehouse}, "with_childs": true},
+		Context: map[string]any{"locations": []int64{at.storage, at.output}, "with_childs": true},
 	}, &found)
 	if err != nil {
 		return reconcile.Count{}, err
@@ -110,7 +146,7 @@ func (c *Client) count(ctx context.Context, s rpc.Session, sku string) (reconcil
 
 // List walks shipments by the dates that Tryton keeps, page by id; after them,
 // of changed ones, those that only got a note, for a note does not change its
-// shipment's date.
+// shipment's date; and then the returns.
 func (c *Client) List(ctx context.Context, r reconcile.ListRequest) (reconcile.Page, error) {
 	page, err := c.list(ctx, c.rpc.For("list"), r)
 	if err != nil {
@@ -119,45 +155,67 @@ func (c *Client) List(ctx context.Context, r reconcile.ListRequest) (reconcile.P
 	return page, nil
 }
 
+// The parts of a listing, in their order.
+const (
+	listShipments = "shipment"
+	listNotes     = "note"
+	listReturns   = "return"
+)
+
 func (c *Client) list(ctx context.Context, s rpc.Session, r reconcile.ListRequest) (reconcile.Page, error) {
 	limit := pageLimit
 	if r.Limit > 0 && r.Limit < limit {
 		limit = r.Limit
 	}
-	cursor, err := rpc.ParseCursor(r.Cursor, "shipment", "note")
+	cursor, err := rpc.ParseCursor(r.Cursor, listShipments, listNotes, listReturns)
 	if err != nil {
 		return reconcile.Page{}, err
 	}
-	window := rpc.Window(r)
-	where := append(rpc.Domain{[]any{"id", ">", cursor.ID}}, window)
-	var next string
+	where := append(rpc.Domain{[]any{"id", ">", cursor.ID}}, rpc.Window(r))
+	var last int64 // of a full page
 	var found []record
-	if cursor.Kind == "note" {
-		found, next, err = c.noted(ctx, s, where, limit)
+	if cursor.Kind == listNotes {
+		found, last, err = c.noted(ctx, s, where, limit)
 	} else {
-		found, err = c.find(ctx, s, where, limit)
-		switch {
-		case len(found) == limit:
-			next = rpc.Cursor{Kind: "shipment", ID: found[limit-1].ID}.String()
-		case r.By == reconcile.ListChanged:
-			next = rpc.Cursor{Kind: "note"}.String()
+		k := shipments
+		if cursor.Kind == listReturns {
+			k = returns
+		}
+		if found, err = c.find(ctx, s, k, where, limit); len(found) == limit {
+			last = found[limit-1].ID
 		}
 	}
 	if err != nil {
 		return reconcile.Page{}, err
 	}
 	page, err := c.page(found)
-	page.Next = next
+	page.Next = following(cursor.Kind, last, r.By)
 	return page, err
 }
 
-// noted returns the shipments of one page of notes.
-func (c *Client) noted(ctx context.Context, s rpc.Session, where rpc.Domain, limit int) ([]record, string, error) {
+// following returns the cursor of the next page: behind the last record of a
+// full page, else the beginning of the next part.
+func following(part string, last int64, by reconcile.Listing) string {
+	switch {
+	case last != 0:
+	case part == listShipments && by == reconcile.ListChanged:
+		part = listNotes
+	case part != listReturns:
+		part = listReturns
+	default:
+		return ""
+	}
+	return rpc.Cursor{Kind: part, ID: last}.String()
+}
+
+// noted returns the shipments of one page of notes, and the last note of a full
+// page.
+func (c *Client) noted(ctx context.Context, s rpc.Session, where rpc.Domain, limit int) (found []record, last int64, err error) {
 	var notes []note
 	where = append(where, []any{"resource", "like", modelShipment + ",%"})
-	err := s.Find(ctx, rpc.Query{Model: modelNote, Where: where, Fields: []string{"resource"}, Limit: limit}, &notes)
+	err = s.Find(ctx, rpc.Query{Model: modelNote, Where: where, Fields: []string{"resource"}, Limit: limit}, &notes)
 	if err != nil || len(notes) == 0 {
-		return nil, "", err
+		return nil, 0, err
 	}
 	var ids []int64
 	for _, n := range notes {
@@ -166,63 +224,83 @@ func (c *Client) noted(ctx context.Context, s rpc.Session, where rpc.Domain, lim
 			ids = append(ids, i)
 		}
 	}
-	next := ""
 	if len(notes) == limit {
-		next = rpc.Cursor{Kind: "note", ID: notes[limit-1].ID}.String()
+		last = notes[limit-1].ID
 	}
-	found, err := c.find(ctx, s, rpc.Domain{[]any{"id", "in", ids}}, 0)
-	return found, next, err
+	found, err = c.find(ctx, s, shipments, rpc.Domain{[]any{"id", "in", ids}}, 0)
+	return found, last, err
 }
 
-// page puts each shipment into the observation of its order.
+// page puts each record into the observation of its order.
 func (c *Client) page(found []record) (reconcile.Page, error) {
 	var page reconcile.Page
 	at := c.config.Now()
-	byOrder := map[order.ID]int{}
+	byOrder := map[order.ID][]record{}
+	var ids []order.ID
 	for _, r := range found {
-		sh, err := r.shipment()
-		if err != nil {
-			return reconcile.Page{}, err
-		}
-		intent, ok := order.ParseKey(r.Reference)
-		if !ok || intent.Operation != order.Request {
-			if o, is := c.orphan(r, sh); is {
+		id, ok := r.order()
+		if !ok {
+			o, is, err := c.orphan(r)
+			if err != nil {
+				return reconcile.Page{}, err
+			}
+			if is {
 				page.Orphans = append(page.Orphans, o)
 			}
 			continue
 		}
-		i, known := byOrder[intent.Order]
-		if !known {
-			i = len(page.Observations)
-			byOrder[intent.Order] = i
-			page.Observations = append(page.Observations, reconcile.Observation{
-				System: order.SystemWarehouse, Order: intent.Order, State: reconcile.Present, At: at, Warehouse: &reconcile.Warehouse{},
-			})
+		if byOrder[id] == nil {
+			ids = append(ids, id)
 		}
-		o := &page.Observations[i]
-		o.Warehouse.Shipments = append(o.Warehouse.Shipments, sh)
-		o.Version = strings.TrimSpace(o.Version + " " + r.version())
-		o.Changed = rpc.ChangedAt(o.Changed, r.Version)
-		for _, n := range r.notes { // the carrier writes notes alone
-			o.Changed = rpc.ChangedAt(o.Changed, n.Version)
+		byOrder[id] = append(byOrder[id], r)
+	}
+	for _, id := range ids {
+		o := reconcile.Observation{System: order.SystemWarehouse, Order: id, At: at}
+		if err := observe(&o, byOrder[id]); err != nil {
+			return reconcile.Page{}, err
 		}
+		for _, r := range byOrder[id] {
+			o.Changed = rpc.ChangedAt(o.Changed, r.Version)
+			for _, n := range r.notes { // the carrier writes notes alone
+				o.Changed = rpc.ChangedAt(o.Changed, n.Version)
+			}
+		}
+		page.Observations = append(page.Observations, o)
 	}
 	return page, nil
 }
 
-// orphan says whether a shipment without a proper reference is ours all the
-// same: its reference was meant to be one, or it goes to one of our customers.
-func (c *Client) orphan(r record, sh reconcile.Shipment) (reconcile.Orphan, bool) {
+// order returns the order that a record's reference names. A shipment goes out
+// under a key of ours only.
+func (r record) order() (order.ID, bool) {
+	if r.kind == returns {
+		return orderOf(r.Reference)
+	}
+	intent, ok := order.ParseKey(r.Reference)
+	return intent.Order, ok && intent.Operation == shipments.operation
+}
+
+// orphan says whether a record without a proper reference is ours all the same:
+// its reference was meant to be one, or it is one of our customers'.
+func (c *Client) orphan(r record) (o reconcile.Orphan, is bool, err error) {
+	sh, err := r.shipment()
+	if err != nil {
+		return reconcile.Orphan{}, false, err
+	}
 	meant := strings.HasPrefix(r.Reference, "order/")
 	if !meant && (c.config.Channel == "" || !strings.HasPrefix(r.Customer.Code, rpc.CustomerPrefix)) {
-		return reconcile.Orphan{}, false
+		return reconcile.Orphan{}, false, nil
 	}
 	n := int64(0)
 	for _, l := range sh.Lines {
 		n += l.Quantity
 	}
-	return reconcile.Orphan{
-		System: string(order.SystemWarehouse), Record: sh.ID, Kind: "shipment",
-		What: fmt.Sprintf("%s shipment of %d pieces, %s", sh.State, n, rpc.Told(r.Reference)), At: r.Created.Time,
-	}, true
+	o = reconcile.Orphan{
+		System: string(order.SystemWarehouse), Record: sh.ID, Kind: r.kind.note,
+		What: fmt.Sprintf("%s %s of %d pieces, %s", r.State, r.kind.note, n, rpc.Told(r.Reference)), At: r.Created.Time,
+	}
+	if r.kind == returns {
+		o.Record = "return-" + o.Record // the two kinds are numbered apart
+	}
+	return o, true, nil
 }

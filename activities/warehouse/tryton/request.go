@@ -17,9 +17,17 @@ import (
 const rounds = 10
 
 // Request asks for one shipment, in two steps: a draft, which does nothing, and
-// its promotion to waiting.
+// its promotion to waiting. Or it announces a return.
 func (c *Client) Request(ctx context.Context, r warehouse.RequestRequest) (reconcile.Shipment, error) {
-	out, err := c.request(ctx, c.rpc.For(string(order.Request)), r)
+	s := c.rpc.For(string(order.Request))
+	if r.Return {
+		out, err := c.announce(ctx, s, r)
+		if err != nil {
+			return out, fmt.Errorf("announce return %s of order %s: tryton: %w", r.Key, r.Order, err)
+		}
+		return out, nil
+	}
+	out, err := c.request(ctx, s, r)
 	if err != nil {
 		return out, fmt.Errorf("request shipment %s of order %s: tryton: %w", r.Key, r.Order, err)
 	}
@@ -27,15 +35,15 @@ func (c *Client) Request(ctx context.Context, r warehouse.RequestRequest) (recon
 }
 
 func (c *Client) request(ctx context.Context, s rpc.Session, r warehouse.RequestRequest) (reconcile.Shipment, error) {
-	if err := keyOf(r.Key, r.Order); err != nil {
+	if err := keyOf(r.Key, r.Order, shipments); err != nil {
 		return reconcile.Shipment{}, err
 	}
-	found, err := c.byKey(ctx, s, r.Key)
+	found, err := c.byKey(ctx, s, shipments, r.Key)
 	if err != nil {
 		return reconcile.Shipment{}, err
 	}
 	if len(found) == 0 {
-		if err := c.draft(ctx, s, r); err != nil {
+		if err := c.draft(ctx, s, shipments, r); err != nil {
 			return reconcile.Shipment{}, err
 		}
 	}
@@ -52,7 +60,7 @@ func (c *Client) request(ctx context.Context, s rpc.Session, r warehouse.Request
 }
 
 // draft makes a draft, which does nothing yet.
-func (c *Client) draft(ctx context.Context, s rpc.Session, r warehouse.RequestRequest) error {
+func (c *Client) draft(ctx context.Context, s rpc.Session, k kind, r warehouse.RequestRequest) error {
 	at, err := c.settle(ctx, s)
 	if err != nil {
 		return err
@@ -72,18 +80,22 @@ func (c *Client) draft(ctx context.Context, s rpc.Session, r warehouse.RequestRe
 	if err != nil {
 		return err
 	}
+	from, into := at.output, *who.Location
+	if r.Return {
+		from, into = *who.Location, at.input
+	}
 	moves := make([]any, 0, len(r.Lines))
 	for _, line := range r.Lines {
 		moves = append(moves, map[string]any{
 			"product": goods[line.SKU].ID, "uom": goods[line.SKU].Unit, "quantity": float64(line.Quantity),
-			"from_location": at.output, "to_location": *who.Location, "company": at.company,
-			// A move to a customer must have a price; the books are elsewhere.
+			"from_location": from, "to_location": into, "company": at.company,
+			// A move to or from a customer must have a price; the books are elsewhere.
 			"unit_price": rpc.Decimal("0"), "currency": at.currency,
 		})
 	}
-	_, err = s.Create(ctx, modelShipment, map[string]any{
+	_, err = s.Create(ctx, k.model, map[string]any{
 		"reference": r.Key, "customer": who.ID, "delivery_address": to, "warehouse": at.warehouse, "company": at.company,
-		"outgoing_moves": []any{[]any{"create", moves}},
+		k.moves: []any{[]any{"create", moves}},
 	})
 	if err != nil {
 		return fmt.Errorf("make a draft: %w", err)
@@ -94,37 +106,33 @@ func (c *Client) draft(ctx context.Context, s rpc.Session, r warehouse.RequestRe
 // promote looks again, keeps one shipment, removes the other drafts and promotes
 // the one. done is false when somebody was faster and it must look again.
 func (c *Client) promote(ctx context.Context, s rpc.Session, r warehouse.RequestRequest) (kept *record, done bool, err error) {
-	found, err := c.byKey(ctx, s, r.Key)
+	found, err := c.byKey(ctx, s, shipments, r.Key)
 	if err != nil {
 		return nil, false, err
 	}
-	kept, surplus := choose(found)
+	kept = choose(found)
 	if kept == nil {
 		return nil, false, apierr.New(apierr.Unavailable, "", errors.New("the draft is gone"))
 	}
-	if settled, err := c.remove(ctx, s, surplus); !settled || err != nil {
+	if settled, err := c.tidy(ctx, s, found, r.Lines); !settled || err != nil {
 		return nil, false, err
 	}
 	if kept.State != stateDraft {
 		return kept, true, nil
 	}
-	if text := kept.linesNote(r.Lines); text != "" {
-		_, err := s.Create(ctx, modelNote, map[string]any{"resource": fmt.Sprintf("%s,%d", modelShipment, kept.ID), "message": text})
-		if err != nil {
-			return nil, false, fmt.Errorf("note the lines: %w", err)
-		}
-	}
-	err = s.Press(ctx, rpc.Record{Model: modelShipment, ID: kept.ID, Version: kept.Version}, "wait")
-	if err != nil && !rpc.Changed(err) && !rpc.Refused(err) {
+	if _, err := c.noteLines(ctx, s, kept, r.Lines); err != nil {
 		return nil, false, err
 	}
-	refused := err
-	found, err = c.byKey(ctx, s, r.Key)
+	refused := s.Press(ctx, kept.at(), "wait")
+	if refused != nil && !rpc.Changed(refused) && !rpc.Refused(refused) {
+		return nil, false, refused
+	}
+	found, err = c.byKey(ctx, s, shipments, r.Key)
 	if err != nil {
 		return nil, false, rpc.AfterEffect(err)
 	}
 	id := kept.ID
-	kept, surplus = choose(found)
+	kept = choose(found)
 	switch {
 	case kept == nil && refused == nil:
 		return nil, false, apierr.New(apierr.InDoubt, "", errors.New("the shipment vanished after it was requested"))
@@ -133,18 +141,39 @@ func (c *Client) promote(ctx context.Context, s rpc.Session, r warehouse.Request
 	case kept.State == stateDraft && kept.ID == id:
 		return nil, false, refused
 	}
-	settled, err := c.remove(ctx, s, surplus)
+	settled, err := c.tidy(ctx, s, found, r.Lines)
 	if err != nil {
 		return nil, false, rpc.AfterEffect(err)
 	}
 	return kept, settled && kept.State != stateDraft, nil
 }
 
-// remove deletes drafts that do not count. It is not settled when one of them
-// changed or is gone already: then it must be looked at again.
+// noteLines writes down which move carries which line, where it is not known.
+func (c *Client) noteLines(ctx context.Context, s rpc.Session, kept *record, lines []order.Quantity) (written bool, err error) {
+	text := kept.linesNote(lines)
+	if text == "" {
+		return false, nil
+	}
+	if _, err := s.Create(ctx, modelNote, map[string]any{"resource": kept.resource(), "message": text}); err != nil {
+		return false, fmt.Errorf("note the lines: %w", err)
+	}
+	return true, nil
+}
+
+// tidy removes what a doubled request has left. It is not settled when one of
+// these drafts changed or is gone already: then it must be looked at again.
+func (c *Client) tidy(ctx context.Context, s rpc.Session, found []record, asked []order.Quantity) (settled bool, err error) {
+	drafts, err := surplus(found, choose(found), asked)
+	if err != nil {
+		return false, err
+	}
+	return c.remove(ctx, s, drafts)
+}
+
+// remove deletes drafts that do not count, and is settled as tidy is.
 func (c *Client) remove(ctx context.Context, s rpc.Session, drafts []record) (settled bool, err error) {
 	for _, d := range drafts {
-		err := s.Delete(ctx, rpc.Record{Model: modelShipment, ID: d.ID, Version: d.Version})
+		err := s.Delete(ctx, d.at())
 		if rpc.Changed(err) || rpc.Refused(err) {
 			return false, nil
 		}

@@ -27,6 +27,7 @@ import (
 // The models that hold what the warehouse knows.
 const (
 	modelShipment = "stock.shipment.out"
+	modelReturn   = "stock.shipment.out.return"
 	modelMove     = "stock.move"
 	modelNote     = "ir.note"
 	modelAddress  = "party.address"
@@ -93,7 +94,9 @@ func New(c Config) (*Client, error) {
 // places are the settings of the database that every call needs.
 type places struct {
 	warehouse int64
-	output    int64
+	input     int64 // where returns arrive
+	output    int64 // where parcels leave
+	storage   int64
 	company   int64
 	currency  int64
 }
@@ -117,18 +120,24 @@ func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
 		where = append(where, []any{"code", "=", c.config.Warehouse})
 	}
 	var warehouses []struct {
-		ID     int64  `json:"id"`
-		Output *int64 `json:"output_location"`
+		ID      int64  `json:"id"`
+		Input   *int64 `json:"input_location"`
+		Output  *int64 `json:"output_location"`
+		Storage *int64 `json:"storage_location"`
 	}
-	err = s.Find(ctx, rpc.Query{Model: "stock.location", Where: where, Fields: []string{"output_location"}}, &warehouses)
+	err = s.Find(ctx, rpc.Query{
+		Model: "stock.location", Where: where, Fields: []string{"input_location", "output_location", "storage_location"},
+	}, &warehouses)
 	if err != nil {
 		return places{}, err
 	}
-	if len(warehouses) != 1 || warehouses[0].Output == nil {
+	if len(warehouses) != 1 || warehouses[0].Input == nil || warehouses[0].Output == nil || warehouses[0].Storage == nil {
 		return places{}, apierr.New(apierr.Invalid, "no warehouse", fmt.Errorf(
-			"%d warehouses with code %q; name one that has an output location in Warehouse", len(warehouses), c.config.Warehouse))
+			"%d warehouses with code %q; name one that has an input, an output and a storage location in Warehouse",
+			len(warehouses), c.config.Warehouse))
 	}
-	p.warehouse, p.output = warehouses[0].ID, *warehouses[0].Output
+	w := warehouses[0]
+	p.warehouse, p.input, p.output, p.storage = w.ID, *w.Input, *w.Output, *w.Storage
 	var companies []struct {
 		Currency int64 `json:"currency"`
 	}
@@ -146,11 +155,20 @@ func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
 	return p, nil
 }
 
-// keyOf checks that a key is one of the order's requests.
-func keyOf(key string, id order.ID) error {
+// keyOf checks that a key is one of the order's of a kind: under any other it
+// would not be found again.
+func keyOf(key string, id order.ID, k kind) error {
 	intent, ok := order.ParseKey(key)
-	if !ok || intent.Order != id {
-		return apierr.New(apierr.Invalid, "", errors.New("the key is not one of this order"))
+	if !ok || intent.Order != id || intent.Operation != k.operation {
+		return apierr.New(apierr.Invalid, "", fmt.Errorf("the key is not one of this order's %ss; want order/%s/%s/<n>", k.note, id, k.operation))
 	}
 	return nil
+}
+
+// kindOf returns the kind that a key names.
+func kindOf(key string) kind {
+	if intent, ok := order.ParseKey(key); ok && intent.Operation == returns.operation {
+		return returns
+	}
+	return shipments
 }

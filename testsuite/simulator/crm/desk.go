@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -486,65 +487,88 @@ func (x *session) editContact(e edit, contact *record) (*record, error) {
 	if err != nil || e.Merge == "" {
 		return contact, err
 	}
-	return contact, x.merge(contact, e.Merge)
+	return x.merge(contact, e.Merge)
 }
 
-// merge merges another contact into one, as HubSpot does: what the one has
-// stays, its empty fields are filled, the other's e-mail becomes a further one.
-func (x *session) merge(into *record, other string) error {
+// merge merges another contact into one, as HubSpot does since 2025: what is left
+// is a new record with an id of its own, to which both old ids lead. It has what
+// the one had and, where that was empty, what the other had; the other's e-mail
+// becomes a further one, its other unique values are free again.
+func (x *session) merge(into *record, other string) (*record, error) {
 	from, err := x.customer(other, other)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if id, err := strconv.ParseInt(other, 10, 64); from == nil && err == nil {
 		if from, err = x.load(contacts, id); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if from == nil || from.archived || from.id == into.id {
-		return fmt.Errorf("contact %q to merge: %w", other, simulator.ErrNoRecord)
+		return nil, fmt.Errorf("contact %q to merge: %w", other, simulator.ErrNoRecord)
 	}
-	ids, err := x.tied(from)
+	if _, err := x.tx.Exec(`DELETE FROM uniques WHERE kind = 'contacts' AND id IN (?, ?)`, into.id, from.id); err != nil {
+		return nil, err
+	}
+	announced := len(x.changes)
+	left, err := x.make(contacts, merged(into, from))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	values := from.properties
-	from.merged, from.archived = into.id, true
-	if _, err := x.tx.Exec(`DELETE FROM uniques WHERE kind = 'contacts' AND id = ?`, from.id); err != nil {
-		return err
-	}
-	if err := x.save(from); err != nil {
-		return err
-	}
-	fill := map[string]string{"hs_merged_object_ids": join(into.get("hs_merged_object_ids"), strconv.FormatInt(from.id, 10))}
-	for name, v := range values {
-		if into.get(name) == "" {
-			fill[name] = v
+	x.changes = x.changes[:announced] // a merge is announced as a merge alone
+	if email := from.get("email"); email != "" && into.get("email") != "" {
+		if _, err := x.tx.Exec(`INSERT INTO uniques (kind, property, value, id) VALUES ('contacts', 'email', ?, ?)`, email, left.id); err != nil {
+			return nil, err
 		}
 	}
-	if email := values["email"]; email != "" && into.get("email") != "" {
-		fill["hs_additional_emails"] = join(into.get("hs_additional_emails"), email)
-		if _, err := x.tx.Exec(`INSERT INTO uniques (kind, property, value, id) VALUES ('contacts', 'email', ?, ?)`, email, into.id); err != nil {
-			return err
+	for _, was := range []*record{into, from} {
+		if err := x.leadTo(left, was); err != nil {
+			return nil, err
 		}
 	}
-	if err := x.change(into, fill); err != nil {
-		return err
+	if err := x.announceLater(left, change{what: "merge", primary: into.id, merged: []int64{from.id}}); err != nil {
+		return nil, err
 	}
-	for _, id := range ids {
-		if _, err := x.tx.Exec(`UPDATE OR REPLACE associations SET contact = ? WHERE deal = ? AND contact = ?`, into.id, id, from.id); err != nil {
-			return err
+	return left, x.log(left, fmt.Sprintf("contacts %d and %d merged into it", into.id, from.id))
+}
+
+// merged returns the properties of what is left of two contacts.
+func merged(into, from *record) map[string]string {
+	values := maps.Clone(into.properties)
+	for name, v := range from.properties {
+		if values[name] == "" {
+			values[name] = v
 		}
 	}
-	if err := x.announceLater(into, change{what: "merge", merged: []int64{from.id}}); err != nil {
+	ids := join(into.get("hs_merged_object_ids"), from.get("hs_merged_object_ids"))
+	values["hs_merged_object_ids"] = join(ids, fmt.Sprintf("%d;%d", into.id, from.id))
+	emails := join(into.get("hs_additional_emails"), from.get("hs_additional_emails"))
+	if into.get("email") != "" {
+		emails = join(emails, from.get("email"))
+	}
+	if emails != "" {
+		values["hs_additional_emails"] = emails
+	}
+	return values
+}
+
+// leadTo lets a contact that was merged away lead to the one that is left, with
+// its deals.
+func (x *session) leadTo(left, was *record) error {
+	was.merged, was.archived = left.id, true
+	if err := x.save(was); err != nil {
 		return err
 	}
-	return x.log(into, "contact "+strconv.FormatInt(from.id, 10)+" merged into it")
+	if _, err := x.tx.Exec(`INSERT OR IGNORE INTO associations (deal, contact) SELECT deal, ? FROM associations WHERE contact = ?`, left.id, was.id); err != nil {
+		return err
+	}
+	_, err := x.tx.Exec(`DELETE FROM associations WHERE contact = ?`, was.id)
+	return err
 }
 
 func join(a, b string) string {
-	if a == "" {
-		return b
+	if a == "" || b == "" {
+		return a + b
 	}
 	return a + ";" + b
 }

@@ -10,8 +10,9 @@
 // 100 records and answer 207 when some are missing; a property that is set to
 // what it is changes nothing and announces nothing; our own changes announce
 // themselves like anybody's, in arrays, without saying what the order is; an
-// archived or merged record frees its unique values; a merged id answers as the
-// record that is left; setting a stage says whether the deal is closed.
+// archived record frees its unique values; of two contacts that are merged a new
+// record is left, to which both ids lead, with the unique values of the primary
+// one and both e-mails; setting a stage says whether the deal is closed.
 //
 // Not simulated: companies, owners, pipelines as objects (one pipeline with four
 // stages of its own and any number that Settings.MoreStages names), labels of

@@ -259,17 +259,17 @@ func TestMerge(t *testing.T) {
 	d.edit(`{"customer": "c2", "merge": "c1"}`)
 	_, answer := d.ask("GET", "/crm/v3/objects/contacts/1001?properties=email,phone,hs_additional_emails,hs_merged_object_ids,trueup_customer_id", "")
 	p := answer["properties"].(map[string]any)
-	if answer["id"] != "1002" || p["email"] != "b@example.com" || p["phone"] != "1" || p["hs_additional_emails"] != "a@example.com" ||
-		p["hs_merged_object_ids"] != "1001" || p["trueup_customer_id"] != "c2" {
+	if answer["id"] != "1003" || p["email"] != "b@example.com" || p["phone"] != "1" || p["hs_additional_emails"] != "a@example.com" ||
+		p["hs_merged_object_ids"] != "1002;1001" || p["trueup_customer_id"] != "c2" {
 		t.Errorf("merged contact is %v", answer)
 	}
-	if status, answer := d.ask("GET", "/crm/v3/objects/contacts/a@example.com?idProperty=email", ""); status != 200 || answer["id"] != "1002" {
+	if status, answer := d.ask("GET", "/crm/v3/objects/contacts/a@example.com?idProperty=email", ""); status != 200 || answer["id"] != "1003" {
 		t.Errorf("by the other e-mail: %d %v", status, answer)
 	}
 	if status, _ := d.ask("GET", "/crm/v3/objects/contacts/c1?idProperty=trueup_customer_id", ""); status != 404 {
 		t.Errorf("by the customer that was merged away: %d", status)
 	}
-	if s, _ := d.Read("o1"); len(s.Contacts) != 1 || s.Contacts[0].ID != "1002" {
+	if s, _ := d.Read("o1"); len(s.Contacts) != 1 || s.Contacts[0].ID != "1003" {
 		t.Errorf("contacts are %+v; want the one that is left", s.Contacts)
 	}
 }

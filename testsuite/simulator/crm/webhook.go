@@ -25,6 +25,7 @@ type change struct {
 	value    string
 	flag     string
 	source   string
+	primary  int64 // of a merge, and what was merged into it
 	merged   []int64
 	order    order.ID
 	event    int64
@@ -109,7 +110,7 @@ func (s *Server) notification(changes []change, secret string) simulator.Notific
 			e["propertyName"], e["propertyValue"] = c.property, c.value
 		}
 		if c.what == "merge" {
-			e["primaryObjectId"], e["mergedObjectIds"], e["newObjectId"] = c.object, c.merged, c.object
+			e["primaryObjectId"], e["mergedObjectIds"], e["newObjectId"] = c.primary, c.merged, c.object
 			e["numberOfPropertiesMoved"] = 0
 		}
 		events = append(events, e)

@@ -35,6 +35,34 @@ type Document struct {
 	Total    int64          `json:"total"`
 	Currency order.Currency `json:"currency"`
 	Written  time.Time      `json:"written,omitzero"`
+	Date     string         `json:"date,omitempty"` // of an invoice, credit note or receipt
+	// BillTo and ShipTo are the addresses that it has; an invoice only the first.
+	BillTo *Place `json:"bill_to,omitempty"`
+	ShipTo *Place `json:"ship_to,omitempty"`
+}
+
+// Place is a party.address in one line.
+type Place struct {
+	ID      int64  `json:"id"`
+	Address string `json:"address"`
+}
+
+func placeOf(t *tryton.Tx, id any) *Place {
+	a, ok := t.Get("party.address", tryton.Int(id))
+	if !ok {
+		return nil
+	}
+	country, _ := t.Get("country.country", tryton.Int(a.Values["country"]))
+	var parts []string
+	for _, v := range []any{
+		a.Values["party_name"], a.Values["street"], strings.TrimSpace(tryton.Text(a.Values["postal_code"]) + " " + tryton.Text(a.Values["city"])),
+		country.Values["code"],
+	} {
+		if text := tryton.Text(v); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	return &Place{ID: a.ID, Address: strings.Join(parts, ", ")}
 }
 
 // Posted says that the document counts in the books.
@@ -64,7 +92,9 @@ func (s *Server) holds(t *tryton.Tx, of order.ID) (State, error) {
 	}
 	for _, r := range sales {
 		code, _, _ := rate(t, r.Values["currency"])
-		out.Sales = append(out.Sales, shown(r, reference(r), saleMinor(t, r), code))
+		d := shown(r, reference(r), saleMinor(t, r), code)
+		d.BillTo, d.ShipTo = placeOf(t, r.Values["invoice_address"]), placeOf(t, r.Values["shipment_address"])
+		out.Sales = append(out.Sales, d)
 	}
 	invoices, err := ofOrder(t, modelInvoice, "reference", of)
 	if err != nil {
@@ -73,6 +103,7 @@ func (s *Server) holds(t *tryton.Tx, of order.ID) (State, error) {
 	for _, r := range invoices {
 		sum, code, _ := invoiceSum(t, r)
 		d := shown(r, reference(r), minorOf(sum, code), code)
+		d.BillTo, d.Date = placeOf(t, r.Values["invoice_address"]), dayOf(r.Values["invoice_date"])
 		if d.Posted() {
 			out.Balance += d.Total
 		}
@@ -86,6 +117,7 @@ func (s *Server) holds(t *tryton.Tx, of order.ID) (State, error) {
 	for _, r := range entries {
 		sum, code := receipt(t, r)
 		d := shown(r, described(r), minorOf(sum, code), code)
+		d.Date = dayOf(r.Values["date"])
 		if d.Posted() {
 			out.Balance -= d.Total
 		}
@@ -101,6 +133,11 @@ func isCredit(d Document) bool {
 
 func shown(r tryton.Record, key string, total int64, code order.Currency) Document {
 	return Document{ID: r.ID, Key: key, State: tryton.Text(r.Values["state"]), Total: total, Currency: code, Written: r.Written}
+}
+
+func dayOf(v any) string {
+	day, _ := v.(tryton.Day)
+	return string(day)
 }
 
 func ofOrder(t *tryton.Tx, model, field string, of order.ID) ([]tryton.Record, error) {

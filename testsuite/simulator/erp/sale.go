@@ -97,8 +97,18 @@ func (s *Server) cancelSale(t *tryton.Tx, id int64) error {
 	return step(t, modelSale, id, "cancelled", "draft", "quotation")
 }
 
-func saleGuard(t *tryton.Tx, r tryton.Record, method string, _ map[string]any) error {
+// saleGuard lets everything be written in every state: that a field is read-only
+// then is for Tryton's own client to say.
+func saleGuard(t *tryton.Tx, r tryton.Record, method string, values map[string]any) error {
 	if method != "delete" {
+		for _, field := range []string{"invoice_address", "shipment_address"} {
+			if to, given := values[field]; given && to != r.Values[field] {
+				e := entry(simulator.EntryEffect, order.UpdateAddress, r, reference(r), 0)
+				e.Detail = "address"
+				t.Append(e)
+				break
+			}
+		}
 		return nil
 	}
 	if state := tryton.Text(r.Values["state"]); state == "confirmed" || state == "processing" || state == "done" {

@@ -140,7 +140,7 @@ func (w *world) pay(pi *intent, result string) error {
 		}
 		return w.succeed(pi, b)
 	case Declined:
-		if e := w.decline(pi, *declines("payment_intent_authentication_failure", "").decline); e.early {
+		if e := w.decline(pi, refusalOf(pi.Status)); e.early {
 			return e.asError()
 		}
 		return nil
@@ -150,6 +150,19 @@ func (w *world) pay(pi *intent, result string) error {
 	return fmt.Errorf("pay %s: unknown result %q; want %s, %s or %s", pi.ID, result, Succeeded, Declined, Abandoned)
 }
 
+// refusalOf is how a payment fails that waits in a status: at the bank, at the
+// proof of who the customer is, or with the card that was typed in.
+func refusalOf(status string) errorBody {
+	switch status {
+	case "processing":
+		return errorBody{Type: "invalid_request_error", Code: "payment_intent_payment_attempt_failed", Message: "The payment failed."}
+	case "requires_action":
+		return errorBody{Type: "invalid_request_error", Code: "payment_intent_authentication_failure",
+			Message: "We are unable to authenticate your payment method."}
+	}
+	return *declines("card_declined", "generic_decline").decline
+}
+
 // newMethod is the card that a customer typed in.
 func (w *world) newMethod(pi *intent) error {
 	id, err := w.next("pm")
@@ -157,7 +170,7 @@ func (w *world) newMethod(pi *intent) error {
 		return err
 	}
 	pi.PaymentMethod = &id
-	return w.put(&method{ID: id, Token: "pm_card_visa", Reusable: pi.SetupFutureUsage != nil})
+	return w.put(&method{ID: id, Token: "pm_card_visa", Created: w.now(), UsedBy: pi.ID})
 }
 
 func (e *apiError) asError() error { return errors.New(e.body.Message) }
@@ -228,6 +241,7 @@ type edit struct {
 	Void     bool      `json:"void,omitempty"`     // the same
 	Pay      string    `json:"pay,omitempty"`      // the customer finishes: succeeded, declined, abandoned
 	Start    *Checkout `json:"start,omitempty"`
+	Refund   string    `json:"refund,omitempty"`  // the newest one succeeds at last, or fails after all: succeeded, failed
 	Dispute  string    `json:"dispute,omitempty"` // opened, won, lost
 	Review   string    `json:"review,omitempty"`  // opened, approved, declined
 	Reason   string    `json:"reason,omitempty"`
@@ -296,12 +310,34 @@ func (w *world) edit(in edit) error {
 		return w.cancelAll(intents)
 	case in.Pay != "":
 		return w.pay(waiting(intents), in.Pay)
+	case in.Refund != "":
+		return w.settleNewest(intents, in.Refund)
 	case in.Dispute != "":
 		return w.disputed(newest, in.Dispute)
 	case in.Review != "":
 		return w.reviewed(newest, in.Review)
 	}
-	return errors.New("nothing to do; want captured, refunded, open: 0, void, pay, start, dispute or review")
+	return errors.New("nothing to do; want captured, refunded, open: 0, void, pay, start, refund, dispute or review")
+}
+
+// settleNewest lets the newest refund that has not failed succeed, or fail, as a
+// bank does days later.
+func (w *world) settleNewest(intents []*intent, how string) error {
+	if how != Succeeded && how != "failed" {
+		return fmt.Errorf("unknown refund %q; want %s or failed", how, Succeeded)
+	}
+	for _, pi := range newestFirst(intents) {
+		all, err := list[refund](w, "refund", pi.ID)
+		if err != nil {
+			return err
+		}
+		for _, r := range newestFirst(all) {
+			if r.Balance != nil && r.Status != "failed" {
+				return w.settle(r.ID, how == "failed")
+			}
+		}
+	}
+	return simulator.ErrNoRecord
 }
 
 // waiting is the newest attempt that waits for the customer, else the newest.

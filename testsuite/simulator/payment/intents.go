@@ -104,6 +104,11 @@ func (w *world) newIntent(p *params) (*intent, *apiError) {
 			*field = &v
 		}
 	}
+	if pi.Customer != nil {
+		if e := w.existing(*pi.Customer); e != nil {
+			return nil, e
+		}
+	}
 	return pi, nil
 }
 
@@ -211,9 +216,12 @@ func (w *world) confirm(pi *intent, p *params, offSession bool) *apiError {
 	if b.noHold && pi.CaptureMethod == "manual" {
 		return invalidRequest("payment_intent_incompatible_payment_method", "payment_method", "The payment method "+b.kind+" cannot be captured manually.")
 	}
+	if e := w.chargeable(pi, m); e != nil {
+		return e
+	}
 	known := m.Reusable
-	if pi.SetupFutureUsage != nil {
-		m.Reusable = true
+	if m.UsedBy == "" {
+		m.UsedBy = pi.ID
 	}
 	if err := w.put(m); err != nil {
 		return internal(err)
@@ -301,6 +309,9 @@ func (w *world) succeed(pi *intent, b behaviour) error {
 		}
 	}
 	pi.LatestCharge, pi.NextAction, pi.LastPaymentError = &c.ID, nil, nil
+	if err := w.setUp(pi); err != nil {
+		return err
+	}
 	if b.review {
 		if err := w.openReview(pi, c); err != nil {
 			return err
@@ -311,7 +322,9 @@ func (w *world) succeed(pi *intent, b behaviour) error {
 		if err := w.put(c); err != nil {
 			return err
 		}
-		w.expireLater(pi)
+		if err := w.expireLater(pi); err != nil {
+			return err
+		}
 		if err := w.save(pi, "payment_intent.amount_capturable_updated"); err != nil {
 			return err
 		}
@@ -420,7 +433,9 @@ func cancelIntent(id string) func(*world, *params) (any, *apiError) {
 		if e != nil {
 			return nil, e
 		}
-		open := []string{"requires_payment_method", "requires_capture", "requires_confirmation", "requires_action", "processing"}
+		// Stripe names processing as well, but what a bank works on is refused
+		// "but in rare cases".
+		open := []string{"requires_payment_method", "requires_capture", "requires_confirmation", "requires_action"}
 		if !slices.Contains(open, pi.Status) || pi.AmountReceived > 0 || p.fault == simulator.Rejected {
 			return nil, unexpected(pi, fmt.Sprintf("You cannot cancel this PaymentIntent because it has a status of %s. "+
 				"Only a PaymentIntent with one of the following statuses may be canceled: %s.", pi.Status, strings.Join(open, ", ")))
@@ -455,34 +470,45 @@ func (w *world) cancel(pi *intent, reason string) error {
 	return w.note(order.Void, pi, pi.ID, held, reason)
 }
 
-// expireLater lets the authorization die by itself.
-func (w *world) expireLater(pi *intent) {
+// expireLater lets the authorization die by itself, so long after it was made,
+// which may be long after its PaymentIntent was.
+func (w *world) expireLater(pi *intent) error {
+	c, err := get[charge](w, "charge", deref(pi.LatestCharge))
+	if err != nil || c == nil {
+		return err
+	}
 	s, id := w.s, pi.ID
-	after := time.Unix(pi.Created, 0).Add(s.settings.AuthorizationTTL).Sub(s.frame.Now())
+	after := time.Unix(c.Created, 0).Add(s.settings.AuthorizationTTL).Sub(s.frame.Now())
 	w.later = append(w.later, delayed{max(0, after), "expire." + id, func() {
 		_ = s.change(func(w *world) error {
 			pi, err := get[intent](w, "payment_intent", id)
 			if err != nil || pi == nil || pi.Status != "requires_capture" {
 				return err
 			}
-			if pi.AmountReceived > 0 { // a multicapture keeps what it took
-				held := pi.AmountCapturable
-				pi.Status, pi.AmountCapturable = "succeeded", 0
-				c, err := get[charge](w, "charge", deref(pi.LatestCharge))
-				if err != nil || c == nil {
-					return err
-				}
-				if err := w.release(pi, c, held, true); err != nil {
-					return err
-				}
-				if err := w.save(pi, "payment_intent.succeeded"); err != nil {
-					return err
-				}
-				return w.note(order.Void, pi, pi.ID, held, "expired")
+			if pi.AmountReceived > 0 {
+				return w.keepTaken(pi, "expired")
 			}
 			return w.cancel(pi, "automatic")
 		})
 	}})
+	return nil
+}
+
+// keepTaken ends a multicapture with what it took.
+func (w *world) keepTaken(pi *intent, why string) error {
+	held := pi.AmountCapturable
+	pi.Status, pi.AmountCapturable = "succeeded", 0
+	c, err := get[charge](w, "charge", deref(pi.LatestCharge))
+	if err != nil || c == nil {
+		return err
+	}
+	if err := w.release(pi, c, held, why == "expired"); err != nil {
+		return err
+	}
+	if err := w.save(pi, "payment_intent.succeeded"); err != nil {
+		return err
+	}
+	return w.note(order.Void, pi, pi.ID, held, why)
 }
 
 func (w *world) intent(id string) (*intent, *apiError) {

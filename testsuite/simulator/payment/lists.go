@@ -14,12 +14,14 @@ import (
 // kinds are the records that can be listed, by their place in the path.
 var kinds = map[string]string{
 	"payment_intents": "payment_intent", "refunds": "refund", "events": "event", "charges": "charge", "disputes": "dispute", "reviews": "review",
+	"customers": "customer",
 }
 
 // filters are the parameters that a list takes beside those of every list.
 var filters = map[string][]string{
 	"payment_intents": {"customer"}, "refunds": {"charge", "payment_intent"}, "events": {"type", "types", "delivery_success"},
 	"charges": {"customer", "payment_intent"}, "disputes": {"charge", "payment_intent"}, "reviews": {},
+	"customers": {"email"},
 }
 
 func retrieve(path, id string) func(*world, *params) (any, *apiError) {

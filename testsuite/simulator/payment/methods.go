@@ -60,9 +60,7 @@ func (w *world) method(id string) (*method, behaviour, *apiError) {
 	}
 	if m != nil {
 		b := tokens[m.Token]
-		if b.kind == "" {
-			b.kind = "card"
-		}
+		b.kind = kindOf(m)
 		return m, b, nil
 	}
 	b, ok := tokens[id]
@@ -72,7 +70,7 @@ func (w *world) method(id string) (*method, behaviour, *apiError) {
 	if !ok {
 		b.kind = "card"
 	}
-	m = &method{Token: id}
+	m = &method{Token: id, Created: w.now()}
 	if m.ID, err = w.next("pm"); err != nil {
 		return nil, behaviour{}, internal(err)
 	}

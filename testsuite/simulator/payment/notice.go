@@ -203,6 +203,14 @@ func (w *world) reviewed(pi *intent, how string) error {
 	default:
 		return fmt.Errorf("unknown review %q; want opened, approved or declined", how)
 	}
+	if pi.Status == "requires_capture" && pi.AmountReceived > 0 {
+		if err := w.keepTaken(pi, "fraudulent"); err != nil {
+			return err
+		}
+		if c, err = get[charge](w, "charge", deref(pi.LatestCharge)); err != nil {
+			return err
+		}
+	}
 	switch pi.Status {
 	case "canceled":
 		return w.closeReview(pi, "canceled")

@@ -10,14 +10,15 @@
 //   - test methods such as pm_card_visa, pm_card_chargeDeclined and
 //     pm_card_threeDSecure2Required behave as Stripe's do; pm_async, which Stripe
 //     has not, waits for a bank and can be captured by hand
+//   - a method is charged again only for the customer to whom it is attached: by
+//     setup_future_usage with a customer, or by hand; else one use spends it
 //   - an authorization that is not captured dies by itself
 //   - every change is an event: it is listed, and posted as a signed webhook
 //
-// Not simulated: customers (a method once used with setup_future_usage can be
-// charged again), payment methods as records, Connect, fees and balances,
-// partial authorization, over- and incremental capture, Search, expansion deeper
-// than latest_charge, review and payment_intent, and every parameter that the
-// adapter does not send. Amounts in the ledger are as Stripe writes them (5 ISK
+// Not simulated: changing or deleting customers, lists and details of payment
+// methods, mandates, Connect, fees and balances, partial authorization, over- and
+// incremental capture, Search, expansion deeper than latest_charge, review and
+// payment_intent, and every parameter that the adapter does not send. Amounts in the ledger are as Stripe writes them (5 ISK
 // is 500).
 package payment
 
@@ -132,8 +133,11 @@ func (s *Server) resume() error {
 			return err
 		}
 		for _, pi := range intents {
-			if pi.Status == "requires_capture" {
-				w.expireLater(pi)
+			if pi.Status != "requires_capture" {
+				continue
+			}
+			if err := w.expireLater(pi); err != nil {
+				return err
 			}
 		}
 		refunds, err := list[refund](w, "refund", "")
@@ -224,11 +228,21 @@ func (s *Server) route(q *request, agent string) {
 		q.call.Operation, q.run = order.Void, cancelIntent(id)
 	case "POST refunds ":
 		q.call.Operation, q.run = order.Refund, createRefund
+	case "POST customers ":
+		if id == "" {
+			q.call.Operation, q.run = keepMethod, createCustomer
+		}
+	case "POST payment_methods attach":
+		q.call.Operation, q.run = keepMethod, attachMethod(id)
+	case "GET payment_methods ":
+		if id != "" {
+			q.run = retrieveMethod(id)
+		}
 	case "GET account ":
 		q.run = func(w *world, _ *params) (any, *apiError) {
 			return map[string]any{"id": w.s.settings.Account, "object": "account"}, nil
 		}
-	case "GET payment_intents ", "GET refunds ", "GET events ", "GET charges ", "GET disputes ", "GET reviews ":
+	case "GET payment_intents ", "GET refunds ", "GET events ", "GET charges ", "GET disputes ", "GET reviews ", "GET customers ":
 		q.run = listRecords(parts[0])
 		if id != "" {
 			q.run = retrieve(parts[0], id)

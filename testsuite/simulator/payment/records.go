@@ -150,11 +150,25 @@ type eventRequest struct {
 	IdempotencyKey *string `json:"idempotency_key"`
 }
 
-// method is a payment method that was used; the wire has only its id.
+// method is a payment method that was used; shownMethod is what the wire has.
 type method struct {
 	ID       string `json:"id"`
 	Token    string `json:"token"`
-	Reusable bool   `json:"reusable"`
+	Created  int64  `json:"created"`
+	Customer string `json:"customer"` // to whom it is attached
+	UsedBy   string `json:"used_by"`  // the first PaymentIntent that tried to charge it
+	Reusable bool   `json:"reusable"` // it was set up to be charged again
+}
+
+type customer struct {
+	ID          string            `json:"id"`
+	Object      string            `json:"object"`
+	Created     int64             `json:"created"`
+	Description *string           `json:"description"`
+	Email       *string           `json:"email"`
+	Livemode    bool              `json:"livemode"`
+	Metadata    map[string]string `json:"metadata"`
+	Name        *string           `json:"name"`
 }
 
 func (p *intent) order() order.ID { return order.ID(p.Metadata["order_id"]) }
@@ -184,5 +198,9 @@ func (e *event) head() (string, string, string, order.ID, int64) {
 }
 
 func (m *method) head() (string, string, string, order.ID, int64) {
-	return m.ID, "payment_method", "", "", 0
+	return m.ID, "payment_method", "", "", m.Created
+}
+
+func (c *customer) head() (string, string, string, order.ID, int64) {
+	return c.ID, "customer", "", order.ID(c.Metadata["order_id"]), c.Created
 }

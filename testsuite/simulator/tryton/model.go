@@ -20,6 +20,8 @@ type Link struct {
 	Via   string
 	// Reference says that Via holds "model,id" and not a plain id.
 	Reference bool
+	// Where holds for those that belong to the field; nil: all that point back.
+	Where []any
 }
 
 // Model describes one model.
@@ -296,7 +298,11 @@ func (t *Tx) children(link Link, model string, id int64) []Record {
 	if link.Reference {
 		back = fmt.Sprintf("%s,%d", model, id)
 	}
-	found, err := t.Find(link.Model, []any{[]any{link.Via, "=", back}})
+	domain := []any{[]any{link.Via, "=", back}}
+	if link.Where != nil {
+		domain = append(domain, link.Where)
+	}
+	found, err := t.Find(link.Model, domain)
 	if err != nil && t.err == nil {
 		t.err = err
 	}

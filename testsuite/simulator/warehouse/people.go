@@ -14,6 +14,12 @@ import (
 // steps are what people do with a shipment, in their order.
 var steps = []string{"assigned", "picked", "packed", "done", "delivered"}
 
+// What the carrier's integration notes on a shipment begins with one of these.
+const (
+	delivered = "delivered: "
+	lost      = "lost: "
+)
+
 // again is how long people wait before they look for missing goods once more.
 const again = 30 * time.Minute
 
@@ -37,6 +43,9 @@ func (s *Server) later(d time.Duration, id int64, to string) {
 func (s *Server) work(id int64, to string) {
 	state := ""
 	_ = s.rpc.Update(func(t *tryton.Tx) error {
+		if to == "delivered" && s.noted(t, id, lost) {
+			return nil // it will not arrive
+		}
 		state = s.advance(t, id, to)
 		return nil
 	})
@@ -83,8 +92,8 @@ func (s *Server) advance(t *tryton.Tx, id int64, to string) string {
 		case "done":
 			err = s.done(t, id)
 		case "delivered":
-			if state == "done" && !s.noted(t, id, "delivered:") {
-				s.note(t, id, "delivered: "+t.Now.UTC().Format(time.RFC3339Nano))
+			if state == "done" && !s.noted(t, id, delivered) {
+				s.note(t, id, delivered+t.Now.UTC().Format(time.RFC3339Nano))
 				t.Append(s.entry(t, simulator.EntryEdit, "deliver", r, ""))
 			}
 		}
@@ -100,12 +109,20 @@ func (s *Server) advance(t *tryton.Tx, id int64, to string) string {
 }
 
 // Work has people bring a shipment, named by its key or id, to a state:
-// assigned, picked, packed, shipped (or done), delivered, cancelled.
+// assigned, picked, packed, shipped (or done), delivered, cancelled. Or a
+// return, named by its key: received, restocked (or done), cancelled.
 func (s *Server) Work(shipment, to string) error {
 	if to == "shipped" {
 		to = "done"
 	}
 	return s.rpc.Update(func(t *tryton.Tx) error {
+		if intent, ok := order.ParseKey(shipment); ok && intent.Operation == order.Return {
+			r, err := s.returnNamed(t, shipment)
+			if err != nil {
+				return err
+			}
+			return s.workReturn(t, r.ID, to)
+		}
 		id, err := s.named(t, shipment)
 		if err != nil {
 			return err
@@ -166,29 +183,27 @@ func resource(shipment int64) string { return fmt.Sprintf("%s,%d", modelShipment
 
 // resume lets people go on with what was under way when the server stopped.
 func (s *Server) resume() error {
-	type open struct {
-		id  int64
-		ago time.Duration
-	}
-	var waiting []open
-	err := s.rpc.View(func(t *tryton.Tx) error {
+	return s.rpc.View(func(t *tryton.Tx) error {
 		found, err := t.Find(modelShipment, []any{[]any{"state", "in", []any{"waiting", "assigned", "picked", "packed"}}})
+		if err != nil {
+			return err
+		}
 		for _, r := range found {
-			waiting = append(waiting, open{r.ID, t.Now.Sub(time.UnixMicro(tryton.Int(r.Values["taken"])))})
+			s.expect(r.ID, t.Now.Sub(time.UnixMicro(tryton.Int(r.Values["taken"]))))
+		}
+		found, err = t.Find(modelReturn, []any{[]any{"state", "=", "draft"}})
+		for _, r := range found {
+			s.awaitReturn(r.ID, t.Now.Sub(r.Created))
 		}
 		return err
 	})
-	for _, w := range waiting {
-		s.expect(w.id, w.ago)
-	}
-	return err
 }
 
 // classify says what a call is about.
 func classify(t *tryton.Tx, c tryton.Call) simulator.Call {
 	out := simulator.Call{Operation: reading(c)}
 	switch c.Model {
-	case modelShipment:
+	case modelShipment, modelReturn:
 		out.Key = reference(t, c)
 		switch c.Method {
 		case "create", "wait":
@@ -239,7 +254,7 @@ func reference(t *tryton.Tx, c tryton.Call) string {
 		return c.Clause("reference")
 	}
 	for _, id := range c.IDs() {
-		if r, ok := t.Get(modelShipment, id); ok {
+		if r, ok := t.Get(c.Model, id); ok {
 			return tryton.Text(r.Values["reference"])
 		}
 	}

@@ -10,21 +10,39 @@ import (
 	"github.com/trueup-orders/trueup/testsuite/simulator/tryton"
 )
 
-// line is one outgoing move.
+// line is one move.
 type line struct {
-	move    int64
-	product int64
-	sku     string
-	n       int64
+	move     int64
+	product  int64
+	sku      string
+	n        int64
+	state    string
+	from, to int64
 }
 
+// lines are what a shipment sends out.
 func (s *Server) lines(t *tryton.Tx, shipment int64) []line {
+	return s.linesOf(t, t.Children(modelShipment, "outgoing_moves", shipment))
+}
+
+func (s *Server) linesOf(t *tryton.Tx, moves []tryton.Record) []line {
 	var out []line
-	for _, m := range t.Children(modelShipment, "outgoing_moves", shipment) {
-		l := line{move: m.ID, product: tryton.Int(m.Values["product"]), n: tryton.Int(m.Values["quantity"])}
+	for _, m := range moves {
+		l := line{
+			move: m.ID, product: tryton.Int(m.Values["product"]), n: tryton.Int(m.Values["quantity"]), state: tryton.Text(m.Values["state"]),
+			from: tryton.Int(m.Values["from_location"]), to: tryton.Int(m.Values["to_location"]),
+		}
 		p, _ := t.Get(modelProduct, l.product)
 		l.sku = tryton.Text(p.Values["code"])
 		out = append(out, l)
+	}
+	return out
+}
+
+func quantities(lines []line) []order.Quantity {
+	var out []order.Quantity
+	for _, l := range lines {
+		out = append(out, order.Quantity{SKU: l.sku, Quantity: l.n})
 	}
 	return out
 }
@@ -72,7 +90,8 @@ func (s *Server) to(t *tryton.Tx, id int64, state string, from ...string) (tryto
 	return r, true
 }
 
-func (s *Server) setMoves(t *tryton.Tx, shipment int64, values map[string]any) {
+// mark gives every move of a shipment the same values.
+func (s *Server) mark(t *tryton.Tx, shipment int64, values map[string]any) {
 	for _, l := range s.lines(t, shipment) {
 		t.Set(modelMove, l.move, values)
 	}
@@ -122,7 +141,7 @@ func (s *Server) cancel(t *tryton.Tx, id int64) error {
 			}
 		}
 	}
-	s.setMoves(t, id, map[string]any{"state": "cancelled"})
+	s.mark(t, id, map[string]any{"state": "cancelled"})
 	kind, detail := simulator.EntryEffect, ""
 	if t.Operation == "" {
 		kind = simulator.EntryEdit
@@ -180,7 +199,12 @@ func (s *Server) pack(t *tryton.Tx, id int64) error {
 	if !ok {
 		return nil
 	}
-	s.setMoves(t, id, map[string]any{"state": "assigned"})
+	for _, l := range s.lines(t, id) {
+		if l.n == 0 {
+			t.Erase(modelMove, l.move) // as Tryton does
+		}
+	}
+	s.mark(t, id, map[string]any{"state": "assigned"})
 	t.Append(s.entry(t, simulator.EntryEdit, "pack", r, ""))
 	return nil
 }
@@ -195,7 +219,7 @@ func (s *Server) done(t *tryton.Tx, id int64) error {
 		s.move(t, l.product, tryton.LocationOutput, 0, l.n)
 	}
 	day := tryton.DayOf(t.Now)
-	s.setMoves(t, id, map[string]any{"state": "done", "effective_date": day})
+	s.mark(t, id, map[string]any{"state": "done", "effective_date": day})
 	t.Set(modelShipment, id, map[string]any{"effective_date": day})
 	t.Append(s.entry(t, simulator.EntryEdit, "ship", r, ""))
 	return nil
@@ -223,9 +247,8 @@ func (s *Server) guard(t *tryton.Tx, r tryton.Record, method string, values map[
 	return nil
 }
 
-// partial is the fault: one piece of the first line is forgotten.
-func (s *Server) partial(t *tryton.Tx, id int64) {
-	lines := s.lines(t, id)
+// forgetPiece is the fault partial: one piece of the first line is forgotten.
+func forgetPiece(t *tryton.Tx, lines []line) {
 	if len(lines) == 0 {
 		return
 	}

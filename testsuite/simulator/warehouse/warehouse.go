@@ -9,13 +9,15 @@
 // and the address of one be changed that has left; that deleting cancels first;
 // reservation of stock by assigning; that picked goods lie in the output zone
 // and the count falls when they ship; notes that do not change their shipment's
-// dates; a hand count.
+// dates; a hand count. Customer returns: expected while they are drafts, received
+// into the input zone, put into storage by moves of their own; that what was
+// received stays in the input zone when the return is cancelled after that.
 //
-// Not simulated: inventory moves as records of their own (the zones' stock
-// changes without them), that goods of a cancelled shipment stay in the output
-// zone (people bring them back at once), partial picking and substitution by the pickers unless
-// edited, lots, packages, sequences' gaps, supplier shipments, the questions
-// that a person at Tryton's client is asked.
+// Not simulated: inventory moves of shipments as records of their own (the zones'
+// stock changes without them), that goods of a cancelled shipment stay in the
+// output zone (people bring them back at once), partial picking, splitting and
+// substitution unless edited, lots, packages, sequences' gaps, supplier
+// shipments, the questions that a person at Tryton's client is asked.
 package warehouse
 
 import (
@@ -32,6 +34,7 @@ import (
 
 const (
 	modelShipment = "stock.shipment.out"
+	modelReturn   = "stock.shipment.out.return"
 	modelMove     = "stock.move"
 	modelNote     = "ir.note"
 	modelProduct  = "product.product"
@@ -42,12 +45,13 @@ const (
 type Pace struct {
 	Pick, Pack, Ship time.Duration // after the request was taken
 	Deliver          time.Duration // after it shipped
+	Return           time.Duration // from its announcement until goods are back, and put into storage at once
 }
 
 // DefaultPace is the baseline of the incidents: packed after 90 minutes, shipped
-// after two hours, delivered a day later.
+// after two hours, delivered a day later; what is returned arrives after a day.
 func DefaultPace() Pace {
-	return Pace{Pick: time.Hour, Pack: 90 * time.Minute, Ship: 2 * time.Hour, Deliver: 24 * time.Hour}
+	return Pace{Pick: time.Hour, Pack: 90 * time.Minute, Ship: 2 * time.Hour, Deliver: 24 * time.Hour, Return: 24 * time.Hour}
 }
 
 // Settings of a simulated warehouse.
@@ -165,13 +169,17 @@ func (s *Server) inZone(t *tryton.Tx, product, location int64) (quantity, assign
 	return quantity, assigned
 }
 
-// onHand is the physical stock: everything within the warehouse.
+// onHand is what may be sold or was: in storage, and picked in the output zone
+// until it ships.
 func (s *Server) onHand(t *tryton.Tx, product int64) int64 {
-	n := int64(0)
-	for l := int64(tryton.LocationInput); l <= tryton.LocationStorage; l++ {
-		q, _ := s.inZone(t, product, l)
-		n += q
-	}
+	stored, _ := s.inZone(t, product, tryton.LocationStorage)
+	picked, _ := s.inZone(t, product, tryton.LocationOutput)
+	return stored + picked
+}
+
+// received is what came in and was not put away yet.
+func (s *Server) received(t *tryton.Tx, product int64) int64 {
+	n, _ := s.inZone(t, product, tryton.LocationInput)
 	return n
 }
 
@@ -191,14 +199,16 @@ func (s *Server) models() []*tryton.Model {
 			},
 			Defaults: map[string]any{"state": "draft", "reference": nil, "effective_date": nil, "planned_date": nil, "taken": nil, "picked": false},
 			Required: []string{"customer", "delivery_address", "warehouse", "company"},
-			Created:  s.drafted, Guard: s.guard, Partial: s.partial,
+			Created:  s.drafted, Guard: s.guard,
+			Partial: func(t *tryton.Tx, id int64) { forgetPiece(t, s.lines(t, id)) },
 			Buttons: map[string]func(*tryton.Tx, int64) error{
 				"wait": s.wait, "draft": s.redraft, "cancel": s.cancel, "assign_try": s.assignTry,
 				"pick": s.pick, "pack": s.pack, "done": s.done,
 			},
 		},
+		s.returnModel(),
 		{
-			Name: modelMove, Title: "Stock Move", Parent: "shipment",
+			Name: modelMove, Title: "Stock Move", Parent: "shipment", Guard: guardMove,
 			Fields: []string{"quantity", "state", "uom", "unit_price", "shipment", "effective_date"},
 			Links: map[string]tryton.Link{
 				"product": {Model: modelProduct}, "from_location": {Model: "stock.location"}, "to_location": {Model: "stock.location"},
@@ -216,7 +226,7 @@ func (s *Server) quantity(t *tryton.Tx, r tryton.Record) any {
 	n := int64(0)
 	for _, l := range t.Locations {
 		if l == tryton.LocationWarehouse {
-			return float64(s.onHand(t, r.ID))
+			return float64(s.onHand(t, r.ID) + s.received(t, r.ID))
 		}
 		q, _ := s.inZone(t, r.ID, l)
 		n += q

@@ -264,3 +264,221 @@ func TestVersion_ChangesWithinOneMoment(t *testing.T) {
 		t.Errorf("version %s is the same after a change at the same moment", got.Version)
 	}
 }
+
+func held(t *testing.T, s *warehouse.Server, id order.ID) warehouse.State {
+	t.Helper()
+	got, err := s.Holds(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// back announces that pieces of A come back.
+func back(t *testing.T, c *adapter.Client, id order.ID, n int64) port.RequestRequest {
+	t.Helper()
+	r := request(id, n)
+	r.Key, r.Return = order.Intent{Order: id, Operation: order.Return, N: 1}.Key(), true
+	if _, err := c.Request(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// told returns the operations by people that the ledger tells of an order.
+func told(t *testing.T, s *warehouse.Server, id order.ID) []order.Operation {
+	t.Helper()
+	entries, err := s.Frame().Ledger(0, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []order.Operation
+	for _, e := range entries {
+		if e.Kind == simulator.EntryEdit {
+			out = append(out, e.Operation)
+		}
+	}
+	return out
+}
+
+func TestReturn_ArrivesADayAfterItsAnnouncement(t *testing.T) {
+	t.Parallel()
+	c := &clock{now: start}
+	file := filepath.Join(t.TempDir(), "warehouse.db")
+	server, client := open(t, c, simulator.Options{Database: file}, map[string]int{"A": 10})
+	r := back(t, client, "O1", 2)
+	c.turn(time.Hour)
+	if err := server.Frame().Close(); err != nil { // it is awaited also after a restart
+		t.Fatal(err)
+	}
+	c.due = nil
+	server, client = open(t, c, simulator.Options{Database: file}, map[string]int{"A": 10})
+	c.turn(23*time.Hour - time.Second)
+	if got := held(t, server, "O1"); got.OnHand["A"] != 10 || got.Returns[0].State != "draft" {
+		t.Errorf("before it is back: %+v", got)
+	}
+	c.turn(time.Second)
+	seen, err := client.Lookup(t.Context(), reconcile.Subject{Order: "O1", Currency: "EUR"})
+	if err != nil || len(seen.Warehouse.Returns) != 1 {
+		t.Fatalf("look-up = %+v, %v", seen, err)
+	}
+	got := seen.Warehouse.Returns[0]
+	if got.State != reconcile.ReturnRestocked || got.Key != r.Key || !got.ReceivedAt.Equal(start.Add(24*time.Hour)) {
+		t.Errorf("return = %+v, want restocked after a day", got)
+	}
+	if n := held(t, server, "O1").OnHand["A"]; n != 12 {
+		t.Errorf("on hand = %d, want 12", n)
+	}
+	if got := told(t, server, "O1"); !slices.Equal(got, []order.Operation{"receive", "restock"}) {
+		t.Errorf("the ledger tells of %v", got)
+	}
+}
+
+func TestReturn_AnnouncedTwice_ComesOnce(t *testing.T) {
+	t.Parallel()
+	c := &clock{now: start}
+	server, client := open(t, c, simulator.Options{}, map[string]int{"A": 10})
+	if _, err := server.Frame().Inject(simulator.Fault{Operation: order.Request, Kind: simulator.Late, Delay: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	r := request("O1", 2)
+	r.Key, r.Return = order.Intent{Order: "O1", Operation: order.Return, N: 1}.Key(), true
+	if _, err := client.Request(t.Context(), r); err == nil {
+		t.Fatal("the call that lands late was answered")
+	}
+	back(t, client, "O1", 2)
+	c.turn(25 * time.Hour)
+	got := held(t, server, "O1")
+	if len(got.Returns) != 2 || got.OnHand["A"] != 12 {
+		t.Errorf("returns = %+v, on hand %d; want a draft too many and 12", got.Returns, got.OnHand["A"])
+	}
+	back(t, client, "O1", 2)
+	if got := held(t, server, "O1"); len(got.Returns) != 1 || got.Returns[0].State != "done" {
+		t.Errorf("returns = %+v, want the one that came", got.Returns)
+	}
+}
+
+func TestReturn_ReceivedIsNotOnHand(t *testing.T) {
+	t.Parallel()
+	server, client := open(t, &clock{now: start}, simulator.Options{}, map[string]int{"A": 10})
+	r := back(t, client, "O1", 2)
+	if err := server.Work(r.Key, "received"); err != nil {
+		t.Fatal(err)
+	}
+	if got := held(t, server, "O1"); got.OnHand["A"] != 10 || got.Received["A"] != 2 {
+		t.Errorf("state = %+v, want 10 on hand and 2 received", got)
+	}
+	// A hand count is of what lies in storage and is picked.
+	if err := server.Edit(json.RawMessage(`{"sku":"A","on_hand":9,"reason":"counted"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Work(r.Key, "restocked"); err != nil {
+		t.Fatal(err)
+	}
+	if got := held(t, server, "O1"); got.OnHand["A"] != 11 || len(got.Received) != 0 {
+		t.Errorf("state = %+v, want 11 on hand", got)
+	}
+	if err := server.Work(r.Key, "cancelled"); err == nil {
+		t.Error("what was restocked was cancelled")
+	}
+}
+
+func TestEdit_Return(t *testing.T) {
+	t.Parallel()
+	for edit, want := range map[string]reconcile.Return{
+		`{"order":"O1","return":{"state":"received"}}`: {Key: "k", State: reconcile.ReturnReceived, Lines: []order.Quantity{{Line: 1, SKU: "A", Quantity: 2}}},
+		`{"order":"O1","return":{"lines":[{"sku":"A","quantity":1}],"state":"done"}}`: {
+			Key: "k", State: reconcile.ReturnRestocked, Lines: []order.Quantity{{Line: 1, SKU: "A", Quantity: 1}},
+		},
+		`{"order":"O1","return":{"key":"order/O1/return/1","state":"cancelled"}}`: {
+			Key: "k", State: reconcile.ReturnCancelled, Lines: []order.Quantity{{Line: 1, SKU: "A", Quantity: 2}},
+		},
+		`{"order":"O1","return":{"unannounced":true,"lines":[{"sku":"B","quantity":3}],"state":"received"}}`: {
+			State: reconcile.ReturnReceived, Lines: []order.Quantity{{SKU: "B", Quantity: 3}},
+		},
+		`{"order":"O2","return":{"lines":[{"sku":"B","quantity":3}],"state":"done"}}`: {
+			State: reconcile.ReturnRestocked, Lines: []order.Quantity{{SKU: "B", Quantity: 3}},
+		},
+	} {
+		t.Run(edit, func(t *testing.T) {
+			t.Parallel()
+			server, client := open(t, &clock{now: start}, simulator.Options{}, map[string]int{"A": 10, "B": 10})
+			r := back(t, client, "O1", 2)
+			if want.Key != "" {
+				want.Key = r.Key
+			}
+			if err := server.Edit(json.RawMessage(edit)); err != nil {
+				t.Fatal(err)
+			}
+			id := order.ID("O1")
+			if strings.Contains(edit, "O2") {
+				id = "O2"
+			}
+			seen, err := client.Lookup(t.Context(), reconcile.Subject{Order: id, Currency: "EUR"})
+			if err != nil || seen.Warehouse == nil {
+				t.Fatalf("look-up = %+v, %v", seen, err)
+			}
+			got := seen.Warehouse.Returns[len(seen.Warehouse.Returns)-1]
+			if got.Key != want.Key || got.State != want.State || !slices.Equal(got.Lines, want.Lines) {
+				t.Errorf("return = %+v, want %+v", got, want)
+			}
+			if ops := told(t, server, id); !slices.Contains(ops, "edit") {
+				t.Errorf("the ledger tells of %v, want the edit", ops)
+			}
+		})
+	}
+}
+
+func TestEdit_Return_RefusesWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	server, client := open(t, &clock{now: start}, simulator.Options{}, map[string]int{"A": 10})
+	back(t, client, "O1", 2)
+	for _, edit := range []string{
+		`{"order":"O1","return":{"state":"eaten"}}`, `{"order":"O1","return":{"key":"order/O1/return/7","state":"done"}}`,
+		`{"order":"O1","lost":true}`, `{"order":"O1","split":{"lines":[{"sku":"A","quantity":1}]}}`,
+	} {
+		if err := server.Edit(json.RawMessage(edit)); err == nil {
+			t.Errorf("%s was carried out", edit)
+		}
+	}
+}
+
+func TestLost_IsNotDelivered(t *testing.T) {
+	t.Parallel()
+	for how, lose := range map[string]func(*warehouse.Server) error{
+		"edit":  func(s *warehouse.Server) error { return s.Edit(json.RawMessage(`{"order":"O1","lost":true}`)) },
+		"event": func(s *warehouse.Server) error { return s.Event(json.RawMessage(`{"type":"shipment.lost","order":"O1"}`)) },
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			c := &clock{now: start}
+			server, client := open(t, c, simulator.Options{}, map[string]int{"A": 10})
+			if _, err := client.Request(t.Context(), request("O1", 2)); err != nil {
+				t.Fatal(err)
+			}
+			if err := lose(server); err == nil {
+				t.Error("it was lost before it left")
+			}
+			c.turn(3 * time.Hour)
+			before := held(t, server, "O1").Shipments[0]
+			if err := lose(server); err != nil {
+				t.Fatal(err)
+			}
+			page, err := client.List(t.Context(), reconcile.ListRequest{By: reconcile.ListChanged, From: c.Now(), To: c.Now().Add(time.Hour)})
+			for err == nil && page.Next != "" && len(page.Observations) == 0 {
+				page, err = client.List(t.Context(), reconcile.ListRequest{By: reconcile.ListChanged, From: c.Now(), To: c.Now().Add(time.Hour), Cursor: page.Next})
+			}
+			if err != nil || len(page.Observations) != 1 {
+				t.Errorf("page = %+v, %v; want the order", page, err)
+			}
+			c.turn(48 * time.Hour)
+			got := state(t, client, "O1")
+			if got.State != reconcile.ShipmentShipped || !got.LostAt.Equal(start.Add(3*time.Hour)) {
+				t.Errorf("shipment = %+v, want shipped and lost after three hours", got)
+			}
+			if after := held(t, server, "O1").Shipments[0]; !after.Lost || after.Delivered || !after.Written.Equal(before.Written) {
+				t.Errorf("shipment = %+v, want lost and not written since %v", after, before.Written)
+			}
+		})
+	}
+}

@@ -1,0 +1,252 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// What a person decides about a case. A decision is carried out as the normal
+// transition would be, and what it is about is looked at afresh where somebody
+// says that it was put right by hand.
+
+// decidedBy begins the outcome of a case that a person decided.
+const decidedBy = "decided: "
+
+func (p *process) caseOf(n int) *reconcile.Case {
+	for i := range p.Cases {
+		if p.Cases[i].N == n {
+			return &p.Cases[i]
+		}
+	}
+	return nil
+}
+
+func (p *process) decidable(_ workflow.Context, d Decide) error {
+	const what = "decide a case of"
+	problems := d.check()
+	if strings.TrimSpace(d.Reason) == "" {
+		problems = append(problems, order.Problem{Field: "reason", Reason: "is missing; say why, for whoever reads the case later"})
+	}
+	all := []Decision{DecideRepair, DecideAccept, DecideRefund, DecideShip, DecideRelease, DecideCancel, DecideByHand}
+	if !slices.Contains(all, d.As) {
+		problems = append(problems, order.Problem{Field: "as", Reason: fmt.Sprintf("is %q; want one of %v", d.As, all)})
+	}
+	if d.Amount < 0 {
+		problems = append(problems, order.Problem{Field: "amount", Reason: "is negative"})
+	}
+	if len(problems) > 0 {
+		return p.invalid(what, problems)
+	}
+	k := p.caseOf(d.Case)
+	switch {
+	case p.wished(DecideUpdate, d.ID) > 0:
+		return nil
+	case k == nil:
+		return p.refuse(what, fmt.Sprintf("it has no case %d", d.Case))
+	case !k.Open():
+		return p.refuse(what, fmt.Sprintf("case %d was closed already: %s", d.Case, k.Outcome))
+	}
+	return p.feasible(what, *k, d)
+}
+
+// feasible refuses what cannot be done about a case now, and says what can.
+func (p *process) feasible(what string, k reconcile.Case, d Decide) error {
+	departed := len(p.Departures) > 0
+	switch d.As {
+	case DecideRepair:
+		if !p.repairable(k.Step) {
+			return p.refuse(what, "what the case proposes is for a person to do: "+k.Step.Proposal+"; decide "+string(DecideByHand)+" when it is done, or "+string(DecideAccept))
+		}
+	case DecideRefund:
+		if left := p.allRefundable(); left == 0 || d.Amount > left {
+			return p.refuse(what, fmt.Sprintf("at most %s is left to give back", p.amount(left)))
+		}
+	case DecideShip:
+		if k.Step.Break.Field != reconcile.PaymentDisputed && p.lostParcel(k) == nil && !p.givenUpBy(k) {
+			return p.refuse(what, "there is nothing to ship in this case; its alternatives are: "+strings.Join(k.Step.Alternatives, "; "))
+		}
+	case DecideRelease, DecideCancel:
+		switch {
+		case !p.Phase.PastPivot() && p.Phase != order.PhasePaying:
+			return p.refuse(what, "it is "+string(p.Phase)+" already")
+		case d.As == DecideCancel && departed:
+			return p.refuse(what, "part of it has shipped; decide "+string(DecideRelease)+" to give up what has not")
+		case order.Empty(p.unshipped()):
+			return p.refuse(what, "all of it has shipped; decide "+string(DecideRefund)+", or ask for a return")
+		}
+	case DecideAccept, DecideByHand:
+	}
+	return nil
+}
+
+// repairable says that the case proposes something that the order can do.
+func (p *process) repairable(s reconcile.Step) bool {
+	switch s.Operation {
+	case order.Refund, order.Request, order.Upsert, order.Record, order.Invoice, order.Receipt, order.Credit, order.Reserve, order.Release, order.Capture:
+		return true
+	case order.Authorize:
+		return p.reusable()
+	}
+	return s.Operation != "" && s.Key != ""
+}
+
+func (p *process) lostParcel(k reconcile.Case) *Departure {
+	id, found := strings.CutPrefix(k.Step.Break.Item, "parcel ")
+	for i := range p.Departures {
+		if d := &p.Departures[i]; found && d.Shipment == id && d.Lost {
+			return d
+		}
+	}
+	return nil
+}
+
+// givenUpBy says that the case is about a request that the warehouse gave up.
+func (p *process) givenUpBy(k reconcile.Case) bool {
+	return k.Step.Break.Field == reconcile.WarehouseShipment && k.Step.Operation == order.Request
+}
+
+// decide carries out a decision and closes its case.
+func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
+	if n := p.wished(DecideUpdate, d.ID); n > 0 {
+		return p.reply(ctx, DecideUpdate, n), nil
+	}
+	if d.As == DecideByHand {
+		work, _ := workflow.NewDisconnectedContext(ctx)
+		p.readAll(work, 0)
+	}
+	k := p.caseOf(d.Case)
+	if k == nil || !k.Open() { // it was closed between the check and now
+		return p.reply(ctx, DecideUpdate, d.Case), nil
+	}
+	now := workflow.Now(ctx)
+	r := p.reply(ctx, DecideUpdate, d.Case)
+	if d.As == DecideByHand && p.standing(now, *k) {
+		r.Refused = "the " + string(k.Step.Break.System) + " system still says the same; nothing was closed"
+		return r, nil
+	}
+	p.took(now, DecideUpdate, d.Asked, d.Case)
+	outcome := decidedBy + string(d.As) + " by " + d.By + " (unverified): " + d.Reason
+	switch d.As {
+	case DecideRepair:
+		p.mendByDecision(now, k.Step)
+	case DecideAccept:
+		p.acceptByDecision(now, *k)
+	case DecideRefund:
+		p.refundByDecision(now, *k, d)
+	case DecideShip:
+		p.shipByDecision(now, *k)
+	case DecideRelease:
+		p.dropUnshipped(now)
+	case DecideCancel:
+		p.Cancel = nil
+		p.wish(ctx, Cancel{By: d.By, Reason: d.Reason})
+	case DecideByHand:
+		if parcel := p.lostParcel(*k); parcel != nil {
+			parcel.Lost, parcel.Settled = false, true
+		}
+	}
+	p.closeCase(now, d.Case, outcome)
+	return p.reply(ctx, DecideUpdate, d.Case), nil
+}
+
+// standing says that the break of a case is still there, by what was read just
+// now. What no comparison finds is taken at the person's word.
+func (p *process) standing(now time.Time, k reconcile.Case) bool {
+	c := p.assess(now)
+	return slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.ID() == k.Step.Break.ID() })
+}
+
+// mendByDecision does what the case proposes, as the normal transition.
+func (p *process) mendByDecision(now time.Time, step reconcile.Step) {
+	switch step.Operation {
+	case order.Refund:
+		p.giveBack(now, step.Amount, p.aboutOf(step.Key), p.ofKey(step.Key))
+	case order.Request:
+		p.requestAnew(now, step.Key)
+	case order.Authorize:
+		op := Operation{System: order.SystemPayment, Operation: order.Authorize, N: p.count(order.Authorize) + 1, Status: Meant, First: now, Amount: step.Amount, OffSession: true}
+		if len(p.Payers) > 0 {
+			op.Ref = p.Payers[len(p.Payers)-1]
+		}
+		p.Operations = append(p.Operations, op)
+	default:
+		if op := p.again(now, step); op != nil && op.Status != Open {
+			op.Status = Lost
+		}
+	}
+	p.touch()
+}
+
+// aboutOf is what the refund of a key was about; a person's, when it had none.
+func (p *process) aboutOf(key string) string {
+	if intent, ours := order.ParseKey(key); ours && intent.Operation == order.Refund {
+		if op := p.find(order.Refund, intent.N); op != nil {
+			return op.About
+		}
+	}
+	return aboutPerson
+}
+
+func (p *process) ofKey(key string) int {
+	if intent, ours := order.ParseKey(key); ours && intent.Operation == order.Refund {
+		if op := p.find(order.Refund, intent.N); op != nil {
+			return op.Of
+		}
+	}
+	return 0
+}
+
+// requestAnew lets a request that the warehouse gave up be made again, as a new
+// one: what it gave up counts as taken back.
+func (p *process) requestAnew(now time.Time, key string) {
+	op := p.another(order.SystemWarehouse, order.Cancel)
+	op.Ref, op.Status, op.First, op.Ended, op.Why = key, Done, now, now, "the warehouse gave it up by itself"
+	p.Operations = append(p.Operations, *op)
+	p.touch()
+}
+
+func (p *process) acceptByDecision(now time.Time, k reconcile.Case) {
+	b := k.Step.Break
+	if parcel := p.lostParcel(k); parcel != nil {
+		parcel.Lost, parcel.Settled = false, true
+	}
+	p.Accepted = reconcile.Remember(p.Accepted, []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}})
+}
+
+// refundByDecision gives money back: for a lost parcel its share, unless another
+// amount was named.
+func (p *process) refundByDecision(now time.Time, k reconcile.Case, d Decide) {
+	if parcel := p.lostParcel(k); parcel != nil && d.Amount == 0 {
+		parcel.Lost, parcel.Settled = false, true
+		r := Returning{Lines: parcel.Lines, By: d.By, Asked: now, Lost: true, Received: now}
+		r.Kept = order.Less(p.Order, order.Less(p.Order, p.wanted(), p.returnedThrough(len(p.Returns), true)), r.Lines)
+		p.Returns = append(p.Returns, r)
+		p.giveBack(now, p.worth(r).Total, aboutReturn, len(p.Returns))
+		return
+	}
+	amount := d.Amount
+	if amount == 0 {
+		amount = p.allRefundable()
+	}
+	p.giveBack(now, amount, aboutPerson, 0)
+}
+
+func (p *process) shipByDecision(now time.Time, k reconcile.Case) {
+	parcel := p.lostParcel(k)
+	switch {
+	case k.Step.Break.Field == reconcile.PaymentDisputed:
+		p.ShipDisputed = true
+	case parcel != nil:
+		parcel.Lost, parcel.Again = false, true
+	default:
+		p.requestAnew(now, k.Step.Key)
+	}
+	p.touch()
+}

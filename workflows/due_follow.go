@@ -1,0 +1,254 @@
+package workflows
+
+import (
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// What follows from the goods and the money: the books, the CRM and the mail.
+
+// dueERP: one sale once the order is accepted, one invoice for each parcel that
+// has left, one receipt for each capture and a negative one for each refund, one
+// credit note for what was invoiced and given back.
+func (s *State) dueERP() *Operation {
+	if s.Phase.PastPivot() || s.tried(order.Record) {
+		if op := s.next(order.SystemERP, order.Record, 1); op != nil {
+			op.Amount, op.Of = s.Order.Total, s.Moves
+			return op
+		}
+	}
+	if !s.done(order.Record, 1) {
+		return nil
+	}
+	if op := s.last(order.Record); op.Of != s.Moves && op.Status == Done {
+		op := s.another(order.SystemERP, order.Record)
+		op.Of, op.About = s.Moves, "address"
+		return op
+	}
+	if op := s.dueInvoice(); op != nil {
+		return op
+	}
+	for _, m := range s.moved() {
+		if s.refers(order.Receipt, m.ref) {
+			continue
+		}
+		return &Operation{System: order.SystemERP, Operation: order.Receipt, N: s.count(order.Receipt) + 1, Ref: m.ref, Amount: m.amount}
+	}
+	return s.dueCredit()
+}
+
+// dueInvoice invoices each parcel for what it contains. One that replaces a lost
+// one was invoiced already.
+func (s *State) dueInvoice() *Operation {
+	for n := 1; n <= len(s.Departures); n++ {
+		if s.refersTo(order.Invoice, n) {
+			continue
+		}
+		if total := s.share(n).Total; total > 0 {
+			op := s.another(order.SystemERP, order.Invoice)
+			op.Of, op.Amount = n, total
+			return op
+		}
+	}
+	return nil
+}
+
+// share returns the money that belongs to departure n: that of its pieces which
+// no departure before it had.
+func (s *State) share(n int) order.Share {
+	if n < 1 || n > len(s.Departures) {
+		return order.Share{}
+	}
+	var before []order.Quantity
+	for _, d := range s.Departures[:n-1] {
+		before = order.Plus(s.Order, before, d.Lines)
+	}
+	return order.ShareOf(s.Order, before, s.Departures[n-1].Lines)
+}
+
+// dueCredit credits what was invoiced and given back, once the gateway says that
+// it was: with the lines of a return, as an amount for anything else.
+func (s *State) dueCredit() *Operation {
+	invoiced := s.sum(order.Invoice, nil) - s.sum(order.Credit, nil)
+	for i := range s.Operations {
+		op := s.Operations[i]
+		if !s.through(op) || !credited(op.About) || s.refers(order.Credit, s.Key(op)) || invoiced <= 0 {
+			continue
+		}
+		credit := s.another(order.SystemERP, order.Credit)
+		credit.Ref, credit.Of, credit.Amount, credit.About = s.Key(op), op.Of, min(op.Amount, invoiced), op.About
+		return credit
+	}
+	return nil
+}
+
+// credited says whether money that goes back for a reason was invoiced.
+func credited(about string) bool {
+	switch about {
+	case aboutReturn, aboutPerson, aboutHand, aboutDispute:
+		return true
+	}
+	return false
+}
+
+// creditShare is what a credit note says: the lines of a return when they are
+// worth just that, and an amount otherwise.
+func (s *State) creditShare(op Operation) order.Share {
+	if op.About == aboutReturn && op.Of >= 1 && op.Of <= len(s.Returns) {
+		if share := s.worth(s.Returns[op.Of-1]); share.Total == op.Amount {
+			return share
+		}
+	}
+	return order.Share{Total: op.Amount}
+}
+
+// movement is money that moved, by the gateway's own records.
+type movement struct {
+	ref    string // our key of the capture or refund, or the gateway's id
+	amount int64  // negative for a refund
+}
+
+// moved returns the captures and refunds that are to be in the books. A refund
+// counts once the gateway says that it succeeded, a dispute once it was lost.
+func (s *State) moved() []movement {
+	var all []movement
+	for i := range s.Operations {
+		op := s.Operations[i]
+		if op.Operation == order.Capture && op.Status == Done {
+			all = append(all, movement{s.Key(op), op.Amount})
+		}
+	}
+	for _, a := range s.attempts() {
+		if a.Captured > 0 && (s.atOnce() || !s.captures(a.ID)) {
+			all = append(all, movement{a.ID, a.Captured})
+		}
+		for _, r := range a.Refunds {
+			if r.State == reconcile.RefundSucceeded {
+				all = append(all, movement{r.ID, -r.Amount})
+			}
+		}
+		if a.Lost > 0 {
+			all = append(all, movement{"dispute/" + a.ID, -a.Lost})
+		}
+	}
+	return all
+}
+
+// captures says that what an attempt took is among our captures, or is being
+// taken by one.
+func (s *State) captures(attempt string) bool {
+	return s.refers(order.Capture, attempt)
+}
+
+// dueCRM: the deal is won at the pivot and lost when the order is taken back;
+// its revenue is what was captured and not given back. A new address is told too.
+func (s *State) dueCRM() *Operation {
+	stage, revenue := s.deal()
+	if stage == "" {
+		return nil
+	}
+	if last := s.last(order.Upsert); last != nil && last.About == string(stage) && last.Amount == revenue && last.Of == s.Moves {
+		return nil
+	}
+	op := s.another(order.SystemCRM, order.Upsert)
+	op.About, op.Amount, op.Of = string(stage), revenue, s.Moves
+	return op
+}
+
+// deal returns the stage and revenue that the order's deal should have; no
+// stage when there should be no deal.
+func (s *State) deal() (reconcile.DealStage, int64) {
+	revenue := int64(0)
+	for _, a := range s.attempts() {
+		if s.payer(a) || !s.Phase.PastPivot() {
+			revenue += a.Captured - a.Refunded - a.Lost
+		}
+	}
+	switch {
+	case s.Phase.PastPivot():
+		return reconcile.DealWon, revenue
+	case s.Phase == order.PhaseCancelled || s.Phase == order.PhaseFailed:
+		if s.tried(order.Upsert) {
+			return reconcile.DealLost, revenue
+		}
+	}
+	return "", 0
+}
+
+// dueMail: each mail once it is true, and none when it is too late.
+func (s *State) dueMail(now time.Time) *Operation {
+	for _, m := range s.mails() {
+		if s.mailed(m.Template, m.Occasion) != nil || now.Sub(m.Due) > mailWithin {
+			continue
+		}
+		return &Operation{
+			System: order.SystemMail, Operation: order.Send, N: s.count(order.Send) + 1,
+			About: string(m.Template), Of: m.Occasion,
+		}
+	}
+	return nil
+}
+
+// mailWithin is how late a mail may still be sent: a backlog is not mailed out.
+// It is the built-in policy's, for what is due does not change under an order.
+const mailWithin = 24 * time.Hour
+
+// mails returns the mails that the customer should have by now: the confirmation
+// waits for the warehouse's acceptance and for nothing else; the notice of a
+// parcel for its departure, that of a refund for the gateway's word, that of a
+// cancellation until nothing is held any more; a question for being open.
+func (s *State) mails() []reconcile.MailIntent {
+	var all []reconcile.MailIntent
+	if op := s.find(order.Request, 1); op != nil && op.Status == Done && s.confirmable() {
+		all = append(all, reconcile.MailIntent{Template: reconcile.MailConfirmation, Occasion: 1, Due: op.Ended})
+	}
+	for n, d := range s.Departures {
+		all = append(all, reconcile.MailIntent{Template: reconcile.MailShipped, Occasion: n + 1, Due: d.At})
+	}
+	for i := range s.Operations {
+		if op := s.Operations[i]; s.noticed(op) {
+			all = append(all, reconcile.MailIntent{Template: reconcile.MailRefund, Occasion: op.N, Due: op.Through})
+		}
+	}
+	for _, q := range s.Questions {
+		if q.Closed.IsZero() || s.mailed(reconcile.MailQuestion, q.N) != nil {
+			all = append(all, reconcile.MailIntent{Template: reconcile.MailQuestion, Occasion: q.N, Due: q.Asked})
+		}
+	}
+	if s.Phase == order.PhaseCancelled || s.Phase == order.PhaseFailed && s.WasPaid {
+		all = append(all, reconcile.MailIntent{Template: reconcile.MailCancellation, Occasion: 1, Due: s.Since})
+	}
+	return all
+}
+
+// noticed says that the customer is told of a refund: of one that is through,
+// while the order stands, and which gives back what they knew as taken.
+func (s *State) noticed(op Operation) bool {
+	if !s.through(op) || !s.Phase.PastPivot() {
+		return s.mailed(reconcile.MailRefund, op.N) != nil && op.Operation == order.Refund
+	}
+	switch op.About {
+	case aboutReturn, aboutPerson, aboutHand, aboutDropped:
+		return true
+	}
+	return false
+}
+
+// confirmable says that the confirmation is true: the order is past the pivot
+// and was not taken back, or the confirmation is out already.
+func (s *State) confirmable() bool {
+	return s.Phase.PastPivot() || s.mailed(reconcile.MailConfirmation, 1) != nil
+}
+
+// mailed returns the operation that sent a mail, or nil.
+func (s *State) mailed(t reconcile.Template, occasion int) *Operation {
+	for i := range s.Operations {
+		op := &s.Operations[i]
+		if op.Operation == order.Send && op.About == string(t) && op.Of == occasion {
+			return op
+		}
+	}
+	return nil
+}

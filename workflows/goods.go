@@ -1,0 +1,199 @@
+package workflows
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// Where the goods of an order are: asked for, promised, requested, gone, on
+// their way back. Everything counts pieces per line of the order.
+
+// wanted is what was ordered and not dropped.
+func (s *State) wanted() []order.Quantity {
+	return order.Less(s.Order, s.Order.AllLines(), s.Dropped)
+}
+
+// shipped is what has left for good. What was lost on the way and is sent once
+// more has not.
+func (s *State) shipped() []order.Quantity { return s.shippedThrough(len(s.Departures)) }
+
+// shippedThrough is what the departures up to n contain.
+func (s *State) shippedThrough(n int) []order.Quantity {
+	var lines []order.Quantity
+	for i := range min(n, len(s.Departures)) {
+		if !s.Departures[i].Again {
+			lines = order.Plus(s.Order, lines, s.Departures[i].Lines)
+		}
+	}
+	return lines
+}
+
+// unshipped is what is still to leave.
+func (s *State) unshipped() []order.Quantity {
+	return order.Less(s.Order, s.wanted(), s.shipped())
+}
+
+// remaining is what is still to leave and the warehouse was not asked for.
+func (s *State) remaining() []order.Quantity {
+	return order.Less(s.Order, s.unshipped(), s.requested())
+}
+
+// requested is what the warehouse was asked for and has not let go: also what it
+// gave up by itself, until a person has decided.
+func (s *State) requested() []order.Quantity {
+	var lines []order.Quantity
+	for n := 1; n <= s.count(order.Request); n++ {
+		op := s.find(order.Request, n)
+		lives, left, ours := false, false, s.withdrawn(s.Key(*op))
+		for _, sh := range s.shipmentsOf(s.Key(*op)) {
+			switch {
+			case gone(sh.State):
+				left = true
+			case sh.State != reconcile.ShipmentCancelled:
+				lives = true
+				lines = order.Plus(s.Order, lines, sh.Lines)
+			}
+		}
+		if !lives && !left && !ours && op.Status != Unsent {
+			lines = order.Plus(s.Order, lines, s.linesOf(*op))
+		}
+	}
+	return lines
+}
+
+// withdrawn says that a request is ours to make anew: we took it back, or a
+// person decided so.
+func (s *State) withdrawn(key string) bool {
+	for i := range s.Operations {
+		if op := &s.Operations[i]; op.Operation == order.Cancel && op.Ref == key && op.Status == Done {
+			return true
+		}
+	}
+	return false
+}
+
+// linesOf is what an operation is about; without lines of its own the whole
+// order.
+func (s *State) linesOf(op Operation) []order.Quantity {
+	if op.Lines == nil {
+		return s.Order.AllLines()
+	}
+	return op.Lines
+}
+
+// about returns lines as an operation keeps them: nil stands for all of the order.
+func (s *State) about(lines []order.Quantity) []order.Quantity {
+	if order.Empty(order.Less(s.Order, s.Order.AllLines(), lines)) {
+		return nil
+	}
+	return lines
+}
+
+// shipmentsOf returns the shipments of one request: several when the warehouse
+// has split it.
+func (s *State) shipmentsOf(key string) []reconcile.Shipment {
+	var all []reconcile.Shipment
+	for _, sh := range s.shipments() {
+		if sh.Key == key {
+			all = append(all, sh)
+		}
+	}
+	return all
+}
+
+// withWarehouse returns the keys of the requests that are with the warehouse and
+// not packed, and whether anything is packed.
+func (s *State) withWarehouse() (keys []string, packed bool) {
+	for n := 1; n <= s.count(order.Request); n++ {
+		key := s.Key(*s.find(order.Request, n))
+		loose := false
+		for _, sh := range s.shipmentsOf(key) {
+			switch {
+			case sh.State == reconcile.ShipmentPacked:
+				packed = true
+			case sh.State.Live() && !gone(sh.State):
+				loose = true
+			}
+		}
+		if loose {
+			keys = append(keys, key)
+		}
+	}
+	return keys, packed
+}
+
+// depart takes up the parcels that have left since we last looked.
+func (s *State) depart(now time.Time) []Departure {
+	var fresh []Departure
+	for _, sh := range s.shipments() {
+		if !gone(sh.State) || slices.ContainsFunc(s.Departures, func(d Departure) bool { return d.Shipment == sh.ID }) {
+			continue
+		}
+		fresh = append(fresh, Departure{Shipment: sh.ID, Key: sh.Key, Lines: sh.Lines, At: s.shippedAt(sh)})
+	}
+	slices.SortFunc(fresh, func(a, b Departure) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Shipment, b.Shipment)) })
+	s.Departures = append(s.Departures, fresh...)
+	return fresh
+}
+
+func (s *State) shippedAt(sh reconcile.Shipment) time.Time {
+	if !sh.ShippedAt.IsZero() {
+		return sh.ShippedAt
+	}
+	return s.observed(order.SystemWarehouse).At
+}
+
+// parcel returns the warehouse's record of a departure, or nil when it is gone.
+func (s *State) parcel(d Departure) *reconcile.Shipment {
+	for _, sh := range s.shipments() {
+		if sh.ID == d.Shipment {
+			return &sh
+		}
+	}
+	return nil
+}
+
+// arrived says that every parcel was delivered, or that nothing more is expected
+// of it.
+func (s *State) arrived() bool {
+	for _, d := range s.Departures {
+		sh := s.parcel(d)
+		if !d.Settled && !d.Again && (sh == nil || sh.State != reconcile.ShipmentDelivered) {
+			return false
+		}
+	}
+	return len(s.Departures) > 0
+}
+
+// comingBack is what was announced as a return or has come back.
+func (s *State) comingBack() []order.Quantity { return s.returnedThrough(len(s.Returns), false) }
+
+// returnedThrough adds up the returns up to n; only those that were received
+// when received is set.
+func (s *State) returnedThrough(n int, received bool) []order.Quantity {
+	var lines []order.Quantity
+	for i := range min(n, len(s.Returns)) {
+		if r := s.Returns[i]; !r.Cancelled && (!received || !r.Received.IsZero()) {
+			lines = order.Plus(s.Order, lines, r.Lines)
+		}
+	}
+	return lines
+}
+
+// worth is the share of the money that belongs to a return: what the customer
+// keeps was worth more by so much before.
+func (s *State) worth(r Returning) order.Share {
+	return order.ShareOf(s.Order, r.Kept, r.Lines)
+}
+
+// shipTo is where the goods go.
+func (s *State) shipTo() order.Address {
+	if s.ShipTo != nil {
+		return *s.ShipTo
+	}
+	return s.Order.ShipTo
+}

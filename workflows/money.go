@@ -1,0 +1,255 @@
+package workflows
+
+import (
+	"slices"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// Whose money pays for an order, and what of it is to be taken or given back.
+// Only what the gateway itself says counts.
+
+// value is the money of what is wanted.
+func (s *State) value() int64 { return order.ValueOf(s.Order, s.wanted()) }
+
+// payer says that an attempt decides the order.
+func (s *State) payer(a reconcile.Attempt) bool { return slices.Contains(s.Payers, a.ID) }
+
+// paid says that what is wanted is captured or held, by attempts that are alive:
+// the positive proof without which nothing goes to the warehouse. Past the pivot
+// only the attempts that decide the order count.
+func (s *State) paid() bool {
+	held, captured, back := int64(0), int64(0), int64(0)
+	for _, a := range s.attempts() {
+		if a.Currency != "" && a.Currency != s.Order.Currency || len(s.Payers) > 0 && s.Phase.PastPivot() && !s.payer(a) {
+			continue
+		}
+		held += a.Held
+		captured += a.Captured
+		back += a.Refunded + a.Disputed
+	}
+	if !s.Phase.PastPivot() {
+		return held+captured-back >= s.value()
+	}
+	// What was given back by our own rules or by a person does not make the goods
+	// unpaid; what was given back altogether does.
+	return held+captured >= s.value() && held+captured-back > 0
+}
+
+// choosePayers lets the attempts decide the order that are enough to pay for it:
+// what was captured first, then what was authorized first.
+func (s *State) choosePayers() {
+	s.Payers = nil
+	need := s.value()
+	for _, captured := range []bool{true, false} {
+		for _, a := range byAge(s.attempts()) {
+			money := a.Held + a.Captured - a.Refunded
+			if need > 0 && money > 0 && (a.Captured > 0) == captured && (a.Currency == "" || a.Currency == s.Order.Currency) {
+				s.Payers = append(s.Payers, a.ID)
+				need -= money
+			}
+		}
+	}
+}
+
+func byAge(attempts []reconcile.Attempt) []reconcile.Attempt {
+	sorted := slices.Clone(attempts)
+	slices.SortStableFunc(sorted, func(a, b reconcile.Attempt) int { return a.Created.Compare(b.Created) })
+	return sorted
+}
+
+// attemptBy returns what the gateway last said of an attempt, or nil.
+func (s *State) attemptBy(id string) *reconcile.Attempt {
+	for _, a := range s.attempts() {
+		if a.ID == id {
+			return &a
+		}
+	}
+	return nil
+}
+
+// sum adds up the amounts of operations that were carried out or will be.
+func (s *State) sum(operation order.Operation, counts func(op Operation) bool) int64 {
+	total := int64(0)
+	for i := range s.Operations {
+		op := s.Operations[i]
+		if op.Operation == operation && op.Status != Refused && op.Status != Unsent && op.Status != Unknown && (counts == nil || counts(op)) {
+			total += op.Amount
+		}
+	}
+	return total
+}
+
+// captured is what our captures have taken, or are taking; what was captured at
+// once was taken by the authorization.
+func (s *State) captured() int64 {
+	taken := s.sum(order.Capture, nil)
+	if s.atOnce() {
+		for _, a := range s.attempts() {
+			if s.payer(a) {
+				taken += a.Captured
+			}
+		}
+	}
+	return taken
+}
+
+func (s *State) atOnce() bool { return s.Order.Payment.Capture == order.CaptureAtOnce }
+
+// holder returns the attempt that holds the order's money: of several the one
+// whose authorization lasts longest.
+func (s *State) holder() *reconcile.Attempt {
+	var best *reconcile.Attempt
+	for _, a := range s.attempts() {
+		if a.State == reconcile.AttemptAuthorized && a.Held > 0 && (s.payer(a) || len(s.Payers) == 0) &&
+			(best == nil || !a.HeldUntil.IsZero() && a.HeldUntil.After(best.HeldUntil)) {
+			best = &a
+		}
+	}
+	return best
+}
+
+// dies returns when an authorization must have been renewed: a day before it
+// ends by itself, or halfway when it lives for less than two days. Zero: never.
+func dies(a reconcile.Attempt) time.Time {
+	if a.HeldUntil.IsZero() || a.State != reconcile.AttemptAuthorized {
+		return time.Time{}
+	}
+	margin := 24 * time.Hour
+	if life := a.HeldUntil.Sub(a.Created); life < 2*margin {
+		margin = life / 2
+	}
+	return a.HeldUntil.Add(-margin)
+}
+
+// lasting is the money that is held for the order and lasts.
+func (s *State) lasting(now time.Time) int64 {
+	held := int64(0)
+	for _, a := range s.attempts() {
+		if at := dies(a); s.payer(a) && (at.IsZero() || now.Before(at)) {
+			held += a.Held
+		}
+	}
+	return held
+}
+
+// uncovered is what is still to leave and not covered by money that lasts.
+func (s *State) uncovered(now time.Time) int64 {
+	if s.atOnce() || !s.Phase.PastPivot() || order.Empty(s.unshipped()) {
+		return 0
+	}
+	return max(0, s.value()-s.captured()-s.lasting(now))
+}
+
+// disputed says that money of the order is in dispute.
+func (s *State) disputed() bool {
+	return slices.ContainsFunc(s.attempts(), func(a reconcile.Attempt) bool { return a.Disputed > a.Lost })
+}
+
+// refundable is what a person may give back of an attempt: captured, less what
+// was given back, is being given back or is in dispute.
+func (s *State) refundable(a reconcile.Attempt) int64 {
+	meant := s.sum(order.Refund, func(op Operation) bool { return op.Ref == a.ID && op.About != aboutDispute })
+	return max(0, a.Captured-a.Disputed-max(a.Refunded, meant))
+}
+
+// allRefundable is what may be given back over all attempts.
+func (s *State) allRefundable() int64 {
+	total := int64(0)
+	for _, a := range s.attempts() {
+		total += s.refundable(a)
+	}
+	return total
+}
+
+// What a refund is about. It decides who is told and what is booked.
+const (
+	aboutReturn   = "return"    // goods came back, or were lost on the way
+	aboutPerson   = "goodwill"  // a person decided
+	aboutHand     = "by_hand"   // somebody did it at the gateway itself
+	aboutDispute  = "dispute"   // a lost dispute is the refund
+	aboutDropped  = "dropped"   // taken for pieces that were given up before they left
+	aboutSurplus  = "duplicate" // taken twice
+	aboutCustomer = "requested_by_customer"
+)
+
+// giveBack decides that money goes back, over as many attempts as it takes, and
+// returns the number of the first refund; 0 when nothing is left to give back.
+func (s *State) giveBack(now time.Time, amount int64, about string, of int) int {
+	first := 0
+	for _, a := range byAge(s.attempts()) {
+		part := min(amount, s.refundable(a))
+		if part <= 0 {
+			continue
+		}
+		n := s.count(order.Refund) + 1
+		s.Operations = append(s.Operations, Operation{
+			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: about, Of: of,
+		})
+		amount -= part
+		if first == 0 {
+			first = n
+		}
+	}
+	return first
+}
+
+// refundOf returns the gateway's record of a refund, or nil.
+func (s *State) refundOf(op Operation) *reconcile.Refund {
+	for _, a := range s.attempts() {
+		for _, r := range a.Refunds {
+			if op.Record != "" && r.ID == op.Record || keyIs(r.Key, s.Key(op)) {
+				return &r
+			}
+		}
+	}
+	return nil
+}
+
+// keyIs says that a record was made by a key or by one that followed from it.
+func keyIs(record, key string) bool {
+	return record == key || len(record) > len(key) && record[:len(key)+1] == key+"/"
+}
+
+// through says that a refund is final: the gateway has said that it succeeded.
+func (s *State) through(op Operation) bool {
+	return op.Operation == order.Refund && op.Status == Done && !op.Through.IsZero()
+}
+
+// refunding says that money is on its way back.
+func (s *State) refunding() bool {
+	for i := range s.Operations {
+		op := s.Operations[i]
+		if op.Operation != order.Refund {
+			continue
+		}
+		if r := s.refundOf(op); op.Status == Open || op.Status == Meant || op.Status == Lost ||
+			op.Status == Done && r != nil && r.State == reconcile.RefundPending {
+			return true
+		}
+	}
+	return false
+}
+
+// surplus is what attempts took that the order does not need: it is paid by
+// others already.
+func (s *State) surplus() []reconcile.Attempt {
+	var all []reconcile.Attempt
+	if !s.Phase.PastPivot() || len(s.Payers) == 0 || s.disputed() {
+		return nil
+	}
+	paid := int64(0)
+	for _, a := range s.attempts() {
+		if s.payer(a) {
+			paid += a.Held + a.Captured
+		}
+	}
+	for _, a := range s.attempts() {
+		if !s.payer(a) && s.refundable(a) > 0 && paid >= s.value() {
+			all = append(all, a)
+		}
+	}
+	return all
+}

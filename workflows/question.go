@@ -1,0 +1,216 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// What the customer is asked, and what happens without an answer: about goods
+// that are not there, and about money that is not held any more.
+
+// asking returns the open question of a kind, or nil.
+func (s *State) asking(kind QuestionKind) *Question {
+	for i := range s.Questions {
+		if q := &s.Questions[i]; q.Kind == kind && q.Closed.IsZero() {
+			return q
+		}
+	}
+	return nil
+}
+
+// open returns the open question, or nil. There is at most one of each kind, and
+// while the order is paid for no other than that about stock.
+func (s *State) openQuestion() *Question {
+	for i := range s.Questions {
+		if q := &s.Questions[i]; q.Closed.IsZero() {
+			return q
+		}
+	}
+	return nil
+}
+
+// short says that not all that is wanted could be promised.
+func (s *State) short() bool {
+	last := s.last(order.Reserve)
+	return s.Phase == order.PhasePaying && last != nil && last.Status != Open && !s.complete() &&
+		(last.Status == Refused && last.Code == outOfStock || s.Supply != nil)
+}
+
+// attendQuestions asks, and closes questions that were answered by events or not
+// in time.
+func (p *process) attendQuestions(now time.Time) {
+	p.attendStock(now)
+	p.attendPayment(now)
+}
+
+// attendStock asks about what is not there, once it is known what is. Without an
+// answer what is there ships, and the rest is given up.
+func (p *process) attendStock(now time.Time) {
+	q := p.asking(AskAboutStock)
+	switch {
+	case q != nil && p.Phase != order.PhasePaying:
+		p.closeQuestion(now, q, "the order went another way")
+	case q != nil && p.complete():
+		p.closeQuestion(now, q, "all of it can be sent by now")
+	case q != nil && !now.Before(q.Deadline):
+		p.closeQuestion(now, q, "no answer in time: what is there is sent, and the rest is given up")
+		p.dropMissing(now)
+	case q == nil && p.short() && p.Supply != nil && p.Cancel == nil && p.dueReserve() == nil && p.openIn(order.SystemInventory) == nil && !p.waits(now) && !p.Revived:
+		p.askCustomer(now, AskAboutStock, order.Less(p.Order, p.wanted(), p.Promised))
+	}
+}
+
+// waits says that the customer chose to wait, and has not waited for too long.
+func (s *State) waits(now time.Time) bool {
+	for _, q := range s.Questions {
+		if q.Kind == AskAboutStock && q.Answer == ChooseWait {
+			return now.Before(q.Closed.Add(waitAtMost))
+		}
+	}
+	return false
+}
+
+// waitAtMost is how long a customer who chose to wait is kept waiting before
+// they are asked again: an order older than the horizon starts nothing.
+const waitAtMost = 14 * 24 * time.Hour
+
+// dropMissing gives up what could not be promised.
+func (p *process) dropMissing(now time.Time) {
+	missing := order.Less(p.Order, p.unshipped(), p.Promised)
+	p.Dropped = order.Plus(p.Order, p.Dropped, missing)
+	p.note(now, "given up: "+pieces(missing))
+	p.touch()
+}
+
+// attendPayment asks for another payment when what has not shipped is not covered
+// any more and cannot be authorized anew without the customer.
+func (p *process) attendPayment(now time.Time) {
+	q := p.asking(AskAboutPayment)
+	uncovered := p.uncovered(now)
+	switch {
+	case q != nil && !p.Phase.PastPivot():
+		p.closeQuestion(now, q, "the order went another way")
+	case q != nil && uncovered == 0:
+		p.closeQuestion(now, q, "it is paid for again")
+	case q != nil && !now.Before(q.Deadline):
+		if p.openIn(order.SystemPayment) != nil || p.pending() {
+			return // the bank is at it
+		}
+		p.closeQuestion(now, q, "not paid in time: what has not shipped is given up")
+		p.dropUnshipped(now)
+	case q == nil && uncovered > 0 && p.dueRenewal(now) == nil && p.openIn(order.SystemPayment) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview():
+		p.askCustomer(now, AskAboutPayment, p.unshipped())
+	}
+}
+
+// dropUnshipped gives up what the warehouse has not packed.
+func (p *process) dropUnshipped(now time.Time) {
+	packed := []order.Quantity{}
+	for _, sh := range p.shipments() {
+		if sh.State == reconcile.ShipmentPacked {
+			packed = order.Plus(p.Order, packed, sh.Lines)
+		}
+	}
+	given := order.Less(p.Order, p.unshipped(), packed)
+	p.Dropped = order.Plus(p.Order, p.Dropped, given)
+	p.note(now, "given up: "+pieces(given))
+	p.touch()
+}
+
+// pending says that an attempt is with the gateway or a bank, or that the
+// customer is at it.
+func (s *State) pending() bool {
+	for _, a := range s.attempts() {
+		if a.State == reconcile.AttemptProcessing || a.Challenge {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *process) askCustomer(now time.Time, kind QuestionKind, lines []order.Quantity) {
+	q := Question{N: len(p.Questions) + 1, Kind: kind, Lines: lines, Asked: now, Deadline: now.Add(p.settings.Policy.AnswerWithin)}
+	p.Questions = append(p.Questions, q)
+	p.note(now, fmt.Sprintf("question %d about %s of %s: the customer may answer until %s", q.N, kind, pieces(lines), q.Deadline.Format(time.RFC3339)))
+	p.touch()
+}
+
+func (p *process) closeQuestion(now time.Time, q *Question, why string) {
+	q.Closed, q.Why = now, why
+	p.note(now, fmt.Sprintf("question %d is closed: %s", q.N, why))
+	p.touch()
+}
+
+// supply asks inventory what it could promise, while not all that is wanted is
+// promised: at once, and then less and less often.
+func (p *process) supply(ctx workflow.Context) {
+	wait := 5 * time.Minute
+	for {
+		short := func() bool { return p.short() && p.openIn(order.SystemInventory) == nil }
+		_ = workflow.Await(ctx, func() bool { return p.closing || short() })
+		if p.Supply != nil && !p.closing {
+			last := p.last(order.Reserve)
+			if next := p.Supply.Next.Sub(workflow.Now(ctx)); next > 0 && p.Supply.At.After(last.Ended) {
+				_, _ = workflow.AwaitWithTimeout(ctx, next, func() bool { return p.closing || !short() })
+			}
+		}
+		if p.closing {
+			return
+		}
+		if !short() {
+			continue
+		}
+		p.checkSupply(ctx, wait)
+		wait = min(2*wait, time.Hour)
+	}
+}
+
+func (p *process) checkSupply(ctx workflow.Context, wait time.Duration) {
+	p.supplying = true
+	defer func() { p.supplying = false }()
+	p.reads++
+	options := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue: SystemQueue(order.SystemInventory), StartToCloseTimeout: callTimeout,
+		ActivityID:  fmt.Sprintf("inventory.levels/%d.%d", p.Run, p.reads),
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+		Summary:     "what is there of " + pieces(order.Less(p.Order, p.unshipped(), p.Promised)) + "?",
+	})
+	var skus []string
+	for _, q := range order.BySKU(p.unshipped()) {
+		skus = append(skus, q.SKU)
+	}
+	var levels []reconcile.Level
+	if err := workflow.ExecuteActivity(options, stock.ReadStockLevels, skus).Get(ctx, &levels); err != nil {
+		p.note(workflow.Now(ctx), "the stock could not be asked for: "+plainly(err))
+	}
+	now := workflow.Now(ctx)
+	if last := p.last(order.Reserve); !now.After(last.Ended) {
+		now = last.Ended.Add(time.Nanosecond)
+	}
+	p.Supply = &Supply{At: now, Available: p.available(levels), Next: now.Add(wait)}
+	p.touch()
+}
+
+// available is what inventory could promise to the order, with what it has
+// promised already.
+func (s *State) available(levels []reconcile.Level) []order.Quantity {
+	var lines []order.Quantity
+	for _, l := range levels {
+		left := max(0, l.Stocked-l.Reserved)
+		for _, q := range order.BySKU(s.Promised) {
+			if q.SKU == l.SKU {
+				left += q.Quantity
+			}
+		}
+		if left > 0 {
+			lines = append(lines, order.Quantity{SKU: l.SKU, Quantity: left})
+		}
+	}
+	return order.Common(s.Order, s.wanted(), lines)
+}
