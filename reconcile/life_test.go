@@ -451,6 +451,8 @@ func TestPlan_Ask_NamesTheOperation(t *testing.T) {
 		{"what had been captured is gone", shippedOrder, attempt(func(a *Attempt) { a.Captured, a.State = 0, AttemptVoided }), nil, "payment.captured.missing", means{}},
 		{"charge the stored method again", shippedOrder, attempt(func(a *Attempt) { a.Captured, a.State = 0, AttemptVoided }), []Base{},
 			"payment.captured.missing", means{order.SystemPayment, order.Authorize, "", 9980}},
+		{"what is held is for what has not left", inParts, attempt(func(a *Attempt) { a.Captured = 0 }), []Base{},
+			"payment.captured.missing", means{order.SystemPayment, order.Authorize, "", 2500}},
 		{"refund again", returned, attempt(func(a *Attempt) { a.Refunded = 0 }), nil, "payment.refunded.missing", means{order.SystemPayment, order.Refund, "", 2500}},
 		{"a dispute is for a person", shippedOrder, attempt(func(a *Attempt) { a.Disputed = 9980 }), nil, "payment.disputed.unexpected", means{}},
 		{"a surplus beside an open dispute", shippedOrder, func(w *world) {

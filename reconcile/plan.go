@@ -84,7 +84,7 @@ func (x *planning) cap(s Step, r Rule) Step {
 			}
 			s.Decision = Ask
 			s.Why += "; the mode of " + string(r.Field) + " is ask"
-			s.Alternatives = []string{"let it stand", "fixed by hand"}
+			s.Alternatives = []string{letStand, doneByHand}
 		case mode != ModeAuto:
 			s.Decision = Report
 			s.Why += "; the mode of " + string(r.Field) + " is report"
@@ -138,8 +138,16 @@ func (s Step) by(operation order.Operation, key string, amount int64) Step {
 	return s
 }
 
-// doneByHand ends every list of alternatives: the order checks that it is so.
-const doneByHand = "fixed by hand"
+// The alternatives that are decisions begin with the word of the decision.
+const (
+	// doneByHand ends every list of alternatives: the order checks that it is so.
+	doneByHand  = "done_by_hand: it was put right there"
+	letStand    = "accept: let it stand"
+	cancelOrder = "cancel: take the order back"
+)
+
+// letValueStand is letStand where it is good to know what would stand.
+func letValueStand(value string) string { return "accept: let " + value + " stand" }
 
 func (x *planning) observation(s order.System) (Observation, bool) {
 	for _, o := range x.read {
@@ -212,8 +220,12 @@ func (x *planning) rules(b Break) Step {
 // order can write its own value, that is proposed.
 func (x *planning) conflict(b Break) Step {
 	s := ask(b, "ours and theirs both changed since they last agreed", "set "+string(b.System)+" to "+x.say(b.Field, b.Expected),
-		"let "+x.say(b.Field, b.Observed)+" stand", doneByHand)
+		letValueStand(x.say(b.Field, b.Observed)), doneByHand)
 	switch {
+	case b.System == order.SystemPayment:
+		s.Proposal = "find out at the gateway which of them is right"
+	case b.System == order.SystemERP:
+		s.Proposal = "correct it in the ERP"
 	case b.System == order.SystemCRM:
 		return s.by(order.Upsert, "", 0)
 	case b.Field == InventoryReserved && number(b.Observed) < number(b.Expected):

@@ -26,7 +26,7 @@ func (x *planning) payment(b Break) Step {
 			"refund again", "pay back another way", doneByHand).by(order.Refund, "", number(b.Expected)-number(b.Observed))
 	case PaymentDisputed:
 		return ask(b, observed+" is in dispute; automatic refunds stop and nothing more ships", "answer the dispute with the evidence",
-			"accept the dispute", "refund", doneByHand)
+			"accept: let it run", doneByHand)
 	case PaymentOpen:
 		return moving(b, order.Void, number(b.Observed), "the attempt can still take money and none should be able to")
 	case PaymentAttempts:
@@ -41,9 +41,9 @@ func (x *planning) held(b Break) Step {
 	why := "the gateway holds " + x.say(b.Field, b.Observed) + " instead of " + x.say(b.Field, b.Expected)
 	short := number(b.Expected) - number(b.Observed)
 	if short <= 0 {
-		return ask(b, why, "release at the gateway what is too much", "let it stand", doneByHand)
+		return ask(b, why, "release at the gateway what is too much", letStand, doneByHand)
 	}
-	return ask(b, why, "authorize again with the stored method", "ask the customer for another payment", "cancel the order",
+	return ask(b, why, "authorize again with the stored method", "ask the customer for another payment", cancelOrder,
 		doneByHand).by(order.Authorize, "", short)
 }
 
@@ -93,7 +93,7 @@ func (x *planning) surplus(b Break) Step {
 	case x.inDispute():
 		return ask(b, amount+" was taken twice, and a dispute is open", "refund "+amount+" when the dispute is over", doneByHand)
 	case x.disputed():
-		return ask(b, amount+" was taken twice, and a dispute was lost", "refund "+amount, "let it stand", doneByHand).
+		return ask(b, amount+" was taken twice, and a dispute was lost", "refund "+amount, letStand, doneByHand).
 			by(order.Refund, "", number(b.Observed))
 	}
 	return moving(b, order.Refund, number(b.Observed), amount+" was taken beyond the order's total: the surplus is given back")
@@ -135,7 +135,7 @@ func (x *planning) inventory(b Break) Step {
 			return repair(b, order.Reserve, "", "the reservation is too small")
 		}
 		if x.edited(b) {
-			return ask(b, "somebody reserved more for the order in inventory itself", "release what is too much", "let it stand", doneByHand).
+			return ask(b, "somebody reserved more for the order in inventory itself", "release what is too much", letStand, doneByHand).
 				by(order.Release, "", 0)
 		}
 		return repair(b, release, "", "the reservation should have been "+word+" in part")
@@ -158,7 +158,7 @@ func (x *planning) warehouse(b Break) Step {
 		return x.shipment(b)
 	case WarehouseLines:
 		return ask(b, "the warehouse has "+orNothing(b.Observed)+" instead of "+orNothing(b.Expected), "cancel and request it again",
-			"let the warehouse's lines stand", doneByHand)
+			letValueStand("the warehouse's lines"), doneByHand)
 	case WarehouseShipped:
 		return ask(b, "the warehouse shipped "+orNothing(b.Observed)+" of "+b.Item+" instead of "+b.Expected, "ask the warehouse", doneByHand)
 	case WarehouseReturn:
@@ -205,9 +205,9 @@ func (x *planning) requestAgain(b Break, why string) Step {
 		why += ", and " + unpaid
 	}
 	if unpaid == "" || unpaid == inDisputeText {
-		return ask(b, why, "request it again", "cancel the order", doneByHand).by(order.Request, b.Item, 0)
+		return ask(b, why, "request it again", cancelOrder, doneByHand).by(order.Request, b.Item, 0)
 	}
-	return ask(b, why, "request it again when it is paid", "cancel the order", doneByHand)
+	return ask(b, why, "request it again when it is paid", cancelOrder, doneByHand)
 }
 
 // inDisputeText is why disputed goods are not requested by a rule.
@@ -220,18 +220,18 @@ func (x *planning) returned(b Break) Step {
 	case Missing:
 		if ReturnState(b.Expected) != ReturnExpected {
 			return ask(b, "the warehouse had the returned goods as "+b.Expected+" and knows nothing of them any more", "ask the warehouse",
-				"let it stand", doneByHand)
+				letStand, doneByHand)
 		}
 		return repair(b, order.Return, b.Item, "the warehouse does not know that the goods come back")
 	case Unexpected:
 		return adopt(b, "goods come back that nobody announced; the warehouse decides what is there")
 	case Duplicate:
-		return ask(b, "the same goods come back in "+b.Observed, "cancel all but one in the warehouse", "let it stand", doneByHand)
+		return ask(b, "the same goods come back in "+b.Observed, "cancel all but one in the warehouse", letStand, doneByHand)
 	case Mismatch, Conflict:
 		if b.Observed == string(ReturnCancelled) {
-			return ask(b, "the warehouse cancelled the return", "announce it again", "give the return up", doneByHand).by(order.Return, b.Item, 0)
+			return ask(b, "the warehouse cancelled the return", "announce it again", "accept: give the return up", doneByHand).by(order.Return, b.Item, 0)
 		}
-		return ask(b, "the return went back from "+b.Expected+" to "+b.Observed, "ask the warehouse", "let it stand", doneByHand)
+		return ask(b, "the return went back from "+b.Expected+" to "+b.Observed, "ask the warehouse", letStand, doneByHand)
 	}
 	return report(b, "no rule knows this situation")
 }
@@ -276,19 +276,19 @@ func (x *planning) erp(b Break) Step {
 		case (b.Field == ERPReceipts || b.Field == ERPCredits) && x.unrepaired(ERPInvoices, Missing):
 			return report(b, "waits for the invoice, which is missing too")
 		case x.edited(b) && x.policy.Rule(b.Field).Strength != Enforce:
-			return ask(b, "the document was there and is gone", "book it again under "+b.Item, "let it stand", doneByHand).by(operation, b.Item, 0)
+			return ask(b, "the document was there and is gone", "book it again under "+b.Item, letStand, doneByHand).by(operation, b.Item, 0)
 		}
 		return repair(b, operation, b.Item, "the document is missing")
 	case Unexpected:
 		if isDraft(b.Item) {
 			return x.draft(b, operation)
 		}
-		return ask(b, "a document is booked that the order does not know", "cancel or credit it in the ERP", "let it stand", doneByHand)
+		return ask(b, "a document is booked that the order does not know", "cancel or credit it in the ERP", letStand, doneByHand)
 	case Duplicate:
 		return ask(b, "the document is booked more than once", "cancel or credit the surplus in the ERP", doneByHand)
 	case Mismatch:
 		return ask(b, "the document says "+x.say(b.Field, b.Observed)+" instead of "+x.say(b.Field, b.Expected)+
-			", and what is booked is never changed", "correct it in the ERP", "let it stand", doneByHand)
+			", and what is booked is never changed", "correct it in the ERP", letStand, doneByHand)
 	case Conflict:
 	}
 	return report(b, "no rule knows this situation")
@@ -352,7 +352,7 @@ func documentOperation(f Field) order.Operation {
 func (x *planning) crm(b Break) Step {
 	switch {
 	case b.Situation == Duplicate:
-		return ask(b, "there is more than one "+b.Field.fact(), "merge them in the CRM", "let it stand", doneByHand)
+		return ask(b, "there is more than one "+b.Field.fact(), "merge them in the CRM", letStand, doneByHand)
 	case b.Field == CRMDeal && b.Situation == Unexpected:
 		return report(b, "a deal is there before the order has one")
 	case b.Field != CRMContact && b.Field != CRMCarts && x.unrepaired(CRMContact, Missing):
@@ -371,7 +371,7 @@ func (x *planning) crm(b Break) Step {
 		return adopt(b, "it was changed there, and the CRM is right")
 	case EnforceOurs:
 		return ask(b, "it was changed in the CRM itself", "set it to "+x.say(b.Field, b.Expected),
-			"let "+x.say(b.Field, b.Observed)+" stand", doneByHand).by(order.Upsert, "", 0)
+			letValueStand(x.say(b.Field, b.Observed)), doneByHand).by(order.Upsert, "", 0)
 	case FillEmpty:
 		return report(b, "it was changed there; only what is empty is filled")
 	}

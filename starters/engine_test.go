@@ -3,6 +3,8 @@ package starters_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,8 +15,12 @@ import (
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/workflows"
 )
 
 // realEngine starts the embedded engine, the program that TRUEUP_TEST_ENGINE
@@ -56,7 +62,7 @@ func realEngine(t *testing.T) client.Client {
 			}
 		}
 	}
-	c, err := client.DialContext(t.Context(), client.Options{HostPort: address.Frontend, Namespace: address.Namespace, Logger: log.NewStructuredLogger(nil)})
+	c, err := client.DialContext(t.Context(), client.Options{HostPort: address.Frontend, Namespace: address.Namespace, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +98,10 @@ func TestEngine_NoWorker(t *testing.T) {
 		t.Errorf("verdict without a worker: %d %s", r.status, r.body)
 	}
 	f.expect(f.get("/v1/orders/A-1/verdict?fresh=true&wait=1s"), http.StatusGatewayTimeout)
+	for route, wish := range wishes(t).Good {
+		f.expect(f.post("/v1/orders/A-9/"+route, wish), http.StatusNotFound)
+	}
+	f.expect(f.post("/v1/orders/A-1/returns?wait=1s", wishes(t).Good["returns"]), http.StatusGatewayTimeout)
 	// An update is durable only when a worker has accepted it, so this may be lost.
 	f.expect(f.post("/v1/orders/A-1/cancel?wait=1s", []byte(`{"by":"ada","reason":"x"}`)), http.StatusGatewayTimeout)
 	for _, id := range []string{"order/A-1", "order/A-2", "inbox/payment/pi_1"} {
@@ -101,5 +111,54 @@ func TestEngine_NoWorker(t *testing.T) {
 			continue
 		}
 		t.Logf("%s: %d events", id, d.WorkflowExecutionInfo.HistoryLength)
+	}
+}
+
+// TestEngine_AcceptedIsEnough: who only wants to know that an update is durable
+// hears at once when a worker refuses it, and never that it is under way.
+func TestEngine_AcceptedIsEnough(t *testing.T) {
+	t.Parallel()
+	engine := realEngine(t)
+	const kind = "Refuses"
+	w := worker.New(engine, workflows.Queue, worker.Options{})
+	w.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
+		refuse := func(_ workflow.Context, refused bool) error {
+			if refused {
+				return temporal.NewNonRetryableApplicationError("it has not shipped", workflows.RefusedReason, nil)
+			}
+			return nil
+		}
+		err := workflow.SetUpdateHandlerWithOptions(ctx, "slow", func(ctx workflow.Context, _ bool) (string, error) {
+			return "", workflow.Await(ctx, func() bool { return false })
+		}, workflow.UpdateHandlerOptions{Validator: refuse})
+		if err != nil {
+			return err
+		}
+		return workflow.Await(ctx, func() bool { return false })
+	}, workflow.RegisterOptions{Name: kind})
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Stop)
+	port := &starters.Temporal{Client: engine}
+	start := starters.Start{Type: kind, ID: "refuses"}
+	message := func(id string, refused bool) starters.Message {
+		return starters.Message{Name: "slow", ID: id, Argument: refused, Accepted: true}
+	}
+	for name, send := range map[string]func(m starters.Message) error{
+		"with a start":    func(m starters.Message) error { return port.Submit(t.Context(), start, m, nil) },
+		"without a start": func(m starters.Message) error { return port.Message(t.Context(), start.ID, m, nil) },
+	} {
+		if name == "without a start" {
+			if err := port.Submit(t.Context(), start, starters.Message{}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := send(message("taken "+name, false)); err != nil {
+			t.Errorf("%s: taken up: %v", name, err)
+		}
+		if _, ok := errors.AsType[*temporal.ApplicationError](send(message("refused "+name, true))); !ok {
+			t.Errorf("%s: refused, and nobody hears of it", name)
+		}
 	}
 }

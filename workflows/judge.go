@@ -157,7 +157,7 @@ func (p *process) endedOperations() int {
 func (p *process) ask(ctx workflow.Context, field reconcile.Field, why, proposal string) {
 	now := workflow.Now(ctx)
 	system := field.System()
-	p.openCase(now, reconcile.Step{
+	p.raise(now, reconcile.Step{
 		Break: reconcile.Break{
 			System: system, Field: field, Situation: reconcile.Conflict,
 			Expected: "-", Observed: why, Right: string(system), FirstSeen: now, Confirmed: now,

@@ -412,23 +412,37 @@ func TestOrder_CapturedAtOnceAndCancelled_RefundedOnce(t *testing.T) {
 	w.closedAs("1", order.PhaseCancelled)
 }
 
-func TestOrder_DeclinedOrOutOfStock_FailsAndHoldsNothing(t *testing.T) {
+func TestOrder_DeclinedAndNotTriedAgain_FailsAndHoldsNothing(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*order.Order){
-		"declined":     func(o *order.Order) { o.Payment.Method = "pm_card_chargeDeclined" },
-		"out of stock": func(o *order.Order) { o.Lines[0].Quantity, o.Total = 200, 9980+198*2500 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := open(t, virtual.Options{})
-			o := anOrder("1")
-			change(&o)
-			w.submit(0, o)
-			w.Run(2 * time.Hour)
-			w.expect("1", untouched())
-			if s := w.closedAs("1", order.PhaseFailed); s.Failed != name {
-				t.Errorf("failed as %q", s.Failed)
-			}
-		})
+	w := open(t, virtual.Options{})
+	o := anOrder("1")
+	o.Payment.Method = "pm_card_chargeDeclined"
+	w.submit(0, o)
+	w.At(20*time.Minute, "the customer may still try again", func() {
+		if v := w.Verdict("1"); v.Outcome != reconcile.InProgress {
+			t.Errorf("within the pay window a declined order is %s", v.Outcome)
+		}
+	})
+	w.Run(2 * time.Hour)
+	w.expect("1", untouched())
+	if s := w.closedAs("1", order.PhaseFailed); s.Failed != "declined" {
+		t.Errorf("failed as %q", s.Failed)
+	}
+}
+
+func TestOrder_NothingAvailableAndNoAnswer_FailsAndWasNeverCharged(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Stock: map[string]int{"MUG": 0, "TSHIRT": 0}})
+	w.submit(0, anOrder("1"))
+	w.At(47*time.Hour, "the customer was asked", func() {
+		if v := w.Verdict("1"); v.Outcome != reconcile.InProgress {
+			t.Errorf("while the customer is asked the order is %s", v.Outcome)
+		}
+	})
+	w.Run(50 * time.Hour)
+	want := story{Levels: map[string]int64{"MUG": 0, "TSHIRT": 0}, OnHand: map[string]int64{"MUG": 0, "TSHIRT": 0}, Mails: []string{"question"}}
+	w.expect("1", want)
+	if s := w.closedAs("1", order.PhaseFailed); s.Failed != "out of stock" {
+		t.Errorf("failed as %q", s.Failed)
 	}
 }

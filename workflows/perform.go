@@ -505,34 +505,49 @@ func (p *process) message(op Operation) mail.SendRequest {
 	return r
 }
 
-// fill writes what a mail is about.
+// fill writes what a mail is about: what is true of the order now.
 func (p *process) fill(r *mail.SendRequest, op Operation) {
+	c := &r.Content
 	switch r.Template {
 	case reconcile.MailShipped:
-		share := p.share(op.Of)
-		r.Content.Lines, r.Content.Amount = share.Lines, p.amount(share.Total)
-		r.Content.Rest = p.shares(order.Less(p.Order, p.wanted(), p.shippedThrough(op.Of)))
+		p.fillShare(c, p.share(op.Of))
+		c.Rest = p.shares(order.Less(p.Order, p.wanted(), p.shippedThrough(op.Of)))
 		if sh := p.parcel(p.Departures[op.Of-1]); sh != nil {
-			r.Content.Tracking = sh.Tracking
+			c.Tracking = sh.Tracking
 		}
 	case reconcile.MailConfirmation:
-		r.Content.Lines, r.Content.Amount = p.shares(p.wanted()), p.amount(p.value())
+		p.fillShare(c, order.ShareOf(p.Order, nil, p.wanted()))
 	case reconcile.MailRefund:
 		if refund := p.find(order.Refund, op.Of); refund != nil {
-			r.Content.Amount = p.amount(refund.Amount)
+			c.Amount = p.amount(refund.Amount)
 			if refund.About == aboutReturn {
-				r.Content.Lines = p.worth(p.Returns[refund.Of-1]).Lines
+				c.Lines = p.worth(p.Returns[refund.Of-1]).Lines
 			}
 		}
 	case reconcile.MailQuestion:
 		q := p.Questions[op.Of-1]
-		r.Content.Kind, r.Content.Missing, r.Content.Deadline = string(q.Kind), p.shares(q.Lines), q.Deadline
-		r.Content.Amount = p.amount(p.value())
+		c.Kind, c.Missing, c.Deadline = string(q.Kind), p.shares(q.Lines), q.Deadline
+		c.Lines = p.shares(order.Less(p.Order, p.unshipped(), q.Lines))
+		c.Amount = p.amount(p.value())
 		if q.Kind == AskAboutPayment {
-			r.Content.Amount = p.amount(p.value() - p.captured())
+			c.Amount = p.amount(p.value() - p.captured())
 		}
 	case reconcile.MailCancellation:
+		c.Kind, c.Lines = mail.KindRequest, p.shares(p.Order.AllLines())
+		switch {
+		case p.Phase == order.PhaseFailed && p.Failed == failedStock, p.Revived:
+			c.Kind = mail.KindStock
+		case p.Phase == order.PhaseFailed:
+			c.Kind = mail.KindPayment
+		}
+		_, captured, _, _ := p.money()
+		c.Amount = p.amount(captured)
 	}
+}
+
+func (p *process) fillShare(c *mail.Content, share order.Share) {
+	c.Lines, c.Amount = share.Lines, p.amount(share.Total)
+	c.Shipping, c.Discount = share.Shipping+share.ShippingTax, share.Discount
 }
 
 // shares are the lines of some pieces with their prices.

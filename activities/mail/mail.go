@@ -57,11 +57,12 @@ type SendRequest struct {
 //     the customer for it and is given back, and never what was only reserved.
 //   - refund: Amount; Lines, what it is for, when that is known.
 //   - question, KindStock: Missing, what is not available; Lines, what can be
-//     sent; Deadline; Link.
-//   - question, KindPayment: Lines, what has not shipped; Amount, what is to be
-//     paid; Deadline; Link.
+//     sent, none when nothing can; Deadline; Link.
+//   - question, KindPayment: Missing, what has not shipped and is not paid for;
+//     Amount, what is to be paid; Deadline; Link.
 //
-// Prices of Lines are shown when they, Shipping and Discount add up to Amount.
+// Prices of Lines, in a question about payment those of Missing, are shown when
+// they, Shipping and Discount add up to Amount.
 type Content struct {
 	// Kind is what a question is about, or why something is cancelled; empty when
 	// neither is known.

@@ -246,12 +246,9 @@ func (o one) help() string {
 func help() string {
 	var b strings.Builder
 	b.WriteString("trueup: orders that stay true across systems that disagree\n\n")
-	rows := [][]string{}
-	for _, o := range commands() {
-		rows = append(rows, []string{"  trueup " + o.name, o.arguments, o.does})
+	for _, o := range append(commands(), one{name: "help", arguments: "[COMMAND]", does: "this, or a command's flags"}) {
+		fmt.Fprintf(&b, "  %s\n      %s\n", strings.TrimSpace("trueup "+o.name+" "+o.arguments), o.does)
 	}
-	rows = append(rows, []string{"  trueup help", "[COMMAND]", "this, or a command's flags"})
-	b.WriteString(columns(rows))
 	b.WriteString(`
 exit codes
    0  done; verdict: the order succeeded

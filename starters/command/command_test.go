@@ -348,7 +348,7 @@ func TestHelp_NamesEveryCommandAndExitCode(t *testing.T) {
 	x := newTerminal(t)
 	for _, args := range [][]string{{"help"}, {"--help"}, {"-h"}} {
 		x.run(command.ExitOK, "", args...)
-		x.says("submit", "verdict", "cancel", "reconcile", "orders", "status", "switch", "policy", "TEMPORAL_ADDRESS")
+		x.says("submit", "verdict", "cancel", "attempt", "amend", "answer", "return", "refund", "decide", "cases", "reconcile", "orders", "status", "switch", "policy", "TEMPORAL_ADDRESS")
 	}
 	for _, code := range []int{
 		command.ExitOK, command.ExitError, command.ExitUsage, command.ExitUnknown, command.ExitRefused, command.ExitUnreachable,

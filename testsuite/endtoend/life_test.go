@@ -115,13 +115,13 @@ func (b *bundle) closes(id order.ID) {
 
 func TestLife_Declined_FailedAndNothingHeld(t *testing.T) {
 	t.Parallel()
-	b := onShared(t)
+	b := onOwn(t, options{policy: "pay_window: 3s\n"})
 	o := anOrder("declined-1")
 	o.Payment.Method = "pm_card_chargeDeclined"
 	answer, err := b.orders.Submit(t.Context(), o)
 	t.Cleanup(func() { b.tell(o.ID) })
-	if err != nil || answer.Why == "" {
-		t.Errorf("submitted: %+v, %v; want why it failed", answer, err)
+	if err != nil || answer.Declined == "" || answer.PayUntil.IsZero() {
+		t.Errorf("submitted: %+v, %v; want why it was declined, and until when the customer may try again", answer, err)
 	}
 	v := b.reaches(o.ID, order.PhaseFailed, 30*time.Second)
 	b.keep("declined", o.ID)
@@ -142,7 +142,8 @@ func (b *bundle) noneOpen(id order.ID) {
 
 func TestLife_OutOfStock_FailedAndNeverCharged(t *testing.T) {
 	t.Parallel()
-	b := onOwn(t, options{})
+	b := onOwn(t, options{policy: "answer_within: 3s\n"})
+	b.edit(order.SystemInventory, map[string]any{"sku": "MUG", "stocked": 0})
 	b.edit(order.SystemInventory, map[string]any{"sku": "TSHIRT", "stocked": 0})
 	o := anOrder("nostock-1")
 	b.submit(o)
@@ -160,7 +161,8 @@ func TestLife_OutOfStock_FailedAndNeverCharged(t *testing.T) {
 // cannot be filled gives it back although it never asked for it itself.
 func TestLife_OutOfStock_PaymentOfTheCheckoutIsClosed(t *testing.T) {
 	t.Parallel()
-	b := onOwn(t, options{})
+	b := onOwn(t, options{policy: "answer_within: 3s\n"})
+	b.edit(order.SystemInventory, map[string]any{"sku": "MUG", "stocked": 0})
 	b.edit(order.SystemInventory, map[string]any{"sku": "TSHIRT", "stocked": 0})
 	o := anOrder("nostock-2")
 	intent, err := b.world.Payment.Start(o.ID, payment.Checkout{Amount: o.Total, Currency: "EUR", Method: "pm_card_visa", Channel: "shop"})

@@ -187,14 +187,18 @@ func (c *Client) shown(r mail.SendRequest) content {
 	if from.Amount.Minor != 0 {
 		in.Amount = from.Amount.String()
 	}
+	goods, shown := from.Lines, &in.Lines
+	if from.Kind == mail.KindPayment && r.Template == reconcile.MailQuestion {
+		goods, shown = from.Missing, &in.Missing
+	}
 	sum := from.Shipping - from.Discount
-	for _, l := range from.Lines {
+	for _, l := range goods {
 		sum += l.Gross - l.Discount + l.Tax
 	}
 	if sum != from.Amount.Minor || sum == 0 {
 		return in // numbers that do not add up only raise questions
 	}
-	in.Lines = linesOf(from.Lines, currency)
+	*shown = linesOf(goods, currency)
 	if from.Shipping != 0 {
 		in.Shipping = order.Amount{Minor: from.Shipping, Currency: currency}.String()
 	}

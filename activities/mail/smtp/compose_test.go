@@ -120,7 +120,7 @@ func letters(now time.Time) map[string]mail.SendRequest {
 		}),
 		"question-stock-nothing-there": letter(reconcile.MailQuestion, mail.Content{Kind: mail.KindStock, Missing: all(mugs, tee), Deadline: until, Link: link}),
 		"question-stock-bare":          letter(reconcile.MailQuestion, mail.Content{Kind: mail.KindStock, Missing: all(tee), Lines: all(mugs)}),
-		"question-payment":             letter(reconcile.MailQuestion, mail.Content{Kind: mail.KindPayment, Lines: all(tee), Amount: euros(2379), Deadline: until, Link: link}),
+		"question-payment":             letter(reconcile.MailQuestion, mail.Content{Kind: mail.KindPayment, Missing: all(tee), Amount: euros(2379), Deadline: until, Link: link}),
 		"question-payment-bare":        letter(reconcile.MailQuestion, mail.Content{Kind: mail.KindPayment}),
 		"question-in-words": letter(reconcile.MailQuestion, mail.Content{
 			Question: "We have the mug in blue only.\n\n\n\nIs that all right?", Lines: all(mugs), Amount: order.Amount{Minor: 500, Currency: "JPY"}, Deadline: until, Link: link,

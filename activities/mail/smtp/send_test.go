@@ -187,6 +187,7 @@ func TestSend_Late_FoundAfterLateness(t *testing.T) {
 	}
 	w.effects(t, "42", 0)
 	w.clock.advance(smtp.Abilities.Lateness)
+	w = w.with(t, func(c *smtp.Config) { c.Timeout = smtp.DefaultTimeout }) // this time without impatience
 	if err := w.handOver(t.Context(), w.request("42", 1)); err != nil {
 		t.Fatal(err)
 	}

@@ -276,6 +276,30 @@ func TestReturn_MadeByHand_IsFound(t *testing.T) {
 	})
 }
 
+func TestReturn_WithoutItsOrder_IsAnOrphan(t *testing.T) {
+	t.Parallel()
+	x := onSimulator(t)
+	template := x.announce(t, returning("O1"))
+	nameless, mistyped := x.typed(t, template.ID, ""), x.typed(t, template.ID, "order/?/1")
+	var orphans []string
+	r := reconcile.ListRequest{By: reconcile.ListCreated, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)}
+	for {
+		page, err := x.List(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range page.Orphans {
+			orphans = append(orphans, o.Kind+" "+o.Record)
+		}
+		if r.Cursor = page.Next; r.Cursor == "" {
+			break
+		}
+	}
+	if want := []string{"return return-" + nameless, "return return-" + mistyped}; !slices.Equal(orphans, want) {
+		t.Errorf("orphans = %v, want %v", orphans, want)
+	}
+}
+
 func TestReturn_CalledOff(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, x fixture) {

@@ -2,7 +2,9 @@ package warehouse_test
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -67,7 +69,12 @@ func (c *clock) turn(d time.Duration) {
 // direct calls the handler without a network, as a virtual-time universe does.
 type direct struct{ handler http.Handler }
 
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+func (d direct) RoundTrip(r *http.Request) (_ *http.Response, err error) {
+	defer func() {
+		if cut := recover(); cut != nil {
+			err = fmt.Errorf("the connection was cut: %v", cut)
+		}
+	}()
 	w := httptest.NewRecorder()
 	d.handler.ServeHTTP(w, r)
 	return w.Result(), nil
@@ -343,7 +350,9 @@ func TestReturn_AnnouncedTwice_ComesOnce(t *testing.T) {
 	}
 	r := request("O1", 2)
 	r.Key, r.Return = order.Intent{Order: "O1", Operation: order.Return, N: 1}.Key(), true
-	if _, err := client.Request(t.Context(), r); err == nil {
+	ctx, giveUp := context.WithTimeout(t.Context(), time.Second)
+	defer giveUp()
+	if _, err := client.Request(ctx, r); err == nil {
 		t.Fatal("the call that lands late was answered")
 	}
 	back(t, client, "O1", 2)

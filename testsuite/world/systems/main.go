@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	options := world.Options{Dir: *dir, Port: *port, Webhooks: *webhooks, Stock: map[string]int{}}
 	if *pace > 0 {
-		options.Pace = warehouse.Pace{Pick: *pace, Pack: 2 * *pace, Ship: 3 * *pace, Deliver: *pace}
+		options.Pace = warehouse.Pace{Pick: *pace, Pack: 2 * *pace, Ship: 3 * *pace, Deliver: *pace, Return: *pace}
 	}
 	if *only != "" {
 		for _, s := range strings.Split(*only, ",") {
