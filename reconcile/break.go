@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -85,6 +86,18 @@ type Comparison struct {
 	Settling []Settling     `json:"settling,omitempty"` // sorted by id
 	Agreed   []Base         `json:"agreed,omitempty"`   // what agrees now; sorted by field and item
 	Unread   []order.System `json:"unread,omitempty"`   // systems without a readable observation
+	// Judged are the systems that could be judged: read, with no operation open,
+	// and not before our own last write.
+	Judged []order.System `json:"judged,omitempty"`
+}
+
+// Over says that a comparison shows the break of a case to be gone: its system
+// could be judged and says nothing of the kind any more, nor may it yet.
+func (c Comparison) Over(k Case) bool {
+	b := k.Step.Break
+	return !k.Stays && b.Field != "" && slices.Contains(c.Judged, b.System) &&
+		!slices.ContainsFunc(c.Breaks, func(other Break) bool { return other.ID() == b.ID() }) &&
+		!slices.ContainsFunc(c.Settling, func(s Settling) bool { return s.Break.ID() == b.ID() })
 }
 
 // Decision says what is to be done about a break. The set is closed.
@@ -130,8 +143,8 @@ type Case struct {
 	// Deadline is when it is announced again; AtDeadline says what happens then.
 	Deadline   time.Time `json:"deadline"`
 	AtDeadline string    `json:"at_deadline"`
-	// Stays says that the case was not made from a comparison, so that no reading
-	// can show it to be over: only a decision closes it.
+	// Stays says that no comparison would find the break of the case, so that none
+	// can show it to be over: only a decision closes it. See Comparison.Over.
 	Stays   bool      `json:"stays,omitempty"`
 	Closed  time.Time `json:"closed,omitzero"`
 	Outcome string    `json:"outcome,omitempty"` // how it was closed

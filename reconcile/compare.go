@@ -98,6 +98,8 @@ func (x *comparing) system(o Observation, expected []Expectation) {
 	busy := x.intent.busy(o.System)
 	if busy || stale {
 		x.carry(o.System)
+	} else {
+		x.result.Judged = append(x.result.Judged, o.System)
 	}
 	for _, f := range findings {
 		switch {

@@ -537,3 +537,44 @@ func TestFold_Returns_AddUpOnce(t *testing.T) {
 		t.Fatalf("the pages add up to %+v", sum.Warehouse.Returns)
 	}
 }
+
+func TestComparison_Over_OnlyWhenItWasJudged(t *testing.T) {
+	t.Parallel()
+	shipped := shippedOrder()
+	spoiled := agreeing(shipped)
+	spoiled.payment.Attempts[0].Disputed = 100
+	opened := Case{Step: Step{Break: Compare(shipped, auto(), spoiled.read("42", now), nil, nil, now).Breaks[0]}}
+	tests := []struct {
+		name   string
+		change func(i *Intent, k *Case, seen []Observation)
+		still  bool // in dispute
+		want   bool
+	}{
+		{"it is gone", func(*Intent, *Case, []Observation) {}, false, true},
+		{"it is still there", func(*Intent, *Case, []Observation) {}, true, false},
+		{"it is still there and settles", func(i *Intent, _ *Case, _ []Observation) {
+			i.Changed = []Changed{{order.SystemPayment, now.Add(-time.Second)}}
+		}, true, false},
+		{"an operation is open", func(i *Intent, _ *Case, _ []Observation) { i.Busy = []order.System{order.SystemPayment} }, false, false},
+		{"it was read before our last write", func(i *Intent, _ *Case, seen []Observation) {
+			i.Changed = []Changed{{order.SystemPayment, now.Add(-time.Second)}}
+			seen[0].At = now.Add(-time.Minute)
+		}, false, false},
+		{"it cannot be read", func(_ *Intent, _ *Case, seen []Observation) { seen[0].State = Unreadable }, false, false},
+		{"no comparison finds it", func(_ *Intent, k *Case, _ []Observation) { k.Stays = true }, false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			i, k, w := shippedOrder(), opened, agreeing(shippedOrder())
+			if tt.still {
+				w.payment.Attempts[0].Disputed = 100
+			}
+			seen := w.read(i.Order, now)
+			tt.change(&i, &k, seen)
+			if c := Compare(i, auto(), seen, nil, nil, now); c.Over(k) != tt.want {
+				t.Fatalf("over is %v, want %v: %+v", c.Over(k), tt.want, c)
+			}
+		})
+	}
+}

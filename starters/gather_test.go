@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,15 +32,16 @@ type gathers struct {
 	began   time.Time
 }
 
-// gated is an engine that can be slow for one workflow.
+// gated is an engine that is slow with the first message to one workflow.
 type gated struct {
 	*memory.Engine
 	slow string
 	open chan struct{}
+	held atomic.Bool
 }
 
 func (g *gated) Message(ctx context.Context, id string, m starters.Message, result any) error {
-	if id == g.slow {
+	if id == g.slow && !g.held.Swap(true) {
 		select {
 		case <-g.open:
 		case <-ctx.Done():

@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 // import besides our own folders: no I/O, no context, no goroutines, no engine.
 var pure = map[string][]string{
 	"order": {
-		"bytes", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "io", "math", "net/mail",
+		"bytes", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "io", "math", "math/bits", "net/mail",
 		"strconv", "strings", "time", "unicode", "unicode/utf8",
 	},
 	"reconcile": {

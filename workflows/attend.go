@@ -33,6 +33,7 @@ func (p *process) attendMoney(now time.Time) {
 		p.adoptRefunds(now)
 		p.attendDisputes(now)
 		if p.Phase.PastPivot() {
+			p.adoptPayers(now)
 			p.attendSurplus(now)
 			p.attendUnpaid(now)
 		}
@@ -193,6 +194,18 @@ func (p *process) capRefunds(now time.Time) {
 	}
 }
 
+// adoptPayers lets an attempt decide the order that the customer has paid while
+// what has not shipped was not covered: one of ours, or one of an old tab.
+func (p *process) adoptPayers(now time.Time) {
+	for _, a := range byAge(p.attempts()) {
+		if !p.payer(a) && a.Held+a.Captured-a.Refunded > 0 && p.uncovered(now) > 0 && len(p.Payers) > 0 {
+			p.takeOver(a.ID)
+			p.note(now, a.ID+" pays for what has not shipped")
+			p.touch()
+		}
+	}
+}
+
 // attendSurplus gives back what was taken twice, once, when the policy lets that
 // happen by itself, and asks otherwise; and what was taken for pieces that were
 // dropped.
@@ -230,6 +243,9 @@ func (p *process) attendSurplus(now time.Time) {
 // or when the money of what has not left was given back by somebody.
 func (p *process) attendUnpaid(now time.Time) {
 	owed := order.ValueOf(p.Order, p.shipped()) - p.captured()
+	if k := p.openCaseOf(reconcile.PaymentCaptured, ""); k != nil && owed <= 0 {
+		p.closeCase(now, k.N, "it was captured after all")
+	}
 	if !p.atOnce() && owed > 0 && len(p.Payers) > 0 && p.dueCapture() == nil {
 		p.raise(now, reconcile.Step{
 			Break: reconcile.Break{
@@ -386,7 +402,7 @@ func (p *process) attendAmendment(now time.Time) {
 	if !a.open() || p.openIn(order.SystemWarehouse) != nil {
 		return
 	}
-	if (p.Phase.PastPivot() || p.Phase == order.PhaseCancelling) && p.dueAmendment() != nil {
+	if p.Phase.PastPivot() && p.dueAmendment() != nil {
 		return
 	}
 	switch {
@@ -418,9 +434,14 @@ func (p *process) applyAddress(now time.Time) {
 	for i := range p.Operations {
 		if op := p.Operations[i]; op.Operation == order.UpdateAddress && op.Of == a.N && op.Status == Refused {
 			a.Refused = "the warehouse has packed the goods already"
-			p.addressRefused(now)
-			return
 		}
+	}
+	if p.Phase.PastPivot() && order.Empty(p.unshipped()) {
+		a.Refused = "the goods have left already"
+	}
+	if a.Refused != "" {
+		p.addressRefused(now)
+		return
 	}
 	p.ShipTo = a.ShipTo
 	p.Moves++

@@ -131,29 +131,34 @@ func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
 		r.Refused = "the " + string(k.Step.Break.System) + " system still says the same; nothing was closed"
 		return r, nil
 	}
+	p.decided(now, *k, d)
+	return p.reply(ctx, DecideUpdate, d.Case), nil
+}
+
+// decided carries out a decision that can be carried out.
+func (p *process) decided(now time.Time, k reconcile.Case, d Decide) {
 	p.took(now, DecideUpdate, d.Asked, d.Case)
 	outcome := decidedBy + string(d.As) + " by " + d.By + " (unverified): " + d.Reason
 	switch d.As {
 	case DecideRepair:
 		p.mendByDecision(now, k.Step)
 	case DecideAccept:
-		p.acceptByDecision(now, *k)
+		p.acceptByDecision(now, k)
 	case DecideRefund:
-		p.refundByDecision(now, *k, d)
+		p.refundByDecision(now, k, d)
 	case DecideShip:
-		p.shipByDecision(now, *k)
+		p.shipByDecision(now, k)
 	case DecideRelease:
 		p.dropUnshipped(now)
 	case DecideCancel:
 		p.Cancel = nil
-		p.wish(ctx, Cancel{By: d.By, Reason: d.Reason})
+		p.wish(now, Cancel{By: d.By, Reason: d.Reason})
 	case DecideByHand:
-		if parcel := p.lostParcel(*k); parcel != nil {
+		if parcel := p.lostParcel(k); parcel != nil {
 			parcel.Lost, parcel.Settled = false, true
 		}
 	}
 	p.closeCase(now, d.Case, outcome)
-	return p.reply(ctx, DecideUpdate, d.Case), nil
 }
 
 // standing says that the break of a case is still there, by what was read just

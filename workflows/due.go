@@ -449,11 +449,12 @@ func (s *State) dueWithdrawal(since time.Time) *Operation {
 // be. One that a later reading shows unpacked after all is taken back again.
 func (s *State) withdrawnSince(key string, since time.Time) bool {
 	seen := s.observed(order.SystemWarehouse).At
+	packed := slices.ContainsFunc(s.shipmentsOf(key), func(sh reconcile.Shipment) bool { return sh.State == reconcile.ShipmentPacked || gone(sh.State) })
 	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
 		if op.Operation != order.Cancel || op.Ref != key || op.First.Before(since) {
 			return false
 		}
-		return op.Status == Open || s.packed() != "" || !seen.After(op.Ended.Add(time.Second))
+		return op.Status == Open || packed || !seen.After(op.Ended.Add(time.Second))
 	})
 }
 

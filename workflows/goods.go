@@ -105,27 +105,6 @@ func (s *State) shipmentsOf(key string) []reconcile.Shipment {
 	return all
 }
 
-// withWarehouse returns the keys of the requests that are with the warehouse and
-// not packed, and whether anything is packed.
-func (s *State) withWarehouse() (keys []string, packed bool) {
-	for n := 1; n <= s.count(order.Request); n++ {
-		key := s.Key(*s.find(order.Request, n))
-		loose := false
-		for _, sh := range s.shipmentsOf(key) {
-			switch {
-			case sh.State == reconcile.ShipmentPacked:
-				packed = true
-			case sh.State.Live() && !gone(sh.State):
-				loose = true
-			}
-		}
-		if loose {
-			keys = append(keys, key)
-		}
-	}
-	return keys, packed
-}
-
 // depart takes up the parcels that have left since we last looked.
 func (s *State) depart(now time.Time) []Departure {
 	var fresh []Departure

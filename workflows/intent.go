@@ -79,7 +79,9 @@ func (s *State) intentMoney(i *reconcile.Intent) {
 	}
 	i.Attempts = s.Payers
 	for _, id := range s.Payers {
-		if !s.atOnce() && !closed[id] {
+		// One that is closed at the gateway is no difference to be found: see
+		// attendPayment.
+		if a := s.attemptBy(id); !s.atOnce() && !closed[id] && (a == nil || a.State != reconcile.AttemptVoided) {
 			i.Held += max(0, s.authorized(id)-taken[id])
 		}
 	}

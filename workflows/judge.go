@@ -149,6 +149,9 @@ func (p *process) endedOperations() int {
 		if op.Status != Open {
 			n += 1 + op.Repairs
 		}
+		if !op.Through.IsZero() {
+			n++
+		}
 	}
 	return n*16 + len(p.Phase)
 }
@@ -184,7 +187,7 @@ func (p *process) openCase(now time.Time, step reconcile.Step) bool {
 }
 
 // refused deals with an operation that a system refused for good.
-func (p *process) refused(ctx workflow.Context, op *Operation) {
+func (p *process) refused(now time.Time, op *Operation) {
 	if op.Status != Refused {
 		return
 	}
@@ -192,17 +195,17 @@ func (p *process) refused(ctx workflow.Context, op *Operation) {
 	case order.Reserve, order.Authorize, order.Cancel, order.UpdateAddress:
 		return // the phases and questions decide: see afterPaying, attendQuestions, packed and applyAddress
 	case order.Capture, order.Void:
-		p.hint(order.SystemPayment, workflow.Now(ctx)) // somebody was faster, or it is gone: the gateway knows
+		p.hint(order.SystemPayment, now) // somebody was faster, or it is gone: the gateway knows
 		return
 	case order.Send:
-		p.note(workflow.Now(ctx), "the mail "+op.About+" is not sent: "+op.Why)
+		p.note(now, "the mail "+op.About+" is not sent: "+op.Why)
 		return
 	}
-	p.openCase(workflow.Now(ctx), reconcile.Step{
+	p.openCase(now, reconcile.Step{
 		Break: reconcile.Break{
 			System: op.System, Field: reconcile.Field(string(op.System) + "." + string(op.Operation)), Situation: reconcile.Missing,
 			Item: p.Key(*op), Expected: "done", Observed: op.Why, Right: "order", Money: op.Amount,
-			FirstSeen: workflow.Now(ctx), Confirmed: workflow.Now(ctx),
+			FirstSeen: now, Confirmed: now,
 		},
 		Decision: reconcile.Ask, System: op.System, Operation: op.Operation, Key: p.Key(*op),
 		Why:      "the system refused the operation for good",

@@ -167,7 +167,7 @@ func (p *process) cancellable(_ workflow.Context, _ Cancel) error {
 // cancel takes the order back and waits for the warehouse's word. Asked again,
 // it answers what became of the first wish.
 func (p *process) cancel(ctx workflow.Context, c Cancel) (CancelAnswer, error) {
-	p.wish(ctx, c)
+	p.wish(workflow.Now(ctx), c)
 	err := workflow.Await(ctx, func() bool { return p.Cancel.Done || p.Cancel.Refused != "" || p.Phase.Ended() })
 	if err != nil {
 		return CancelAnswer{}, err
@@ -179,11 +179,10 @@ func (p *process) cancel(ctx workflow.Context, c Cancel) (CancelAnswer, error) {
 }
 
 // wish records a wish to cancel, unless one is being decided.
-func (p *process) wish(ctx workflow.Context, c Cancel) {
+func (p *process) wish(now time.Time, c Cancel) {
 	if p.Cancel != nil && p.Cancel.Refused == "" {
 		return
 	}
-	now := workflow.Now(ctx)
 	p.Cancel = &Cancellation{By: c.By, Reason: c.Reason, Asked: now}
 	p.note(now, fmt.Sprintf("cancellation asked by %s (unverified)", c.By))
 	p.touch()

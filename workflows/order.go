@@ -118,7 +118,7 @@ func (p *process) wait(ctx, work workflow.Context) {
 	p.alarm.set(work, until, why)
 	_ = workflow.Await(work, func() bool { return moved() || p.alarm.rings() })
 	if ctx.Err() != nil && p.Cancel == nil && !p.Phase.Ended() {
-		p.wish(work, Cancel{By: "engine", Reason: "the workflow was cancelled in the engine"})
+		p.wish(workflow.Now(work), Cancel{By: "engine", Reason: "the workflow was cancelled in the engine"})
 	}
 }
 

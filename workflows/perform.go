@@ -71,7 +71,7 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 			op.Code = apierr.ReasonOf(err)
 			p.finish(ctx, op, refusal(*op, err), plainly(err))
 			if apierr.ReasonOf(err) != repair.StoppedReason {
-				p.refused(ctx, op)
+				p.refused(workflow.Now(ctx), op)
 			}
 			return
 		}
@@ -226,7 +226,7 @@ func (p *process) call(ctx workflow.Context, op Operation) error {
 	case order.Reserve:
 		return p.reserve(ctx, op)
 	case order.Release:
-		return p.release(ctx, op, nil)
+		return p.release(ctx, op, op.Lines)
 	case order.Commit:
 		return p.commit(ctx, op)
 	case order.Request:
@@ -275,13 +275,18 @@ func (p *process) authorize(ctx workflow.Context, op Operation) error {
 	if err != nil {
 		return err
 	}
-	p.find(op.Operation, op.N).Record = result.Attempt.ID
 	p.Next, p.NextOf = result.Next, op.N
-	p.learnAttempt(workflow.Now(ctx), result.Attempt)
-	if a := result.Attempt; p.Phase.PastPivot() && a.Held+a.Captured > 0 && p.uncovered(workflow.Now(ctx)) > 0 {
+	p.begun(workflow.Now(ctx), op, result.Attempt)
+	return nil
+}
+
+// begun takes in the attempt that an authorization made.
+func (p *process) begun(now time.Time, op Operation, a reconcile.Attempt) {
+	p.find(op.Operation, op.N).Record = a.ID
+	p.learnAttempt(now, a)
+	if p.Phase.PastPivot() && a.Held+a.Captured > 0 && p.uncovered(now) > 0 {
 		p.takeOver(a.ID)
 	}
-	return nil
 }
 
 // takeOver lets an attempt decide the order that was made anew. What it replaces
@@ -430,7 +435,7 @@ func (p *process) book(ctx workflow.Context, op Operation) error {
 			activity, share = books.PostCredit, p.creditShare(op)
 		}
 		future = workflow.ExecuteActivity(ctx, activity, repair.Write[erp.InvoiceRequest]{Grant: op.Grant, Since: op.First, Request: erp.InvoiceRequest{
-			Key: p.Key(op), Order: p.Order.ID, Customer: p.Order.Customer, BillTo: p.Order.Billing(),
+			Key: p.Key(op), Order: p.Order.ID, Customer: p.Order.Customer, BillTo: p.ordered().Billing(),
 			Currency: p.Order.Currency, Share: share, Date: op.First,
 		}})
 	}

@@ -156,7 +156,7 @@ func (p *process) supply(ctx workflow.Context) {
 		_ = workflow.Await(ctx, func() bool { return p.closing || short() })
 		if p.Supply != nil && !p.closing {
 			last := p.last(order.Reserve)
-			if next := p.Supply.Next.Sub(workflow.Now(ctx)); next > 0 && p.Supply.At.After(last.Ended) {
+			if next := p.Supply.Next.Sub(workflow.Now(ctx)); next > 0 && (last.Status == Done || p.Supply.At.After(last.Ended)) {
 				_, _ = workflow.AwaitWithTimeout(ctx, next, func() bool { return p.closing || !short() })
 			}
 		}

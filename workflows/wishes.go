@@ -117,20 +117,9 @@ func (p *process) attemptable(_ workflow.Context, a Attempt) error {
 
 // attemptAgain starts another attempt, and answers when the gateway has.
 func (p *process) attemptAgain(ctx workflow.Context, a Attempt) (Reply, error) {
-	now := workflow.Now(ctx)
 	n := p.wished(AttemptUpdate, a.ID)
 	if n == 0 {
-		n = max(2, p.count(order.Authorize)+1)
-		amount := p.value()
-		if p.Phase.PastPivot() {
-			amount = p.uncovered(now)
-		}
-		pay := a.Payment
-		pay.Capture, pay.Multicapture = p.Order.Payment.Capture, p.Order.Payment.Multicapture
-		p.Operations = append(p.Operations, Operation{
-			System: order.SystemPayment, Operation: order.Authorize, N: n, Status: Meant, First: now, Amount: amount, Pay: &pay,
-		})
-		p.took(now, AttemptUpdate, a.Asked, n)
+		n = p.takeAttempt(workflow.Now(ctx), a)
 	}
 	decided := func() bool {
 		op := p.find(order.Authorize, n)
@@ -154,6 +143,22 @@ func (p *process) attemptAgain(ctx workflow.Context, a Attempt) (Reply, error) {
 		r.Next = p.Next
 	}
 	return r, nil
+}
+
+// takeAttempt means another attempt, and returns its number.
+func (p *process) takeAttempt(now time.Time, a Attempt) int {
+	n := max(2, p.count(order.Authorize)+1)
+	amount := p.value()
+	if p.Phase.PastPivot() {
+		amount = p.uncovered(now)
+	}
+	pay := a.Payment
+	pay.Capture, pay.Multicapture = p.Order.Payment.Capture, p.Order.Payment.Multicapture
+	p.Operations = append(p.Operations, Operation{
+		System: order.SystemPayment, Operation: order.Authorize, N: n, Status: Meant, First: now, Amount: amount, Pay: &pay,
+	})
+	p.took(now, AttemptUpdate, a.Asked, n)
+	return n
 }
 
 func (p *process) amendable(ctx workflow.Context, a Amend) error {
@@ -195,15 +200,9 @@ func (p *process) amendable(ctx workflow.Context, a Amend) error {
 // amend changes what has not been packed, and answers when the warehouse has
 // decided.
 func (p *process) amend(ctx workflow.Context, a Amend) (Reply, error) {
-	now := workflow.Now(ctx)
 	n := p.wished(AmendUpdate, a.ID)
 	if n == 0 {
-		n = 1
-		if p.Amendment != nil {
-			n = p.Amendment.N + 1
-		}
-		p.Amendment = &Amendment{Amend: a, N: n, Since: now}
-		p.took(now, AmendUpdate, a.Asked, n)
+		n = p.takeAmendment(workflow.Now(ctx), a)
 	}
 	mine := func() *Amendment {
 		if p.Amendment != nil && p.Amendment.N == n {
@@ -219,6 +218,17 @@ func (p *process) amend(ctx workflow.Context, a Amend) (Reply, error) {
 		r.Refused = m.Refused
 	}
 	return r, nil
+}
+
+// takeAmendment takes an amendment up, and returns its number.
+func (p *process) takeAmendment(now time.Time, a Amend) int {
+	n := 1
+	if p.Amendment != nil {
+		n = p.Amendment.N + 1
+	}
+	p.Amendment = &Amendment{Amend: a, N: n, Since: now}
+	p.took(now, AmendUpdate, a.Asked, n)
+	return n
 }
 
 func (p *process) answerable(_ workflow.Context, a Answer) error {
@@ -255,21 +265,27 @@ func (p *process) answer(ctx workflow.Context, a Answer) (Reply, error) {
 	if q == nil { // it was closed between the check and now
 		return Reply{}, p.refuse("answer", "nothing is asked any more")
 	}
+	n := q.N
+	p.takeAnswer(now, q, a)
+	return p.reply(ctx, AnswerUpdate, n), nil
+}
+
+// takeAnswer closes a question with the customer's answer.
+func (p *process) takeAnswer(now time.Time, q *Question, a Answer) {
 	q.Answer = a.Choice
 	p.took(now, AnswerUpdate, a.Asked, q.N)
 	p.closeQuestion(now, q, "the customer chose: "+string(a.Choice))
 	switch {
 	case a.Choice == ChooseCancel:
-		p.wish(ctx, Cancel{By: a.By, Reason: "the customer's answer"})
+		p.wish(now, Cancel{By: a.By, Reason: "the customer's answer"})
 	case a.Choice == ChooseAmend && q.Kind == AskAboutStock:
 		p.dropMissing(now)
 	case a.Choice == ChooseAmend:
 		p.dropUnshipped(now)
 	}
 	if order.Empty(p.wanted()) && p.Cancel == nil {
-		p.wish(ctx, Cancel{By: a.By, Reason: "nothing of it is wanted any more"})
+		p.wish(now, Cancel{By: a.By, Reason: "nothing of it is wanted any more"})
 	}
-	return p.reply(ctx, AnswerUpdate, q.N), nil
 }
 
 func (p *process) returnable(_ workflow.Context, r Return) error {
@@ -296,13 +312,7 @@ func (p *process) returnable(_ workflow.Context, r Return) error {
 func (p *process) sendBack(ctx workflow.Context, r Return) (Reply, error) {
 	n := p.wished(ReturnUpdate, r.ID)
 	if n == 0 {
-		lines := slices.Clone(r.Lines)
-		for i := range lines {
-			lines[i].SKU = p.Order.Lines[lines[i].Line-1].SKU
-		}
-		p.Returns = append(p.Returns, Returning{Lines: lines, By: r.By, Asked: workflow.Now(ctx)})
-		n = len(p.Returns)
-		p.took(workflow.Now(ctx), ReturnUpdate, r.Asked, n)
+		n = p.takeReturn(workflow.Now(ctx), r)
 	}
 	announced := func() bool {
 		op := p.find(order.Return, n)
@@ -312,6 +322,17 @@ func (p *process) sendBack(ctx workflow.Context, r Return) (Reply, error) {
 		return Reply{}, err
 	}
 	return p.reply(ctx, ReturnUpdate, n), nil
+}
+
+// takeReturn expects goods back, and returns the number of the return.
+func (p *process) takeReturn(now time.Time, r Return) int {
+	lines := slices.Clone(r.Lines)
+	for i := range lines {
+		lines[i].SKU = p.Order.Lines[lines[i].Line-1].SKU
+	}
+	p.Returns = append(p.Returns, Returning{Lines: lines, By: r.By, Asked: now})
+	p.took(now, ReturnUpdate, r.Asked, len(p.Returns))
+	return len(p.Returns)
 }
 
 func (p *process) mayRefund(_ workflow.Context, r Refund) error {
@@ -350,14 +371,9 @@ func (p *process) mayRefund(_ workflow.Context, r Refund) error {
 func (p *process) refundByHand(ctx workflow.Context, r Refund) (Reply, error) {
 	n := p.wished(RefundUpdate, r.ID)
 	if n == 0 {
-		amount := r.Amount
-		if amount == 0 {
-			amount = p.allRefundable()
-		}
-		if n = p.giveBack(workflow.Now(ctx), amount, aboutPerson, 0); n == 0 {
+		if n = p.takeRefund(workflow.Now(ctx), r); n == 0 {
 			return Reply{}, p.refuse("refund", "nothing is left to give back")
 		}
-		p.took(workflow.Now(ctx), RefundUpdate, r.Asked, n)
 	}
 	settled := func() bool {
 		op := p.find(order.Refund, n)
@@ -374,4 +390,18 @@ func (p *process) refundByHand(ctx workflow.Context, r Refund) (Reply, error) {
 		reply.Pending = "the gateway has accepted it; it is final when it says so"
 	}
 	return reply, nil
+}
+
+// takeRefund decides that money goes back, and returns the number of the first
+// refund; 0 when nothing is left to give back.
+func (p *process) takeRefund(now time.Time, r Refund) int {
+	amount := r.Amount
+	if amount == 0 {
+		amount = p.allRefundable()
+	}
+	n := p.giveBack(now, amount, aboutPerson, 0)
+	if n > 0 {
+		p.took(now, RefundUpdate, r.Asked, n)
+	}
+	return n
 }

@@ -50,10 +50,11 @@ func totals(documents []simulated.Document) (sum int64) {
 	return sum
 }
 
-// keeper books the life of one order, each call twice as after a lost answer,
-// and holds the books' balance against its own sum after every step.
+// keeper books the life of one order, each call as often as told, as after a lost
+// answer, and holds the books' balance against its own sum after every step.
 type keeper struct {
 	*testing.T
+	calls                       int
 	x                           fixture
 	o                           order.Order
 	invoices, receipts, credits int
@@ -61,17 +62,17 @@ type keeper struct {
 	before                      []order.Quantity // invoiced so far
 }
 
-func newKeeper(t *testing.T, x fixture, o order.Order) *keeper {
+func newKeeper(t *testing.T, x fixture, o order.Order, calls int) *keeper {
 	t.Helper()
-	k := &keeper{T: t, x: x, o: o}
-	k.twice(o.Total, 0, func() (reconcile.Document, error) { return patiently{x.Client}.RecordSale(t.Context(), sale(o)) })
+	k := &keeper{T: t, calls: calls, x: x, o: o}
+	k.book(o.Total, 0, func() (reconcile.Document, error) { return patiently{x.Client}.RecordSale(t.Context(), sale(o)) })
 	return k
 }
 
-func (k *keeper) twice(total, owed int64, do func() (reconcile.Document, error)) {
+func (k *keeper) book(total, owed int64, do func() (reconcile.Document, error)) {
 	k.Helper()
 	k.balance += owed
-	for range 2 {
+	for range k.calls {
 		d, err := do()
 		check(k.T, d, err, total)
 	}
@@ -86,7 +87,7 @@ func (k *keeper) invoice(now []order.Quantity) order.Share {
 	k.invoices++
 	r := invoice(k.o, order.Invoice, k.invoices, k.before, now)
 	k.before = order.Plus(k.o, k.before, now)
-	k.twice(r.Share.Total, r.Share.Total, func() (reconcile.Document, error) { return patiently{k.x.Client}.PostInvoice(k.Context(), r) })
+	k.book(r.Share.Total, r.Share.Total, func() (reconcile.Document, error) { return patiently{k.x.Client}.PostInvoice(k.Context(), r) })
 	return r.Share
 }
 
@@ -98,7 +99,7 @@ func (k *keeper) receipt(amount int64) {
 	}
 	k.receipts++
 	r := receipt(k.o, k.receipts, amount)
-	k.twice(amount, -amount, func() (reconcile.Document, error) { return patiently{k.x.Client}.PostReceipt(k.Context(), r) })
+	k.book(amount, -amount, func() (reconcile.Document, error) { return patiently{k.x.Client}.PostReceipt(k.Context(), r) })
 }
 
 // credit books what was invoiced and given back.
@@ -107,7 +108,7 @@ func (k *keeper) credit(share order.Share) {
 	k.credits++
 	r := invoice(k.o, order.Credit, k.credits, nil, nil)
 	r.Share = share
-	k.twice(share.Total, -share.Total, func() (reconcile.Document, error) { return patiently{k.x.Client}.PostCredit(k.Context(), r) })
+	k.book(share.Total, -share.Total, func() (reconcile.Document, error) { return patiently{k.x.Client}.PostCredit(k.Context(), r) })
 }
 
 // even says that nobody owes anybody anything, and how many documents there are.
@@ -192,7 +193,7 @@ func TestBooks_WholeLives_BalanceAtEveryStep(t *testing.T) {
 			t.Parallel()
 			onBoth(t, func(t *testing.T, x fixture) {
 				for _, currency := range []order.Currency{"EUR", "JPY", "KWD"} {
-					k := newKeeper(t, x, newOrder(currency))
+					k := newKeeper(t, x, newOrder(currency), 2)
 					life(k)
 					k.even()
 				}
@@ -247,7 +248,7 @@ func TestBooks_AnyCut_EqualsTheShares(t *testing.T) {
 				}
 				for seed := range seeds {
 					r := rand.New(rand.NewPCG(seed, 26))
-					k := newKeeper(t, x, drawBook(r, currency))
+					k := newKeeper(t, x, drawBook(r, currency), 1)
 					for left := k.o.AllLines(); !order.Empty(left); left = order.Less(k.o, k.o.AllLines(), k.before) {
 						k.receipt(k.invoice(some(r, left)).Total)
 					}
@@ -276,7 +277,7 @@ func TestPostReceipt_SmallestCoin_IsBooked(t *testing.T) {
 		t.Run(string(currency), func(t *testing.T) {
 			t.Parallel()
 			onBoth(t, func(t *testing.T, x fixture) {
-				k := newKeeper(t, x, newOrder(currency))
+				k := newKeeper(t, x, newOrder(currency), 2)
 				k.receipt(1)
 				k.receipt(1)
 				k.receipt(-2)
@@ -313,7 +314,7 @@ func TestPostReceipt_IsDated(t *testing.T) {
 func TestPostCredit_AmountAlone_IsOneUntaxedLine(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, x fixture) {
-		k := newKeeper(t, x, newOrder("EUR"))
+		k := newKeeper(t, x, newOrder("EUR"), 2)
 		k.credit(order.Share{Total: 1234})
 		b := raw(t, x)
 		id := b.one(t, "account.invoice", []any{"reference", "=", order.Intent{Order: k.o.ID, Operation: order.Credit, N: 1}.Key()})

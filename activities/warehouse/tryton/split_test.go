@@ -73,7 +73,11 @@ func TestShipment_LeavesWithFewerPieces_LinesSayWhatLeft(t *testing.T) {
 		if x.version(t, r.Order) == before {
 			t.Error("the version is the same after the quantities changed")
 		}
-		x.press(t, made.ID, "pack", "done")
+		x.press(t, made.ID, "pack")
+		if n := len(x.moves(t, shipmentModel, "outgoing_moves", made.ID)); n != 2 {
+			t.Errorf("%d moves, want 2: packing takes away the empty ones", n)
+		}
+		x.press(t, made.ID, "done")
 		got := x.parts(t, r.Order)
 		want := []order.Quantity{{Line: 2, SKU: "A", Quantity: 1}, {Line: 5, SKU: "A", Quantity: 4}}
 		if len(got) != 1 || got[0].State != reconcile.ShipmentShipped || !slices.Equal(got[0].Lines, want) {
@@ -82,6 +86,39 @@ func TestShipment_LeavesWithFewerPieces_LinesSayWhatLeft(t *testing.T) {
 		again := x.announce(t, r)
 		if again.ID != made.ID || again.State != reconcile.ShipmentShipped || !slices.Equal(again.Lines, want) {
 			t.Errorf("requested again = %+v, want the one that left", again)
+		}
+	})
+}
+
+// Pickers find less than was promised and say so in the moves out of storage,
+// from which Tryton takes what is packed. The simulated one has no such moves;
+// there the shipment itself is edited.
+func TestShipment_FewerFound_LinesSayWhatLeft(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, x fixture) {
+		r := request(newID("S"))
+		made := x.announce(t, r)
+		if x.server != nil {
+			x.edit(t, fmt.Sprintf(`{"order":%q,"lines":[{"sku":"A","quantity":1},{"sku":"B","quantity":0},{"sku":"A","quantity":4}]}`, r.Order))
+		} else {
+			for _, m := range x.moves(t, shipmentModel, "inventory_moves", made.ID) {
+				var rows []struct {
+					Quantity float64 `json:"quantity"`
+				}
+				raw := x.call(t, "stock.move", "read", []any{[]int64{m}, []string{"quantity"}})
+				if err := json.Unmarshal(raw, &rows); err != nil || len(rows) != 1 {
+					t.Fatalf("read %s: %v", raw, err)
+				}
+				if rows[0].Quantity < 4 {
+					x.set(t, m, int(rows[0].Quantity)-1)
+				}
+			}
+		}
+		x.press(t, made.ID, "assign_try", "pick", "pack", "done")
+		got := x.parts(t, r.Order)
+		want := []order.Quantity{{Line: 2, SKU: "A", Quantity: 1}, {Line: 5, SKU: "A", Quantity: 4}}
+		if len(got) != 1 || got[0].State != reconcile.ShipmentShipped || !slices.Equal(got[0].Lines, want) {
+			t.Errorf("shipments = %+v, want one that left with %v", got, want)
 		}
 	})
 }
