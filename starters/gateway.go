@@ -29,7 +29,7 @@ const (
 
 // Gateway is the way in over HTTP:
 //
-//	POST /v1/orders                 submit an order; idempotent by its id
+//	POST /v1/orders                 submit an order; idempotent by its id; says what is possible
 //	GET  /v1/orders/{id}/verdict    did it succeed? ?fresh=true reads all systems now
 //	POST /v1/orders/{id}/cancel     {by, reason}: take it back
 //	POST /v1/orders/{id}/attempts   {by, payment}: pay once more, or otherwise

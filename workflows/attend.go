@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 )
@@ -301,6 +302,9 @@ func (p *process) attendGoods(now time.Time) {
 	if p.Phase == order.PhaseAccepted {
 		p.attendGivenUp(now)
 	}
+	if order.Empty(p.unshipped()) {
+		p.closeShort(now)
+	}
 }
 
 func (p *process) lost(now time.Time, d Departure) {
@@ -394,6 +398,35 @@ func (p *process) attendGivenUp(now time.Time) {
 			Proposal: "request it again", Alternatives: []string{string(DecideCancel) + ": take the order back", string(DecideRelease) + ": give up what has not shipped"},
 		})
 	}
+}
+
+// closeShort closes what was asked about missing stock, once nothing is to ship.
+func (p *process) closeShort(now time.Time) {
+	for _, q := range order.BySKU(p.Order.AllLines()) {
+		if k := p.openCaseOf(reconcile.InventoryReserved, q.SKU); k != nil && k.Step.Break.Situation == reconcile.Conflict {
+			p.closeCase(now, k.N, "nothing is left to ship")
+		}
+	}
+}
+
+// goesWithout asks a person when the stock was corrected by hand and is not
+// enough for this order any more: older orders are served first.
+func (p *process) goesWithout(now time.Time, short reconciliation.Shortage) {
+	if order.Empty(p.unshipped()) {
+		return
+	}
+	p.raise(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: order.SystemInventory, Field: reconcile.InventoryReserved, Situation: reconcile.Conflict, Item: short.SKU,
+			Expected: strconv.FormatInt(short.Missing, 10) + " more", Observed: strconv.FormatInt(short.Count, 10) + " in the warehouse",
+			Right: string(order.SystemWarehouse), FirstSeen: now, Confirmed: now,
+		},
+		Decision: reconcile.Ask,
+		Why: fmt.Sprintf("the stock was corrected: the warehouse counts %d of %s, which are promised to older orders, and %d for this one are missing",
+			short.Count, short.SKU, short.Missing),
+		Proposal:     string(DecideAccept) + ": wait until there is more",
+		Alternatives: []string{string(DecideRelease) + ": give up what has not shipped, and its money", string(DecideCancel) + ": take the order back"},
+	})
 }
 
 // attendAmendment applies an amendment once the warehouse has decided it.

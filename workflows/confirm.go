@@ -25,6 +25,11 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 	}
 	p.readAll(work, 0)
 	p.attend(workflow.Now(ctx))
+	before := len(p.Cases)
+	for _, short := range in.Short {
+		p.goesWithout(workflow.Now(ctx), short)
+	}
+	answer.Cases = len(p.Cases) - before
 	first := p.assess(workflow.Now(ctx))
 	p.touch() // what is news is taken up as the normal transition
 	if len(first.Breaks) > 0 {

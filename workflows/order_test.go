@@ -33,7 +33,12 @@ func untouched() story {
 
 func (w *world) expect(of order.ID, want story) {
 	w.t.Helper()
-	if diff := cmp.Diff(want, w.story(of)); diff != "" {
+	w.same(of, want, w.story(of))
+}
+
+func (w *world) same(of order.ID, want, got story) {
+	w.t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
 		w.t.Errorf("the systems say of order %s (-want +got):\n%s", of, diff)
 	}
 	w.tell(of)

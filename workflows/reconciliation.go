@@ -213,7 +213,7 @@ func (w *Workflows) Reconcile(ctx workflow.Context, in ReconcileInput) (reconcil
 	}
 	report = screened.Report(report)
 	if !in.DryRun {
-		confirm := reconciliation.Confirm{Run: report.Run, Suspects: screened.Suspects, Stock: screened.Stock}
+		confirm := reconciliation.Confirm{Run: report.Run, Suspects: screened.Suspects, Stock: screened.Stock, Short: screened.Short}
 		var done reconciliation.ConfirmedAll
 		if err := workflow.ExecuteActivity(options, run.ConfirmSuspects, confirm).Get(ctx, &done); err != nil {
 			return report, fmt.Errorf("confirm suspects: %w", err)

@@ -1,14 +1,19 @@
 package workflows_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
 	"github.com/trueup-orders/trueup/testsuite/simulator/warehouse"
@@ -124,7 +129,10 @@ type story struct {
 	Shipments                []string // states
 	Sales, Invoices          int
 	Invoiced, Received       int64
+	Credited                 int64 // of credit notes, positive
 	Owed                     int64
+	Disputed                 int64
+	Returns                  []string // states
 	Deal                     string
 	Revenue                  int64
 	Mails                    []string
@@ -138,7 +146,7 @@ func (w *world) story(of order.ID) story {
 	w.fatal(err)
 	totals := state.(payment.State).Totals
 	s.Held, s.Captured, s.Refunded = totals.Held, totals.Captured, totals.Refunded
-	s.Attempts, s.Open = totals.Authorizations, totals.Open
+	s.Attempts, s.Open, s.Disputed = totals.Authorizations, totals.Open, totals.Disputed
 	records, err := w.Inventory.Records(of)
 	w.fatal(err)
 	for _, r := range records.Reservations {
@@ -157,11 +165,17 @@ func (w *world) story(of order.ID) story {
 		}
 		s.Shipments = append(s.Shipments, said)
 	}
+	for _, r := range depot.Returns {
+		s.Returns = append(s.Returns, r.State)
+	}
 	books, err := w.ERP.Holds(of)
 	w.fatal(err)
 	s.Sales, s.Invoices, s.Owed = len(books.Sales), len(books.Invoices), books.Balance
 	for _, d := range books.Invoices {
 		s.Invoiced += d.Total
+	}
+	for _, d := range books.Credits {
+		s.Credited -= d.Total
 	}
 	for _, d := range books.Receipts {
 		s.Received += d.Total
@@ -191,6 +205,180 @@ func (w *world) fatal(err error) {
 		w.t.Fatal(err)
 	}
 }
+
+// written is how many effects all systems together had for an order.
+func (w *world) written(of order.ID) int {
+	w.t.Helper()
+	n := 0
+	for _, d := range w.desks() {
+		all, err := d.Frame().Ledger(0, of)
+		w.Check(err)
+		for _, e := range all {
+			if e.Kind == simulator.EntryEffect {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// idle lets a reconciliation run look at an order at an age: it must find
+// nothing, and write nothing anywhere.
+func (w *world) idle(age time.Duration, of order.ID) {
+	before := 0
+	w.At(age, "reconcile", func() {
+		before = w.written(of)
+		w.Later(func(ctx context.Context) {
+			report, err := w.Client.Reconcile(ctx, workflows.ReconcileInput{Orders: []order.ID{of}})
+			w.Check(err)
+			if report.Looked != 1 || report.Found+report.Repaired != 0 {
+				w.t.Errorf("a run looked at %d orders, found %d breaks and repaired %d: %v", report.Looked, report.Found, report.Repaired, report.Lines)
+			}
+		})
+	})
+	w.At(age+20*time.Minute, "what the run wrote", func() {
+		if after := w.written(of); after != before {
+			w.t.Errorf("a run wrote %d times about an order that agrees", after-before)
+		}
+	})
+}
+
+// ends lets the world pass until an age, shortly before which a reconciliation
+// run finds nothing to do, and says where the order must have ended.
+func (w *world) ends(age time.Duration, of order.ID, phase order.Phase, want story) *workflows.State {
+	w.t.Helper()
+	w.idle(age-30*time.Minute, of)
+	w.Run(age)
+	w.expect(of, want)
+	return w.closedAs(of, phase)
+}
+
+// stands says within a step where an order must stand, from memory.
+func (w *world) stands(of order.ID, phase order.Phase, outcome reconcile.Outcome, agreement reconcile.Agreement) {
+	w.t.Helper()
+	v := w.Verdict(of)
+	if v.Phase != phase || v.Outcome != outcome || v.Agreement != agreement {
+		w.t.Errorf("%s after the start order %s is %s, %s, %s; want %s, %s, %s\n%s",
+			w.Age(), of, v.Phase, v.Outcome, v.Agreement, phase, outcome, agreement, v.Table())
+	}
+}
+
+// theCase returns within a step the number of the only open case, which must be
+// about a field.
+func (w *world) theCase(of order.ID, field reconcile.Field) int {
+	w.t.Helper()
+	cases := w.Verdict(of).Cases
+	if len(cases) != 1 || cases[0].Step.Break.Field != field {
+		w.t.Errorf("%s after the start the open cases of order %s are %+v, want one about %s", w.Age(), of, cases, field)
+		return 0
+	}
+	return cases[0].N
+}
+
+// replied is what became of a wish.
+type replied struct {
+	workflows.Reply
+	Err error
+}
+
+// wish asks an order for something within a step. The reply may need more time:
+// it is there when the world has ended.
+func (w *world) wish(ask func(ctx context.Context) (workflows.Reply, error)) *replied {
+	r := &replied{}
+	w.Later(func(ctx context.Context) { r.Reply, r.Err = ask(ctx) })
+	return r
+}
+
+// by is who asks, under an id.
+func by(id string) workflows.Asked { return workflows.Asked{ID: id, By: "test", Reason: "why not"} }
+
+func (w *world) attempt(of order.ID, id, method string) *replied {
+	return w.wish(func(ctx context.Context) (workflows.Reply, error) {
+		return w.Client.Attempt(ctx, of, workflows.Attempt{Asked: by(id), Payment: order.Payment{Method: method}})
+	})
+}
+
+func (w *world) refund(of order.ID, id string, amount int64) *replied {
+	return w.wish(func(ctx context.Context) (workflows.Reply, error) {
+		return w.Client.Refund(ctx, of, workflows.Refund{Asked: by(id), Amount: amount})
+	})
+}
+
+func (w *world) decide(of order.ID, n int, as workflows.Decision) *replied {
+	return w.wish(func(ctx context.Context) (workflows.Reply, error) {
+		return w.Client.Decide(ctx, of, workflows.Decide{Asked: by(string(as)), Case: n, As: as})
+	})
+}
+
+// took says that a wish must have been taken up and not refused.
+func (w *world) took(what string, r *replied) {
+	w.t.Helper()
+	if r == nil || r.Err != nil || r.Refused != "" || r.Declined != "" {
+		w.t.Errorf("%s: %+v", what, r)
+	}
+}
+
+// refusedNow says that a wish must have been refused in this phase.
+func (w *world) refusedNow(what string, r *replied) {
+	w.t.Helper()
+	if r == nil || !errors.Is(r.Err, starters.ErrNotNow) {
+		w.t.Errorf("%s was not refused: %+v", what, r)
+	}
+}
+
+// attempts returns an order's attempts at the gateway, the oldest first.
+func (w *world) attempts(of order.ID) []intentRecord {
+	w.t.Helper()
+	state, err := w.Payment.State(of)
+	w.Check(err)
+	var all []intentRecord
+	for _, raw := range state.(payment.State).PaymentIntents {
+		var pi intentRecord
+		w.Check(json.Unmarshal(raw, &pi))
+		all = append(all, pi)
+	}
+	return all
+}
+
+// intentRecord is what tests read of a PaymentIntent.
+type intentRecord struct {
+	ID       string `json:"id"`
+	Status   string `json:"status"`
+	Received int64  `json:"amount_received"`
+}
+
+// pay lets the customer finish an attempt, counted from 1, within a step.
+func (w *world) pay(of order.ID, attempt int, result string) {
+	w.t.Helper()
+	all := w.attempts(of)
+	if attempt > len(all) {
+		w.t.Errorf("order %s has %d attempts, and not %d", of, len(all), attempt)
+		return
+	}
+	w.Check(w.Payment.Pay(all[attempt-1].ID, result))
+}
+
+// shipments returns an order's shipments in the warehouse, the oldest first.
+func (w *world) shipments(of order.ID) []warehouse.Shipment {
+	w.t.Helper()
+	depot, err := w.Warehouse.Holds(of)
+	w.Check(err)
+	return depot.Shipments
+}
+
+// work has people bring an order's n-th shipment, counted from 1, to a state.
+func (w *world) work(of order.ID, n int, to string) {
+	w.t.Helper()
+	all := w.shipments(of)
+	if n > len(all) {
+		w.t.Errorf("order %s has %d shipments, and not %d", of, len(all), n)
+		return
+	}
+	w.Check(w.Warehouse.Work(strconv.FormatInt(all[n-1].ID, 10), to))
+}
+
+// byHand is the pace of a warehouse in which only tests move goods.
+var byHand = warehouse.Pace{Deliver: 24 * time.Hour}
 
 // closedAs returns the state that the order's last run returned, which must have
 // ended in a phase.

@@ -3,6 +3,7 @@ package reconciliation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type Confirm struct {
 	Run      string         `json:"run"`
 	Suspects []Suspect      `json:"suspects,omitempty"`
 	Stock    []StockSuspect `json:"stock,omitempty"`
+	Short    []Shortage     `json:"short,omitempty"`
 }
 
 // ConfirmedAll is what came of it.
@@ -66,7 +68,8 @@ func (a *Activities) ConfirmSuspects(ctx context.Context, in Confirm) (Confirmed
 		}
 	}
 	var out ConfirmedAll
-	if wanted == 0 {
+	in.Suspects = withShortages(in.Suspects, in.Short)
+	if len(in.Suspects) == 0 && wanted == 0 {
 		return out, nil
 	}
 	grants, err := a.Keeper.Grant(ctx, GrantRequest{Run: in.Run, Count: wanted, Money: money})
@@ -79,7 +82,7 @@ func (a *Activities) ConfirmSuspects(ctx context.Context, in Confirm) (Confirmed
 	g.SetLimit(sideBySide)
 	for _, s := range in.Suspects {
 		mine := min(len(s.Breaks), len(grants))
-		confirmation := Confirmation{Run: in.Run, Systems: s.Systems, Grants: grants[:mine]}
+		confirmation := Confirmation{Run: in.Run, Systems: s.Systems, Grants: grants[:mine], Short: shortOf(in.Short, s.Order)}
 		grants = grants[mine:]
 		g.Go(func() error {
 			limited, cancel := context.WithTimeout(inner, 3*time.Minute)
@@ -98,6 +101,27 @@ func (a *Activities) ConfirmSuspects(ctx context.Context, in Confirm) (Confirmed
 		})
 	}
 	return out, g.Wait()
+}
+
+// withShortages adds the orders that go without to the suspects: they decide
+// themselves what that means for them.
+func withShortages(suspects []Suspect, short []Shortage) []Suspect {
+	for _, one := range short {
+		if !slices.ContainsFunc(suspects, func(s Suspect) bool { return s.Order == one.Order }) {
+			suspects = append(suspects, Suspect{Order: one.Order})
+		}
+	}
+	return suspects
+}
+
+func shortOf(short []Shortage, of order.ID) []Shortage {
+	var mine []Shortage
+	for _, one := range short {
+		if one.Order == of {
+			mine = append(mine, one)
+		}
+	}
+	return mine
 }
 
 // alignStock has the levels set that still differ when they are read again; the

@@ -41,6 +41,8 @@ type Confirmation struct {
 	Run     string         `json:"run"`
 	Systems []order.System `json:"systems,omitempty"` // empty: all six
 	Grants  []repair.Grant `json:"grants,omitempty"`
+	// Short is what is missing for the order since the stock was corrected.
+	Short []Shortage `json:"short,omitempty"`
 }
 
 // Confirmed is what the order's workflow found and did.

@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -32,6 +33,7 @@ type Screened struct {
 	Settling   int            `json:"settling"`
 	Suspects   []Suspect      `json:"suspects,omitempty"`
 	Stock      []StockSuspect `json:"stock,omitempty"`
+	Short      []Shortage     `json:"short,omitempty"`
 	Compared   int            `json:"compared"` // levels
 	Unread     []order.System `json:"unread,omitempty"`
 	Exceptions []order.ID     `json:"exceptions,omitempty"`
@@ -40,6 +42,15 @@ type Screened struct {
 	Policy     string         `json:"policy"`
 	Rules      int            `json:"rules"`
 	Full       bool           `json:"full"` // not of some orders alone
+}
+
+// Shortage is an order for which there is not enough of a SKU any more: what the
+// warehouse counts was promised to older orders.
+type Shortage struct {
+	Order   order.ID `json:"order"`
+	SKU     string   `json:"sku"`
+	Missing int64    `json:"missing"` // pieces
+	Count   int64    `json:"count"`   // what the warehouse counts
 }
 
 // StockSuspect is a level that differs from what the warehouse counted.
@@ -63,6 +74,9 @@ func (s Screened) Report(r RunReport) RunReport {
 			}
 			r.Found += len(suspect.Breaks)
 		}
+	}
+	for _, short := range s.Short {
+		r.Lines = append(r.Lines, fmt.Sprintf("%s: %d of %s are missing, for the warehouse counts %d: a person decides", short.Order, short.Missing, short.SKU, short.Count))
 	}
 	return r
 }
@@ -275,6 +289,37 @@ func (a *Activities) compareStock(ctx context.Context, known []Known, out *Scree
 		uncommitted := uncommitted(known, sku)
 		if level.Stocked != count.Quantity+uncommitted {
 			out.Stock = append(out.Stock, StockSuspect{SKU: sku, Level: level.Stocked, Count: count.Quantity, Uncommitted: uncommitted})
+		}
+		if level.Reserved > count.Quantity+uncommitted {
+			a.shortages(ctx, count, out)
+		}
+	}
+}
+
+// shortages names the orders that can no longer be filled after the stock of a
+// SKU was corrected: the oldest order is served first.
+func (a *Activities) shortages(ctx context.Context, count reconcile.Count, out *Screened) {
+	all, err := a.Keeper.Intents(ctx, IntentQuery{Limit: mostOrders})
+	if err != nil {
+		activity.GetLogger(ctx).Warn("orders could not be listed; who goes without is found by the next run", "sku", count.SKU, "error", err)
+		out.Unread = appendNew(out.Unread, order.SystemInventory)
+		return
+	}
+	slices.SortFunc(all, func(x, y Known) int {
+		return cmp.Or(x.Intent.PlacedAt.Compare(y.Intent.PlacedAt), cmp.Compare(x.Intent.Order, y.Intent.Order))
+	})
+	left := count.Quantity
+	for _, k := range all {
+		for _, q := range k.Intent.Reserved {
+			if q.SKU != count.SKU {
+				continue
+			}
+			// What has left is not in the count, and still reserved until it is committed.
+			needs := q.Quantity - uncommitted([]Known{k}, count.SKU)
+			if needs > left {
+				out.Short = append(out.Short, Shortage{Order: k.Intent.Order, SKU: q.SKU, Missing: needs - max(0, left), Count: count.Quantity})
+			}
+			left = max(0, left-needs)
 		}
 	}
 }

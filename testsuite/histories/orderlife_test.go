@@ -125,7 +125,7 @@ func readWorkflows(dir string) (*workflowCode, error) {
 	names := map[string]string{} // of constants
 	var functions []*ast.FuncDecl
 	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
+		if strings.HasSuffix(name, "_test.go") || filepath.Base(name) == "adopt.go" { // that is about orders older than our memory
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
@@ -264,27 +264,29 @@ func (c *workflowCode) handler(n ast.Node, names map[string]string) {
 	}
 }
 
+// lifelong are the operations in the order in which an order's life has them.
+var lifelong = []order.Operation{
+	order.Reserve, order.Authorize, order.Void, order.Request, order.UpdateAddress, order.Cancel, order.Record, order.Upsert, order.Capture,
+	order.Commit, order.Invoice, order.Receipt, order.Return, order.Refund, order.Credit, order.Adjust, order.Release, order.Send,
+}
+
 // operations lists, for each system, what is done there, under which key, and
 // what lets it be due.
 func (c *workflowCode) operations() string {
 	var b strings.Builder
 	b.WriteString("| system | operation | its keys | what lets it be due (`workflows`) |\n|---|---|---|---|\n")
 	for _, system := range order.Systems() {
-		var operations []string
-		for _, r := range c.rules {
-			if r.system == string(system) && !slices.Contains(operations, r.operation) {
-				operations = append(operations, r.operation)
-			}
-		}
-		for _, operation := range operations {
+		for _, operation := range lifelong {
 			var why []string
 			for _, r := range c.rules {
-				if r.system == string(system) && r.operation == operation {
+				if r.system == string(system) && r.operation == string(operation) {
 					why = append(why, strings.TrimSpace("`"+r.function+"` "+r.says))
 				}
 			}
-			key := order.Intent{Order: "ID", Operation: order.Operation(operation), N: 1}.Key()
-			fmt.Fprintf(&b, "| %s | %s | `%sN` | %s |\n", system, operation, strings.TrimSuffix(key, "1"), strings.Join(why, "<br>"))
+			if len(why) > 0 {
+				key := order.Intent{Order: "ID", Operation: operation, N: 1}.Key()
+				fmt.Fprintf(&b, "| %s | %s | `%sN` | %s |\n", system, operation, strings.TrimSuffix(key, "1"), strings.Join(why, "<br>"))
+			}
 		}
 	}
 	return b.String()
@@ -305,8 +307,8 @@ func (c *workflowCode) messages() string {
 	return b.String()
 }
 
-// A picture of nothing proves nothing: every operation of the vocabulary is
-// found in the code, but for those that no rule lets be due.
+// A picture of nothing proves nothing: every operation of an order's
+// life is found in the code.
 func TestOrderLife_FindsEveryOperation(t *testing.T) {
 	t.Parallel()
 	code, err := readWorkflows(source)
@@ -320,10 +322,7 @@ func TestOrderLife_FindsEveryOperation(t *testing.T) {
 			t.Errorf("%s says nothing of itself; the page shows its comment", r.function)
 		}
 	}
-	for _, o := range []order.Operation{
-		order.Authorize, order.Capture, order.Void, order.Refund, order.Reserve, order.Release, order.Commit, order.Adjust, order.Request,
-		order.UpdateAddress, order.Return, order.Cancel, order.Record, order.Invoice, order.Receipt, order.Credit, order.Upsert, order.Send,
-	} {
+	for _, o := range lifelong {
 		if !found[string(o)] {
 			t.Errorf("no rule was found that lets %s be due", o)
 		}

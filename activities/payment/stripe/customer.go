@@ -32,7 +32,7 @@ func (c *Client) customer(ctx context.Context, subject string, r payment.Authori
 		return "", x.fail(subject, err)
 	}
 	switch {
-	case made.Object != "customer" || !strings.HasPrefix(made.ID, "cus_"):
+	case !strings.HasPrefix(made.ID, "cus_"):
 		return "", x.garbage(subject, "the answer is not a customer")
 	case made.Livemode != c.config.LiveMode:
 		return "", x.garbage(subject, "the answer is of the other mode (live or test)")

@@ -270,6 +270,8 @@ func TestDesk_Edits(t *testing.T) {
 			payment.Totals{Authorizations: 1, Captures: 1, Captured: 9980, Disputed: 9980}},
 		{[]string{`{"order":"42","start":{"amount":9980,"currency":"eur","method":"pm_async"}}`, `{"order":"42","pay":"succeeded"}`, `{"order":"42","captured":19960}`},
 			payment.Totals{Authorizations: 2, Captures: 2, Captured: 19960}},
+		{[]string{`{"order":"42","captured":9980}`, `{"order":"42","refunded":5000}`, `{"order":"42","refunded":9980}`, `{"order":"42","refund":"failed"}`},
+			payment.Totals{Authorizations: 1, Captures: 1, Captured: 9980, Refunds: 1, Refunded: 5000}},
 		{[]string{`{"order":"42","review":"opened"}`, `{"order":"42","review":"declined"}`}, payment.Totals{Authorizations: 1}},
 	} {
 		w := newWorld(t, "", payment.Settings{})
@@ -294,7 +296,8 @@ func TestDesk_RefusesNonsense(t *testing.T) {
 	w := newWorld(t, "", payment.Settings{})
 	w.create("k", "pm_card_visa")
 	for _, e := range []string{`{}`, `{"order":"42"}`, `{"order":"42","colour":"red"}`, `{"order":"42","captured":9981}`, `{"order":"42","refunded":1}`,
-		`{"order":"43","void":true}`, `{"order":"42","attempt":2,"void":true}`, `{"order":"42","pay":"succeeded"}`, `{"order":"42","dispute":"opened"}`} {
+		`{"order":"43","void":true}`, `{"order":"42","attempt":2,"void":true}`, `{"order":"42","pay":"succeeded"}`, `{"order":"42","dispute":"opened"}`,
+		`{"order":"42","refund":"failed"}`, `{"order":"42","refund":"lost"}`} {
 		if err := w.server.Edit(json.RawMessage(e)); err == nil {
 			t.Errorf("accepted %s", e)
 		}

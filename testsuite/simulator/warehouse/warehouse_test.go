@@ -455,8 +455,10 @@ func TestEdit_Return_RefusesWhatCannotBe(t *testing.T) {
 func TestLost_IsNotDelivered(t *testing.T) {
 	t.Parallel()
 	for how, lose := range map[string]func(*warehouse.Server) error{
-		"edit":  func(s *warehouse.Server) error { return s.Edit(json.RawMessage(`{"order":"O1","lost":true}`)) },
-		"event": func(s *warehouse.Server) error { return s.Event(json.RawMessage(`{"type":"shipment.lost","order":"O1"}`)) },
+		"edit": func(s *warehouse.Server) error { return s.Edit(json.RawMessage(`{"order":"O1","lost":true}`)) },
+		"event": func(s *warehouse.Server) error {
+			return s.Event(json.RawMessage(`{"type":"shipment.lost","order":"O1"}`))
+		},
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,447 @@
+package workflows_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
+	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
+	"github.com/trueup-orders/trueup/testsuite/virtual"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// The paths of paying. What must be true in the end is read from the systems.
+
+// paidBy is an order that is paid by a method.
+func paidBy(method string) order.Order {
+	o := anOrder("1")
+	o.Payment.Method = method
+	return o
+}
+
+// atOnce is an order whose money is taken at once, by a method.
+func atOnce(method string) order.Order {
+	o := paidBy(method)
+	o.Payment.Capture = order.CaptureAtOnce
+	return o
+}
+
+const (
+	visa      = "pm_card_visa"
+	challenge = "pm_card_threeDSecure2Required"
+	declining = "pm_card_chargeDeclined"
+)
+
+func TestPay_BankTakesFiveDaysAndPays_GoesOn(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{FollowEvery: 3 * time.Hour})
+	w.submit(0, atOnce("pm_sepa_debit"))
+	w.At(4*day, "the bank is still at it", func() {
+		w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
+		if s := w.story("1"); s.Reserved != 3 || s.Open != 1 || len(s.Shipments) != 0 {
+			t.Errorf("while the bank is at it the systems say %+v", s)
+		}
+	})
+	w.At(5*day, "the bank pays", func() { w.pay("1", 1, payment.Succeeded) })
+	w.ends(9*day, "1", order.PhaseClosed, delivered())
+}
+
+func TestPay_BankTakesFiveDaysAndDoesNotPay_Fails(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{FollowEvery: 3 * time.Hour})
+	w.submit(0, atOnce("pm_sepa_debit"))
+	w.At(5*day, "the bank does not pay", func() { w.pay("1", 1, payment.Declined) })
+	w.At(5*day+10*time.Minute, "look", func() { w.stands("1", order.PhaseFailed, reconcile.Failed, reconcile.Agreed) })
+	if s := w.ends(6*day, "1", order.PhaseFailed, untouched()); s.Failed != "declined" {
+		t.Errorf("failed as %q", s.Failed)
+	}
+}
+
+func TestPay_SubmittedAgainInAChallenge_AnswersTheSameNextStepUntilPaid(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	first := w.submit(0, paidBy(challenge))
+	again := w.submit(5*time.Minute, paidBy(challenge))
+	w.At(10*time.Minute, "the customer pays", func() { w.pay("1", 1, payment.Succeeded) })
+	after := w.submit(11*time.Minute, paidBy(challenge))
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+	if first.Err != nil || first.Next == nil || first.Next.ClientSecret == "" || !first.PayUntil.After(virtual.Start) {
+		t.Errorf("the first answer is %+v", first)
+	}
+	if again.Err != nil || again.Next == nil || *again.Next != *first.Next {
+		t.Errorf("asked again within the challenge, the answer is %+v", again)
+	}
+	if after.Err != nil || after.Next != nil || after.Phase != order.PhaseAccepted {
+		t.Errorf("asked again after the payment, the answer is %+v", after)
+	}
+}
+
+func TestPay_InAChallengeAtTheWindowsEnd_GetsOneMoreWindow(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, paidBy(challenge))
+	w.At(45*time.Minute, "the customer pays", func() {
+		w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
+		w.pay("1", 1, payment.Succeeded)
+	})
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+}
+
+func TestPay_ChallengeAbandoned_FailsAfterOneMoreWindow(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, paidBy(challenge))
+	w.At(20*time.Minute, "the customer leaves", func() { w.pay("1", 1, payment.Abandoned) })
+	w.At(58*time.Minute, "look", func() { w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed) })
+	w.At(63*time.Minute, "look", func() { w.stands("1", order.PhaseFailed, reconcile.Failed, reconcile.Agreed) })
+	if s := w.ends(3*time.Hour, "1", order.PhaseFailed, untouched()); s.Failed != "unpaid" {
+		t.Errorf("failed as %q", s.Failed)
+	}
+}
+
+func TestPay_ChallengeDeclined_FailsAtTheWindowsEnd(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, paidBy(challenge))
+	w.At(5*time.Minute, "the proof fails", func() { w.pay("1", 1, payment.Declined) })
+	w.At(28*time.Minute, "look", func() { w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed) })
+	w.At(33*time.Minute, "look", func() { w.stands("1", order.PhaseFailed, reconcile.Failed, reconcile.Agreed) })
+	if s := w.ends(3*time.Hour, "1", order.PhaseFailed, untouched()); s.Failed != "declined" {
+		t.Errorf("failed as %q", s.Failed)
+	}
+}
+
+func TestPay_DeclinedThenAnotherCard_GoesOn(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	answer := w.submit(0, paidBy(declining))
+	var again, twice, late *replied
+	w.At(20*time.Minute, "another card that is declined", func() { again = w.attempt("1", "a", declining) })
+	w.At(40*time.Minute, "the window began anew with it", func() {
+		w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
+		twice = w.attempt("1", "b", visa)
+	})
+	w.At(41*time.Minute, "the same once more", func() { w.took("the same attempt again", w.attempt("1", "b", visa)) })
+	w.At(42*time.Minute, "one too many", func() { late = w.attempt("1", "c", visa) })
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+	if answer.Err != nil || answer.Declined == "" || answer.PayUntil.Sub(virtual.Start).Round(time.Minute) != 30*time.Minute {
+		t.Errorf("the answer to the submission is %+v", answer)
+	}
+	if again.Err != nil || again.Declined == "" {
+		t.Errorf("the answer to the second card is %+v", again)
+	}
+	w.took("the third card", twice)
+	w.refusedNow("an attempt when it is paid", late)
+	for _, pi := range w.attempts("1")[:2] {
+		if pi.Status != "canceled" {
+			t.Errorf("attempt %s is left %s", pi.ID, pi.Status)
+		}
+	}
+}
+
+func TestPay_PaidInAnotherTab_TheOldOneTakesNoMoney(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, paidBy(challenge))
+	w.At(10*time.Minute, "another tab", func() { w.took("the second attempt", w.attempt("1", "b", visa)) })
+	w.At(11*time.Minute, "the old tab", func() {
+		old := w.attempts("1")[0]
+		if err := w.Payment.Pay(old.ID, payment.Succeeded); err == nil || old.Status != "canceled" {
+			t.Errorf("a minute after it was paid in another tab, the old one is %s and takes money: %v", old.Status, err)
+		}
+	})
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+}
+
+func TestPay_PaidTwiceAtTheCheckout_SurplusGoesBackOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, atOnce(visa))
+	w.At(10*time.Minute, "the customer pays once more", func() {
+		_, err := w.Payment.Start("1", payment.Checkout{Amount: 9980, Currency: "eur", Method: visa, Capture: order.CaptureAtOnce, Channel: "shop"})
+		w.Check(err)
+	})
+	w.At(20*time.Minute, "look", func() {
+		if s := w.story("1"); s.Captured != 2*9980 || s.Refunded != 9980 {
+			t.Errorf("ten minutes after the second payment %d are captured and %d given back", s.Captured, s.Refunded)
+		}
+	})
+	want := delivered()
+	want.Captured, want.Refunded, want.Attempts = 2*9980, 9980, 2
+	w.ends(4*day, "1", order.PhaseClosed, want)
+	if n := len(w.effects(w.Payment, order.Refund, "1")); n != 1 {
+		t.Errorf("the surplus was given back %d times", n)
+	}
+}
+
+func TestPay_BothTabsPaidBeforeAnyoneKnew_SurplusGoesBackOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, atOnce(challenge))
+	w.At(5*time.Minute, "another tab", func() { w.attempt("1", "b", challenge) })
+	w.At(10*time.Minute, "both are paid while the gateway's notices are held back", func() {
+		w.Payment.Frame().HandleNotifications("", simulator.Hold)
+		w.pay("1", 1, payment.Succeeded)
+		w.pay("1", 2, payment.Succeeded)
+	})
+	w.At(12*time.Minute, "the notices come", func() { w.Payment.Frame().HandleNotifications("", simulator.Deliver) })
+	want := delivered()
+	want.Captured, want.Refunded, want.Attempts = 2*9980, 9980, 2
+	w.ends(4*day, "1", order.PhaseClosed, want)
+	if n := len(w.effects(w.Payment, order.Refund, "1")); n != 1 {
+		t.Errorf("the surplus was given back %d times", n)
+	}
+}
+
+func TestPay_PaidAfterItFailed_ReservedAgainAndGoesOn(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, atOnce(declining))
+	w.At(2*time.Hour, "the customer pays a link from an old mail", func() {
+		w.stands("1", order.PhaseFailed, reconcile.Failed, reconcile.Agreed)
+		if s := w.story("1"); s.Reserved != 0 {
+			t.Errorf("a failed order holds stock: %+v", s)
+		}
+		_, err := w.Payment.Start("1", payment.Checkout{Amount: 9980, Currency: "eur", Method: visa, Capture: order.CaptureAtOnce, Channel: "shop"})
+		w.Check(err)
+	})
+	w.ends(5*day, "1", order.PhaseClosed, delivered())
+}
+
+func TestPay_PaidAfterItFailedAndItsStockIsGone_GoesBackOnceWithOneNotice(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Stock: map[string]int{"MUG": 2, "TSHIRT": 1}})
+	w.submit(0, atOnce(declining))
+	other := anOrder("2")
+	w.submit(time.Hour, other)
+	w.At(2*time.Hour, "the customer pays a link from an old mail", func() {
+		_, err := w.Payment.Start("1", payment.Checkout{Amount: 9980, Currency: "eur", Method: visa, Capture: order.CaptureAtOnce, Channel: "shop"})
+		w.Check(err)
+	})
+	want := story{
+		Captured: 9980, Refunded: 9980, Attempts: 1, Levels: map[string]int64{"MUG": 0, "TSHIRT": 0}, OnHand: map[string]int64{"MUG": 0, "TSHIRT": 0},
+		Mails: []string{"cancellation"},
+	}
+	w.ends(4*day, "1", order.PhaseFailed, want)
+	if n := len(w.effects(w.Payment, order.Refund, "1")); n != 1 {
+		t.Errorf("given back %d times", n)
+	}
+}
+
+func TestPay_VoidRefusedAndPaidMeanwhile_GoesOnWithTheStockItStillHas(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.inject(w.Payment, simulator.Fault{Operation: order.Void, Kind: simulator.Rejected, Times: 1})
+	w.submit(0, paidBy(challenge))
+	w.At(62*time.Minute, "it cannot be closed", func() {
+		if v := w.Verdict("1"); v.Outcome == reconcile.Failed || v.Phase == order.PhaseFailed {
+			t.Errorf("an order whose attempt can still take money is %s, %s", v.Phase, v.Outcome)
+		}
+		if s := w.story("1"); s.Reserved != 3 {
+			t.Errorf("its stock was given up: %+v", s)
+		}
+		w.pay("1", 1, payment.Succeeded)
+	})
+	w.ends(5*day, "1", order.PhaseClosed, delivered())
+}
+
+func TestPay_CapturedAtOnce_BookedWhenTaken(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, atOnce(visa))
+	w.At(time.Hour, "look", func() {
+		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.Agreed)
+		if s := w.story("1"); s.Captured != 9980 || s.Received != 9980 || s.Revenue != 9980 || s.Invoiced != 0 {
+			t.Errorf("before it ships the systems say %+v", s)
+		}
+	})
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+}
+
+func TestPay_CapturedWhenShipped_NotBefore(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "look", func() {
+		if s := w.story("1"); s.Held != 9980 || s.Captured+s.Received+s.Revenue != 0 {
+			t.Errorf("before it ships the systems say %+v", s)
+		}
+	})
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+}
+
+// twoParcels lets people split an order: the mugs go first, the shirt three
+// hours later.
+func (w *world) twoParcels(of order.ID) {
+	w.At(30*time.Minute, "split", func() {
+		w.edit(w.Warehouse, `{"order":"`+string(of)+`","split":{"lines":[{"sku":"TSHIRT","quantity":1}]}}`)
+	})
+	w.At(2*time.Hour, "the first parcel leaves", func() { w.work(of, 1, "shipped") })
+}
+
+// inTwo is what the systems say of an order that went well in two parcels.
+func inTwo() story {
+	s := delivered()
+	s.Shipments, s.Invoices, s.Mails = []string{"delivered", "delivered"}, 2, []string{"confirmation", "shipped", "shipped"}
+	return s
+}
+
+func TestPay_MulticaptureGranted_TwoCapturesOfOneAuthorization(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	o := anOrder("1")
+	o.Payment.Multicapture = true
+	w.submit(0, o)
+	w.twoParcels("1")
+	w.At(4*time.Hour, "between the parcels", func() {
+		if s := w.story("1"); s.Captured != 5500 || s.Held != 4480 || s.Invoiced != 5500 || s.Received != 5500 || s.Revenue != 5500 {
+			t.Errorf("between the parcels the systems say %+v", s)
+		}
+		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.Agreed)
+	})
+	w.At(5*time.Hour, "the second parcel leaves", func() { w.work("1", 2, "shipped") })
+	w.ends(4*day, "1", order.PhaseClosed, inTwo())
+	if n := len(w.effects(w.Payment, order.Capture, "1")); n != 2 {
+		t.Errorf("captured %d times", n)
+	}
+}
+
+func TestPay_MulticaptureNotGranted_RestIsAuthorizedAnewWithTheStoredMethod(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Payment: payment.Settings{RefuseMulticapture: true}})
+	o := anOrder("1")
+	o.Payment.Multicapture, o.Payment.Reusable = true, true
+	w.submit(0, o)
+	w.twoParcels("1")
+	w.At(4*time.Hour, "between the parcels", func() {
+		if s := w.story("1"); s.Captured != 5500 || s.Held != 4480 || s.Attempts != 2 {
+			t.Errorf("between the parcels the systems say %+v", s)
+		}
+	})
+	w.At(5*time.Hour, "the second parcel leaves", func() { w.work("1", len(w.shipments("1")), "shipped") })
+	want := inTwo()
+	want.Attempts = 2
+	got := w.endsAlike(4*day, "1", order.PhaseClosed, want)
+	if n := len(w.effects(w.Payment, order.Capture, "1")); n != 2 || len(got.Questions) != 0 {
+		t.Errorf("captured %d times, the customer was asked %v", n, got.Questions)
+	}
+}
+
+// endsAlike is ends for an order whose request may have been taken back and made
+// again meanwhile: cancelled shipments do not count.
+func (w *world) endsAlike(age time.Duration, of order.ID, phase order.Phase, want story) *workflows.State {
+	w.t.Helper()
+	w.idle(age-30*time.Minute, of)
+	w.Run(age)
+	got := w.story(of)
+	got.Shipments = slices.DeleteFunc(got.Shipments, func(state string) bool { return state == "cancelled" })
+	w.same(of, want, got)
+	return w.closedAs(of, phase)
+}
+
+func TestPay_RestCannotBeAuthorized_CustomerPaysByAnotherCard(t *testing.T) {
+	t.Parallel()
+	for name, reusable := range map[string]bool{"none is stored": false, "the stored one is declined": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Pace: byHand, Payment: payment.Settings{RefuseMulticapture: true, DeclineOffSession: true}})
+			o := anOrder("1")
+			o.Payment.Multicapture, o.Payment.Reusable = true, reusable
+			w.submit(0, o)
+			w.twoParcels("1")
+			var paid *replied
+			w.At(8*time.Hour, "the customer pays by another card", func() {
+				if s := w.story("1"); s.Captured != 5500 || s.Held != 0 || !slices.Contains(s.Mails, "question") {
+					t.Errorf("while the customer is asked the systems say %+v", s)
+				}
+				if w.Verdict("1").Question == "" {
+					t.Errorf("the verdict does not say what is asked:\n%s", w.Verdict("1").Table())
+				}
+				paid = w.attempt("1", "b", visa)
+			})
+			w.At(12*time.Hour, "the second parcel leaves", func() { w.work("1", len(w.shipments("1")), "shipped") })
+			want := inTwo()
+			want.Attempts, want.Mails = 2, []string{"confirmation", "shipped", "question", "shipped"}
+			w.endsAlike(4*day, "1", order.PhaseClosed, want)
+			w.took("the other card", paid)
+		})
+	}
+}
+
+func TestPay_RestCannotBeAuthorizedAndNobodyAnswers_RestIsDropped(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Payment: payment.Settings{RefuseMulticapture: true}})
+	o := anOrder("1")
+	o.Payment.Multicapture = true
+	w.submit(0, o)
+	w.twoParcels("1")
+	w.At(47*time.Hour, "before the deadline", func() {
+		if s := w.story("1"); s.Reserved != 1 {
+			t.Errorf("before the deadline %d pieces are reserved", s.Reserved)
+		}
+	})
+	want := delivered()
+	want.Captured, want.Invoiced, want.Received, want.Revenue = 5500, 5500, 5500, 5500
+	want.Levels, want.OnHand = map[string]int64{"MUG": 98, "TSHIRT": 100}, map[string]int64{"MUG": 98, "TSHIRT": 100}
+	want.Mails = []string{"confirmation", "shipped", "question"}
+	w.endsAlike(5*day, "1", order.PhaseClosed, want)
+}
+
+func TestPay_AuthorizationNearItsEnd_RenewedAndTheOldOneVoidedAfter(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 3 * time.Hour})
+	o := anOrder("1")
+	o.Payment.Reusable = true
+	w.submit(0, o)
+	w.At(6*day-time.Hour, "before the last day", func() {
+		if all := w.attempts("1"); len(all) != 1 {
+			t.Errorf("a day and an hour before its end there are %d attempts", len(all))
+		}
+	})
+	w.At(6*day+time.Hour, "in the last day", func() {
+		all := w.attempts("1")
+		if len(all) != 2 || all[0].Status != "canceled" || all[1].Status != "requires_capture" {
+			t.Errorf("within the last day the attempts are %+v", all)
+		}
+		made, voided := w.effects(w.Payment, order.Authorize, "1"), w.effects(w.Payment, order.Void, "1")
+		if len(voided) != 1 || voided[0].Seq < made[len(made)-1].Seq {
+			t.Errorf("the old authorization was voided before there was a new one: %+v, %+v", voided, made)
+		}
+		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.Agreed)
+	})
+	w.At(8*day, "it ships", func() { w.work("1", len(w.shipments("1")), "shipped") })
+	want := delivered()
+	want.Attempts = 2
+	w.ends(11*day, "1", order.PhaseClosed, want)
+}
+
+func TestPay_AuthorizationNearItsEndAndNoneStored_CustomerPaysAgain(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 3 * time.Hour})
+	w.submit(0, anOrder("1"))
+	var paid *replied
+	w.At(6*day+time.Hour, "the customer pays again", func() {
+		if all := w.shipments("1"); len(all) != 1 || all[0].State != "cancelled" {
+			t.Errorf("while the customer is asked the shipments are %+v", all)
+		}
+		paid = w.attempt("1", "b", visa)
+	})
+	w.At(8*day, "it ships", func() { w.work("1", len(w.shipments("1")), "shipped") })
+	want := delivered()
+	want.Attempts, want.Mails = 2, []string{"confirmation", "question", "shipped"}
+	w.endsAlike(11*day, "1", order.PhaseClosed, want)
+	w.took("the other card", paid)
+}
+
+func TestPay_AuthorizationNearItsEndAndNobodyAnswers_FailsAndGivesBack(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 3 * time.Hour})
+	w.submit(0, anOrder("1"))
+	want := untouched()
+	want.Attempts, want.Sales, want.Deal = 1, 1, "lost"
+	want.Shipments, want.Mails = []string{"cancelled"}, []string{"confirmation", "question", "cancellation"}
+	w.ends(9*day, "1", order.PhaseFailed, want)
+}
