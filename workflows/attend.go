@@ -330,8 +330,8 @@ func (p *process) attendReturns(now time.Time) {
 	}
 	for _, r := range w.Returns {
 		n := p.returning(r)
-		if n < 0 && (r.State == reconcile.ReturnReceived || r.State == reconcile.ReturnRestocked) {
-			p.Returns = append(p.Returns, Returning{Lines: r.Lines, By: "nobody announced it", Asked: now, Record: r.ID})
+		if n < 0 && r.State.Live() {
+			p.Returns = append(p.Returns, Returning{Lines: r.Lines, By: "nobody announced it", Asked: now, Record: r.ID, Name: r.Name()})
 			n = len(p.Returns) - 1
 		}
 		if n < 0 {
@@ -529,7 +529,14 @@ func (p *process) raise(now time.Time, step reconcile.Step) {
 			return
 		}
 	}
-	p.openCase(now, step)
+	p.openCase(now, step, !compared(step.Break))
+}
+
+// compared says that a comparison of the systems finds the break too, so that its
+// case closes when they agree again.
+func compared(b reconcile.Break) bool {
+	return b.Field == reconcile.PaymentDisputed || b.Field == reconcile.PaymentCaptured && b.Item == "" ||
+		b.Field == reconcile.WarehouseShipment && b.Situation == reconcile.Mismatch || b.Field == reconcile.PaymentAttempts
 }
 
 // closeCase closes a case with what became of it.

@@ -65,7 +65,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 			p.accept(workflow.Now(ctx), step.Break)
 			answer.Lines = append(answer.Lines, line+" → adopted")
 		case reconcile.Ask:
-			if p.openCase(workflow.Now(ctx), step) {
+			if p.openCase(workflow.Now(ctx), step, false) {
 				answer.Cases++
 			}
 			answer.Lines = append(answer.Lines, line+" → a person decides")
@@ -80,8 +80,8 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 	if mending {
 		p.verify(work)
 	}
-	p.settleCases(workflow.Now(ctx))
 	c := p.assess(workflow.Now(ctx))
+	p.settleCases(workflow.Now(ctx), c)
 	answer.Settling, answer.Unread = len(c.Settling), c.Unread
 	answer.Agreement = p.verdict(workflow.Now(ctx), true).Agreement
 	p.note(workflow.Now(ctx), fmt.Sprintf("run %s: %d found, %d repaired, %d cases", in.Run, answer.Found, answer.Repaired, answer.Cases))
@@ -124,7 +124,7 @@ func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) b
 	if !op.Mended.IsZero() && now.Sub(op.Mended) < p.settings.Policy.CoolDown {
 		step.Break.Situation = reconcile.Conflict
 		step.Why = "it was repaired a moment ago and is back: two writers are fighting"
-		p.openCase(now, step)
+		p.openCase(now, step, true)
 		return false
 	}
 	op.Status, op.Grant = Lost, &grant
@@ -217,18 +217,10 @@ func (p *process) accept(now time.Time, b reconcile.Break) {
 }
 
 // settleCases closes the cases whose break is gone by itself.
-func (p *process) settleCases(now time.Time) {
+func (p *process) settleCases(now time.Time, c reconcile.Comparison) {
 	for i := range p.Cases {
-		c := &p.Cases[i]
-		if !c.Open() || c.Step.Break.Field == "" {
-			continue
-		}
-		standing := false
-		for _, b := range p.Breaks {
-			standing = standing || b.ID() == c.Step.Break.ID()
-		}
-		if !standing && c.Step.Break.Situation != reconcile.Conflict && c.Step.Operation == "" {
-			c.Closed, c.Outcome = now, "the systems agree again"
+		if k := &p.Cases[i]; k.Open() && c.Over(*k) {
+			p.closeCase(now, k.N, "the systems agree again")
 		}
 	}
 }

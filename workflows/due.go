@@ -133,13 +133,13 @@ func (s *State) dueStock() *Operation {
 			return op
 		}
 	}
+	if op := s.dueRelease(); op != nil {
+		return op
+	}
 	if s.Phase == order.PhaseAccepted {
-		if op := s.dueRelease(); op != nil {
-			return op
-		}
 		if last := s.last(order.Reserve); last != nil && last.Status == Done && !s.complete() {
 			op := s.another(order.SystemInventory, order.Reserve) // a lost parcel is sent once more
-			op.Lines = order.Plus(s.Order, s.Promised, s.unshipped())
+			op.Lines = s.unshipped()
 			return op
 		}
 	}

@@ -45,7 +45,9 @@ func (w *walk) pick(of int, label string) int {
 	return 0
 }
 
-func (w *walk) unlucky(oneIn int, label string) bool { return !w.calm && w.pick(oneIn, label) == oneIn-1 }
+func (w *walk) unlucky(oneIn int, label string) bool {
+	return !w.calm && w.pick(oneIn, label) == oneIn-1
+}
 
 func newWalk(t tester) *walk {
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)

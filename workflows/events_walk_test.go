@@ -374,7 +374,7 @@ func (w *walk) paysAgain() {
 }
 
 func (w *walk) amends() {
-	a := Amend{Asked: w.asked(), ShipTo: &order.Address{Name: "Ada", Line1: "2 Other St", City: "Hull", PostalCode: "HU1", Country: "GB"}}
+	a := Amend{Asked: w.asked(), ShipTo: &order.Address{Name: "Ada", Street: "2 Other St", City: "Hull", PostalCode: "HU1", Country: "GB"}}
 	if w.pick(2, "drop") == 1 {
 		a.ShipTo, a.Drop = nil, w.part(w.unshipped(), "dropped")
 	}

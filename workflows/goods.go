@@ -48,18 +48,18 @@ func (s *State) requested() []order.Quantity {
 	var lines []order.Quantity
 	for n := 1; n <= s.count(order.Request); n++ {
 		op := s.find(order.Request, n)
-		lives, left, ours := false, false, s.withdrawn(s.Key(*op))
+		lives, ours := false, s.withdrawn(s.Key(*op))
+		var left []order.Quantity
 		for _, sh := range s.shipmentsOf(s.Key(*op)) {
-			switch {
-			case gone(sh.State):
-				left = true
-			case sh.State != reconcile.ShipmentCancelled:
-				lives = true
-				lines = order.Plus(s.Order, lines, sh.Lines)
+			if gone(sh.State) {
+				left = order.Plus(s.Order, left, sh.Lines)
+			} else {
+				lives = lives || sh.State.Live()
 			}
 		}
-		if !lives && !left && !ours && op.Status != Unsent {
-			lines = order.Plus(s.Order, lines, s.linesOf(*op))
+		// While a part of it has not left, all of the rest may still come with it.
+		if lives || left == nil && !ours && op.Status != Unsent {
+			lines = order.Plus(s.Order, lines, order.Less(s.Order, s.linesOf(*op), left))
 		}
 	}
 	return lines

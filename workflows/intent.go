@@ -52,7 +52,7 @@ func (s *State) intent(now time.Time) reconcile.Intent {
 // is captured, and what has left was captured; before it, and after the end,
 // nothing is held.
 func (s *State) intentMoney(i *reconcile.Intent) {
-	i.Paying = !s.Phase.PastPivot() && !s.Phase.Ended()
+	i.Paying = !s.Phase.PastPivot() && !s.Phase.Ended() || s.asking(AskAboutPayment) != nil
 	taken := map[string]int64{} // by attempt
 	closed := map[string]bool{}
 	for k := range s.Operations {
@@ -128,7 +128,15 @@ func (s *State) intentGoods(i *reconcile.Intent) {
 		}
 	}
 	for n, r := range s.Returns {
-		if op := s.find(order.Return, n+1); op == nil || op.Status != Done || r.Cancelled || r.Record != "" {
+		name := r.Name
+		if r.Record == "" {
+			op := s.find(order.Return, n+1)
+			if op == nil || op.Status != Done {
+				continue
+			}
+			name = s.Key(*op)
+		}
+		if r.Cancelled {
 			continue
 		}
 		state := reconcile.ReturnExpected
@@ -136,7 +144,7 @@ func (s *State) intentGoods(i *reconcile.Intent) {
 			state = reconcile.ReturnReceived
 		}
 		i.Returns = append(i.Returns, reconcile.ReturnIntent{
-			Key: order.Intent{Order: s.Order.ID, Operation: order.Return, N: n + 1}.Key(), Lines: r.Lines, State: state,
+			Key: name, Lines: r.Lines, State: state,
 		})
 	}
 }
@@ -162,6 +170,9 @@ func (s *State) intentRequest(i *reconcile.Intent, key string, lines []order.Qua
 				out = out && gone(sh.State)
 				intended.State = sh.State
 			}
+		}
+		if !order.Empty(order.Less(s.Order, intended.Lines, lines)) {
+			intended.Lines = lines // the same goods in two live shipments are not meant
 		}
 		if !out {
 			intended.State = reconcile.ShipmentRequested

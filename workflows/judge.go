@@ -23,7 +23,12 @@ func (s *State) compare(policy reconcile.Policy, now time.Time) reconcile.Compar
 func (p *process) verdict(now time.Time, fresh bool) reconcile.Verdict {
 	policy := p.settings.Policy
 	c := p.compare(policy, now)
-	return reconcile.Judge(p.intent(now), policy, p.Observed, c, p.openCases(), fresh, now)
+	v := reconcile.Judge(p.intent(now), policy, p.Observed, c, p.openCases(), fresh, now)
+	v.Mended = p.Mended
+	if q := p.openQuestion(); q != nil {
+		v = v.Asking(q.words())
+	}
+	return v
 }
 
 // assess compares and remembers: what agrees becomes the base, what disagrees
@@ -169,8 +174,9 @@ func (p *process) ask(ctx workflow.Context, field reconcile.Field, why, proposal
 	})
 }
 
-// openCase opens a case, once per break.
-func (p *process) openCase(now time.Time, step reconcile.Step) bool {
+// openCase opens a case, once per break. One that stays is about what no
+// comparison finds: it does not close because the systems agree.
+func (p *process) openCase(now time.Time, step reconcile.Step, stays bool) bool {
 	for _, c := range p.Cases {
 		if c.Open() && c.Step.Break.ID() == step.Break.ID() {
 			return false
@@ -178,7 +184,7 @@ func (p *process) openCase(now time.Time, step reconcile.Step) bool {
 	}
 	deadline := now.Add(p.settings.Policy.Rule(step.Break.Field).CaseDeadline)
 	p.Cases = append(p.Cases, reconcile.Case{
-		N: len(p.Cases) + 1, Step: step, Opened: now, Deadline: deadline,
+		N: len(p.Cases) + 1, Step: step, Opened: now, Stays: stays, Deadline: deadline,
 		AtDeadline: "it is announced again; nothing is changed without a decision",
 	})
 	p.note(now, fmt.Sprintf("case %d opened: %s", len(p.Cases), step.Why))
@@ -210,5 +216,5 @@ func (p *process) refused(now time.Time, op *Operation) {
 		Decision: reconcile.Ask, System: op.System, Operation: op.Operation, Key: p.Key(*op),
 		Why:      "the system refused the operation for good",
 		Proposal: "mend the reason in " + string(op.System) + " and have it done again",
-	})
+	}, true)
 }

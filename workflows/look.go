@@ -231,7 +231,7 @@ func (p *process) recall(ctx workflow.Context, engineSince time.Time) error {
 			Why:          "the order is older than our memory and neither payment nor ERP knows it; it is not started blindly",
 			Proposal:     "decide whether it is to be started as new, under a new id",
 			Alternatives: []string{"leave it: it was submitted again by mistake"},
-		})
+		}, true)
 		p.Failed = "too old to start"
 		p.Phase, p.Since = order.PhaseFailed, now
 		return nil

@@ -47,7 +47,9 @@ func (w *world) same(of order.ID, want, got story) {
 // submit submits an order at an age of the world.
 func (w *world) submit(age time.Duration, o order.Order) *virtual.Answer {
 	answer := &virtual.Answer{}
-	w.At(age, "submit", func() { answer = w.Submit(o) })
+	w.At(age, "submit", func() {
+		w.Later(func(ctx context.Context) { answer.Submitted, answer.Err = w.Client.Submit(ctx, o) })
+	})
 	return answer
 }
 

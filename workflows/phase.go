@@ -352,6 +352,6 @@ func (p *process) refuseCancel(now time.Time, reason string) string {
 		Why:          "a cancellation came when the goods were packed; reality wins and the order stands",
 		Proposal:     "let the order go on, and ask the customer to return the goods",
 		Alternatives: []string{string(DecideByHand) + ": the parcel was stopped at the warehouse", string(DecideAccept) + ": the customer keeps the order"},
-	})
+	}, true)
 	return "cancellation refused: " + reason
 }

@@ -35,6 +35,15 @@ func (s *State) openQuestion() *Question {
 	return nil
 }
 
+// words say what is asked, for who reads the verdict.
+func (q Question) words() string {
+	what := "is not there"
+	if q.Kind == AskAboutPayment {
+		what = "is not paid for any more"
+	}
+	return pieces(q.Lines) + " " + what + ", until " + q.Deadline.UTC().Format(time.RFC3339)
+}
+
 // short says that not all that is wanted could be promised.
 func (s *State) short() bool {
 	last := s.last(order.Reserve)

@@ -98,10 +98,13 @@ type Departure struct {
 
 // Returning is goods that come back, announced or not.
 type Returning struct {
-	Lines  []order.Quantity `json:"lines"`
-	By     string           `json:"by"`
-	Asked  time.Time        `json:"asked"`
-	Record string           `json:"rec,omitempty"` // the warehouse's id of one that nobody announced
+	Lines []order.Quantity `json:"lines"`
+	By    string           `json:"by"`
+	Asked time.Time        `json:"asked"`
+	// Record is the warehouse's id of one that nobody announced, and Name what it is
+	// called there.
+	Record string `json:"rec,omitempty"`
+	Name   string `json:"name,omitempty"`
 	// Received is when they came, or were given up as lost; Kept is what the
 	// customer kept then, from which the money of the return follows.
 	Received  time.Time        `json:"received,omitzero"`

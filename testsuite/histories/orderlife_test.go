@@ -42,6 +42,7 @@ func TestOrderLife_SaysWhatTheCodeDoes(t *testing.T) {
 		{"moves", picture(workflows.Moves()) + "\n" + movesTable(workflows.Moves())},
 		{"operations", code.operations()},
 		{"messages", code.messages()},
+		{"paths", paths(Stories())},
 	} {
 		if page, err = between(page, part.name, part.text); err != nil {
 			t.Fatal(err)
@@ -305,6 +306,46 @@ func (c *workflowCode) messages() string {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", h.name, h.kind, h.says)
 	}
 	return b.String()
+}
+
+// paths lists the histories that were recorded, by the rule that they follow.
+func paths(stories []Story) string {
+	var b strings.Builder
+	b.WriteString("| what happens | look at this | rule |\n|---|---|---|\n")
+	for _, s := range stories {
+		if _, err := os.Stat(s.Name + ".json"); err == nil {
+			fmt.Fprintf(&b, "| [%s](histories/%s.md) | %s | %s |\n", s.Title, s.Name, s.Look, s.Rule)
+		}
+	}
+	return b.String()
+}
+
+// Every recorded history is told, and by a rule that the design knows.
+func TestStories_OneForEachHistory(t *testing.T) {
+	t.Parallel()
+	design, err := os.ReadFile("../../docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{}
+	for _, s := range Stories() {
+		if told[s.Name] {
+			t.Errorf("%s is told twice", s.Name)
+		}
+		told[s.Name] = true
+		if s.Rule != "" && !strings.Contains(string(design), "- **"+s.Rule+"**") {
+			t.Errorf("%s follows the rule %q, which docs/design.md does not have", s.Name, s.Rule)
+		}
+	}
+	files, err := filepath.Glob("*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if name := strings.TrimSuffix(file, ".json"); !told[name] {
+			t.Errorf("%s has no story; say in stories.go what it shows", file)
+		}
+	}
 }
 
 // A picture of nothing proves nothing: every operation of an order's

@@ -1,7 +1,3 @@
-// Package histories replays recorded histories of orders with today's code: a
-// change of workflow code that would decide otherwise about an order which is
-// under way fails here, and takes a version (see workflows/versions.go). They
-// are recorded by the end-to-end tests with -record.
 package histories
 
 import (

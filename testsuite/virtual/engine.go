@@ -32,6 +32,9 @@ type engine struct {
 	mu    sync.Mutex
 	runs  map[string]*run
 	asked []*asked
+	// opening are the runs that begin with a message: the engine hands over both
+	// at once, the environment one after the other.
+	opening map[string]*asked
 }
 
 // run is the latest run of a workflow.
@@ -58,6 +61,7 @@ func (r *run) isClosed() bool {
 type asked struct {
 	start   starters.Start
 	started chan error
+	told    bool // its message is there; belongs to the main loop
 }
 
 func (a *asked) attributes() temporal.SearchAttributes {
@@ -72,7 +76,7 @@ var (
 	errOver                 = errors.New("the virtual world has ended")
 )
 
-func newEngine(w *World) *engine { return &engine{world: w, runs: map[string]*run{}} }
+func newEngine(w *World) *engine { return &engine{world: w, runs: map[string]*run{}, opening: map[string]*asked{}} }
 
 // parking is where a call of Later stands once the engine has its message.
 type parking struct {
@@ -118,7 +122,9 @@ func (e *engine) RegisterWorkflowWithOptions(w any, o workflow.RegisterOptions) 
 	noted := reflect.MakeFunc(f.Type(), func(in []reflect.Value) []reflect.Value {
 		info := workflow.GetInfo(in[0].Interface().(workflow.Context))
 		info.WorkflowStartTime = e.world.Now() // the environment's own is real time
-		e.began(info)
+		if a := e.began(info); a != nil {
+			_ = workflow.Await(in[0].Interface().(workflow.Context), func() bool { return a.told })
+		}
 		out := f.Call(in)
 		e.ended(info, out)
 		return out
@@ -126,7 +132,8 @@ func (e *engine) RegisterWorkflowWithOptions(w any, o workflow.RegisterOptions) 
 	e.world.env.RegisterWorkflowWithOptions(noted.Interface(), o)
 }
 
-func (e *engine) began(info *workflow.Info) {
+// began notes that a run begins, and returns what it has to wait for.
+func (e *engine) began(info *workflow.Info) *asked {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.runs[info.WorkflowExecution.ID]
@@ -139,6 +146,22 @@ func (e *engine) began(info *workflow.Info) {
 	}
 	r.info, r.kind, r.result, r.err = info, info.WorkflowType.Name, nil, nil
 	r.number++
+	a := e.opening[info.WorkflowExecution.ID]
+	delete(e.opening, info.WorkflowExecution.ID)
+	return a
+}
+
+// tell hands a message over in the main loop; a run that waits for it begins
+// with it.
+func (e *engine) tell(opened *asked, send func() error) error {
+	var sent error
+	err := e.inLoop(func() {
+		if opened != nil {
+			opened.told = true
+		}
+		sent = send()
+	})
+	return errors.Join(err, sent)
 }
 
 func (e *engine) ended(info *workflow.Info, out []reflect.Value) {
@@ -177,6 +200,7 @@ func (e *engine) takeAsked() []*asked {
 // Submit implements starters.Engine.
 func (e *engine) Submit(ctx context.Context, s starters.Start, m starters.Message, result any) error {
 	r := e.run(s.ID)
+	var opened *asked
 	if r != nil && r.isClosed() && s.Reject {
 		return fmt.Errorf("submit to %s: %w", s.ID, starters.ErrClosed)
 	}
@@ -184,6 +208,10 @@ func (e *engine) Submit(ctx context.Context, s starters.Start, m starters.Messag
 		a := &asked{start: s, started: make(chan error, 1)}
 		e.mu.Lock()
 		e.asked = append(e.asked, a)
+		if r != nil && m.Name != "" {
+			opened = a
+			e.opening[s.ID] = a
+		}
 		e.mu.Unlock()
 		e.world.env.SignalWorkflow(startSignal, nil)
 		select {
@@ -199,11 +227,15 @@ func (e *engine) Submit(ctx context.Context, s starters.Start, m starters.Messag
 	if m.Name == "" {
 		return nil
 	}
-	return e.Message(ctx, s.ID, m, result)
+	return e.message(ctx, s.ID, m, result, opened)
 }
 
 // Message implements starters.Engine.
 func (e *engine) Message(ctx context.Context, id string, m starters.Message, result any) error {
+	return e.message(ctx, id, m, result, nil)
+}
+
+func (e *engine) message(ctx context.Context, id string, m starters.Message, result any, opened *asked) error {
 	r := e.run(id)
 	switch {
 	case r == nil:
@@ -211,10 +243,8 @@ func (e *engine) Message(ctx context.Context, id string, m starters.Message, res
 	case r.isClosed():
 		return fmt.Errorf("%s of %s: %w", m.Name, id, starters.ErrClosed)
 	}
-	var sent error
 	if m.Signal {
-		err := e.inLoop(func() { sent = e.world.env.SignalWorkflowByID(id, m.Name, m.Argument) })
-		return errors.Join(err, sent)
+		return e.tell(opened, func() error { return e.world.env.SignalWorkflowByID(id, m.Name, m.Argument) })
 	}
 	if m.Name == workflows.ReconcileUpdate || m.Name == workflows.CommitUpdate {
 		e.world.readSwitches()
@@ -240,12 +270,14 @@ func (e *engine) Message(ctx context.Context, id string, m starters.Message, res
 	}
 	// The environment knows update ids once for all workflows, the engine by run.
 	unique := fmt.Sprintf("%s/%d/%s", id, r.number, m.ID)
-	if err := e.inLoop(func() {
-		if sent = e.world.env.UpdateWorkflowByID(id, m.Name, unique, callback, m.Argument); sent == nil {
+	if err := e.tell(opened, func() error {
+		sent := e.world.env.UpdateWorkflowByID(id, m.Name, unique, callback, m.Argument)
+		if sent == nil {
 			wake = e.world.asleep.lie(ctx)
 		}
-	}); err != nil || sent != nil {
-		return errors.Join(err, sent)
+		return sent
+	}); err != nil {
+		return err
 	}
 	if err := e.wait(ctx, answered); err != nil || failed != nil {
 		return fmt.Errorf("%s of %s: %w", m.Name, id, errors.Join(err, failed))
