@@ -81,7 +81,11 @@ func (p *process) feasible(what string, k reconcile.Case, d Decide) error {
 		case order.Empty(p.unshipped()):
 			return p.refuse(what, "all of it has shipped; decide "+string(DecideRefund)+", or ask for a return")
 		}
-	case DecideAccept, DecideByHand:
+	case DecideAccept:
+		if p.givenUpBy(k) && p.Phase == order.PhaseAccepted && !order.Empty(p.unshipped()) {
+			return p.refuse(what, "its goods would stay where they are; decide "+string(DecideShip)+" or "+string(DecideRelease))
+		}
+	case DecideByHand:
 	}
 	return nil
 }
@@ -107,9 +111,10 @@ func (p *process) lostParcel(k reconcile.Case) *Departure {
 	return nil
 }
 
-// givenUpBy says that the case is about a request that the warehouse gave up.
+// givenUpBy says that the case is about a request that the warehouse refused, or
+// gave up.
 func (p *process) givenUpBy(k reconcile.Case) bool {
-	return k.Step.Break.Field == reconcile.WarehouseShipment && k.Step.Operation == order.Request
+	return k.Step.System == order.SystemWarehouse && k.Step.Operation == order.Request
 }
 
 // decide carries out a decision and closes its case.
@@ -164,6 +169,9 @@ func (p *process) decided(now time.Time, k reconcile.Case, d Decide) {
 // standing says that the break of a case is still there, by what was read just
 // now. What no comparison finds is taken at the person's word.
 func (p *process) standing(now time.Time, k reconcile.Case) bool {
+	if p.givenUpBy(k) && !slices.ContainsFunc(p.shipmentsOf(k.Step.Key), func(sh reconcile.Shipment) bool { return sh.State.Live() }) {
+		return true
+	}
 	c := p.assess(now)
 	return slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.ID() == k.Step.Break.ID() })
 }

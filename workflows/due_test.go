@@ -221,6 +221,9 @@ func (w *walk) lets() {
 	if w.Phase == order.PhaseDelivered && w.pick(3, "the window ends") != 2 {
 		w.now = w.now.Add(31 * 24 * time.Hour)
 	}
+	if w.waits(w.now) {
+		w.now = w.now.Add(24 * time.Hour)
+	}
 	for i := range w.sys.attempts {
 		a := &w.sys.attempts[i]
 		a.Review = false

@@ -349,7 +349,7 @@ func (w *walk) asksSupply() bool {
 	w.now = w.now.Add(time.Second)
 	w.Supply = &Supply{At: w.now, Available: w.State.available(w.sys.levels(w.Order, w.now)), Next: w.now.Add(time.Hour)}
 	w.say("there is %v", w.Supply.Available)
-	return true
+	return w.dueReserve() != nil
 }
 
 func (w *walk) asked() Asked {

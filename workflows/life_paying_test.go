@@ -253,7 +253,7 @@ func TestPay_CapturedAtOnce_BookedWhenTaken(t *testing.T) {
 	w := open(t, virtual.Options{})
 	w.submit(0, atOnce(visa))
 	w.At(time.Hour, "look", func() {
-		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.Agreed)
+		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
 		if s := w.story("1"); s.Captured != 9980 || s.Received != 9980 || s.Revenue != 9980 || s.Invoiced != 0 {
 			t.Errorf("before it ships the systems say %+v", s)
 		}
@@ -279,7 +279,7 @@ func (w *world) twoParcels(of order.ID) {
 	w.At(30*time.Minute, "split", func() {
 		w.edit(w.Warehouse, `{"order":"`+string(of)+`","split":{"lines":[{"sku":"TSHIRT","quantity":1}]}}`)
 	})
-	w.At(2*time.Hour, "the first parcel leaves", func() { w.work(of, 1, "shipped") })
+	w.leaves(2*time.Hour, of, 1)
 }
 
 // inTwo is what the systems say of an order that went well in two parcels.
@@ -300,9 +300,9 @@ func TestPay_MulticaptureGranted_TwoCapturesOfOneAuthorization(t *testing.T) {
 		if s := w.story("1"); s.Captured != 5500 || s.Held != 4480 || s.Invoiced != 5500 || s.Received != 5500 || s.Revenue != 5500 {
 			t.Errorf("between the parcels the systems say %+v", s)
 		}
-		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.Agreed)
+		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
 	})
-	w.At(5*time.Hour, "the second parcel leaves", func() { w.work("1", 2, "shipped") })
+	w.leaves(5*time.Hour, "1", 2)
 	w.ends(4*day, "1", order.PhaseClosed, inTwo())
 	if n := len(w.effects(w.Payment, order.Capture, "1")); n != 2 {
 		t.Errorf("captured %d times", n)
@@ -321,7 +321,7 @@ func TestPay_MulticaptureNotGranted_RestIsAuthorizedAnewWithTheStoredMethod(t *t
 			t.Errorf("between the parcels the systems say %+v", s)
 		}
 	})
-	w.At(5*time.Hour, "the second parcel leaves", func() { w.work("1", len(w.shipments("1")), "shipped") })
+	w.leaves(5*time.Hour, "1", newest)
 	want := inTwo()
 	want.Attempts = 2
 	got := w.endsAlike(4*day, "1", order.PhaseClosed, want)
@@ -362,7 +362,7 @@ func TestPay_RestCannotBeAuthorized_CustomerPaysByAnotherCard(t *testing.T) {
 				}
 				paid = w.attempt("1", "b", visa)
 			})
-			w.At(12*time.Hour, "the second parcel leaves", func() { w.work("1", len(w.shipments("1")), "shipped") })
+			w.leaves(12*time.Hour, "1", newest)
 			want := inTwo()
 			want.Attempts, want.Mails = 2, []string{"confirmation", "shipped", "question", "shipped"}
 			w.endsAlike(4*day, "1", order.PhaseClosed, want)
@@ -410,9 +410,9 @@ func TestPay_AuthorizationNearItsEnd_RenewedAndTheOldOneVoidedAfter(t *testing.T
 		if len(voided) != 1 || voided[0].Seq < made[len(made)-1].Seq {
 			t.Errorf("the old authorization was voided before there was a new one: %+v, %+v", voided, made)
 		}
-		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.Agreed)
+		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
 	})
-	w.At(8*day, "it ships", func() { w.work("1", len(w.shipments("1")), "shipped") })
+	w.leaves(8*day, "1", newest)
 	want := delivered()
 	want.Attempts = 2
 	w.ends(11*day, "1", order.PhaseClosed, want)
@@ -429,7 +429,7 @@ func TestPay_AuthorizationNearItsEndAndNoneStored_CustomerPaysAgain(t *testing.T
 		}
 		paid = w.attempt("1", "b", visa)
 	})
-	w.At(8*day, "it ships", func() { w.work("1", len(w.shipments("1")), "shipped") })
+	w.leaves(8*day, "1", newest)
 	want := delivered()
 	want.Attempts, want.Mails = 2, []string{"confirmation", "question", "shipped"}
 	w.endsAlike(11*day, "1", order.PhaseClosed, want)

@@ -370,15 +370,37 @@ func (w *world) shipments(of order.ID) []warehouse.Shipment {
 func (w *world) work(of order.ID, n int, to string) {
 	w.t.Helper()
 	all := w.shipments(of)
-	if n > len(all) {
+	if n == newest {
+		n = len(all)
+	}
+	if n > len(all) || n < 1 {
 		w.t.Errorf("order %s has %d shipments, and not %d", of, len(all), n)
 		return
 	}
 	w.Check(w.Warehouse.Work(strconv.FormatInt(all[n-1].ID, 10), to))
 }
 
+// newest is the number of an order's newest shipment.
+const newest = 0
+
+// leaves lets an order's n-th shipment leave at an age, and arrive a day later.
+func (w *world) leaves(age time.Duration, of order.ID, n int) {
+	id := int64(0)
+	w.At(age, "a parcel leaves", func() {
+		all := w.shipments(of)
+		w.work(of, n, "shipped")
+		if n == newest {
+			n = len(all)
+		}
+		if n >= 1 && n <= len(all) {
+			id = all[n-1].ID
+		}
+	})
+	w.At(age+day, "it arrives", func() { w.Check(w.Warehouse.Work(strconv.FormatInt(id, 10), "delivered")) })
+}
+
 // byHand is the pace of a warehouse in which only tests move goods.
-var byHand = warehouse.Pace{Deliver: 24 * time.Hour}
+var byHand = warehouse.Pace{Return: 24 * time.Hour}
 
 // closedAs returns the state that the order's last run returned, which must have
 // ended in a phase.
