@@ -186,8 +186,9 @@ type Operation struct {
 	Ref       string          `json:"ref,omitempty"`  // the record it works on: an attempt, a shipment's key
 	Record    string          `json:"rec,omitempty"`  // the record it made
 	Of        int             `json:"of,omitempty"`   // the departure, return, refund or question that it belongs to
-	// Lines are the pieces that it is about, where that is not the whole order.
-	Lines []order.Quantity `json:"ln,omitempty"`
+	// Lines are the pieces that it is about; nil for the whole order, which is not
+	// the same as none.
+	Lines []order.Quantity `json:"ln,omitzero"`
 	// Pay is how an attempt is paid that is not as the order says.
 	Pay *order.Payment `json:"pay,omitempty"`
 	// OffSession says that the customer was not there.

@@ -207,7 +207,7 @@ func (w *walk) gatewayDoes(op Operation) result {
 		}
 	case order.Void:
 		if a.Captured == 0 && a.State != reconcile.AttemptProcessing {
-			a.Held, a.State, a.Review = 0, reconcile.AttemptVoided, false
+			a.Held, a.State, a.Review, a.Challenge = 0, reconcile.AttemptVoided, false, false
 		}
 	case order.Refund:
 		if op.Amount > a.Captured-a.Refunded-a.Disputed || op.Amount <= 0 {

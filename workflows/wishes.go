@@ -46,7 +46,7 @@ func (p *process) invalid(what string, problems []order.Problem) error {
 	for _, problem := range problems {
 		all = append(all, problem.Field+" "+problem.Reason)
 	}
-	return temporal.NewNonRetryableApplicationError(fmt.Sprintf("%s order %s: %s", what, p.Order.ID, strings.Join(all, "; ")), InvalidReason, nil)
+	return temporal.NewNonRetryableApplicationError(fmt.Sprintf("%s order %s: %s", what, p.Order.ID, strings.Join(all, "; ")), InvalidReason, nil, problems)
 }
 
 // wished returns the number of a wish that was taken up before, or 0.

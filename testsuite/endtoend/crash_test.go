@@ -191,7 +191,7 @@ func TestCrash_EngineDataLostInMidFlight_NoSecondEffect(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.reaches(at["cancelled"].ID, order.PhaseCancelled, 30*time.Second)
-	b.reaches(at["declined"].ID, order.PhaseFailed, 30*time.Second)
+	b.reaches(at["declined"].ID, order.PhasePaying, 30*time.Second)
 	if _, err := b.orders.Submit(t.Context(), at["received"]); err != nil { // in mid-flight
 		t.Fatal(err)
 	}
@@ -236,7 +236,6 @@ func (b *bundle) rebuilt(at map[string]order.Order, before map[string]map[order.
 		{"atonce", order.PhaseAccepted, acceptedAtOnce, true},
 		{"atonceshipped", order.PhaseShipped, shippedAtOnce, true},
 		{"cancelled", order.PhaseCancelled, ending{sale: true, deal: "lost", mails: []string{"cancellation", "confirmation"}}, true},
-		{"declined", order.PhaseFailed, ending{}, false},
 	} {
 		b.t.Run(s.stage, func(t *testing.T) {
 			b := &bundle{b.stage, t}
@@ -249,6 +248,19 @@ func (b *bundle) rebuilt(at map[string]order.Order, before map[string]map[order.
 			}
 		})
 	}
+	b.t.Run("declined", func(t *testing.T) {
+		b := &bundle{b.stage, t}
+		o := at["declined"]
+		t.Cleanup(func() { b.tell(o.ID) })
+		reply, err := b.orders.Attempt(t.Context(), o.ID, workflows.Attempt{
+			Asked: workflows.Asked{ID: "another card", By: "customer"}, Payment: order.Payment{Method: "pm_card_visa"},
+		})
+		if err != nil || reply.Declined != "" || reply.Refused != "" {
+			t.Fatalf("the second attempt: %+v, %v", reply, err)
+		}
+		b.reaches(o.ID, order.PhaseAccepted, 40*time.Second)
+		b.check(o, endAccepted(o))
+	})
 	b.t.Run("acting", func(t *testing.T) {
 		b := &bundle{b.stage, t}
 		o := at["acting"]
