@@ -40,7 +40,7 @@ func (p *process) attendMoney(now time.Time) {
 		}
 	}
 	p.dropAttempts(now)
-	if p.Phase == order.PhaseFailing && (len(p.Payers) > 0 || len(p.Reviewed) > 0 || slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool { return a.Captured > 0 })) {
+	if p.Phase == order.PhaseFailing && (len(p.Payers) > 0 || len(p.Reviewed) > 0 || slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool { return a.Captured+a.Held > 0 })) {
 		p.WasPaid = true
 	}
 }
@@ -108,7 +108,7 @@ func (p *process) adoptRefunds(now time.Time) {
 				op.Through = now
 				p.touch()
 			case r.State == reconcile.RefundFailed && op.Status == Done:
-				op.Status, op.Why, op.Code = Refused, "the refund failed after it was accepted", "refund_failed"
+				op.Status, op.Ended, op.Why, op.Code = Refused, now, "the refund failed after it was accepted", "refund_failed"
 				p.refundFailed(now, *op)
 			}
 		}
@@ -214,12 +214,11 @@ func (p *process) attendSurplus(now time.Time) {
 	for _, a := range p.surplus() {
 		amount := p.refundable(a)
 		if p.settings.Policy.Rule(reconcile.PaymentAttempts).Mode == reconcile.ModeAuto {
-			n := p.count(order.Refund) + 1
-			p.Operations = append(p.Operations, Operation{
-				System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: amount, About: aboutSurplus,
-			})
-			p.note(now, fmt.Sprintf("%s took %s beyond the order's total: it is given back", a.ID, p.amount(amount)))
-			p.touch()
+			// One that failed is not made again without a person.
+			if !p.failedRefund(a.ID, time.Time{}) && p.giveBackFrom(now, Operation{Ref: a.ID, Amount: amount, About: aboutSurplus}) > 0 {
+				p.note(now, fmt.Sprintf("%s took %s beyond the order's total: it is given back", a.ID, p.amount(amount)))
+				p.touch()
+			}
 			continue
 		}
 		p.raise(now, reconcile.Step{
@@ -233,7 +232,7 @@ func (p *process) attendSurplus(now time.Time) {
 			Alternatives: []string{string(DecideByHand), string(DecideAccept)},
 		})
 	}
-	over := p.captured() - p.value() - p.sum(order.Refund, func(op Operation) bool { return op.About == aboutDropped })
+	over := p.captured() - p.value() - p.decidedFor(aboutDropped)
 	if over > 0 && len(p.Dropped) > 0 && p.giveBack(now, over, aboutDropped, 0) > 0 {
 		p.note(now, p.amount(over).String()+" was taken for what was dropped: it is given back")
 		p.touch()

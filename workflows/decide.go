@@ -159,9 +159,7 @@ func (p *process) decided(now time.Time, k reconcile.Case, d Decide) {
 		p.Cancel = nil
 		p.wish(now, Cancel{By: d.By, Reason: d.Reason})
 	case DecideByHand:
-		if parcel := p.lostParcel(k); parcel != nil {
-			parcel.Lost, parcel.Settled = false, true
-		}
+		p.letGo(k)
 	}
 	p.closeCase(now, d.Case, outcome)
 }
@@ -180,7 +178,7 @@ func (p *process) standing(now time.Time, k reconcile.Case) bool {
 func (p *process) mendByDecision(now time.Time, step reconcile.Step) {
 	switch step.Operation {
 	case order.Refund:
-		p.giveBack(now, step.Amount, p.aboutOf(step.Key), p.ofKey(step.Key))
+		p.refundAgain(now, step)
 	case order.Request:
 		p.requestAnew(now, step.Key)
 	case order.Authorize:
@@ -197,23 +195,19 @@ func (p *process) mendByDecision(now time.Time, step reconcile.Step) {
 	p.touch()
 }
 
-// aboutOf is what the refund of a key was about; a person's, when it had none.
-func (p *process) aboutOf(key string) string {
-	if intent, ours := order.ParseKey(key); ours && intent.Operation == order.Refund {
+// refundAgain gives back what a case proposes: for the reason and from the
+// attempt of the refund that failed, or what an attempt took beyond the total.
+func (p *process) refundAgain(now time.Time, step reconcile.Step) {
+	back := Operation{Amount: step.Amount, About: aboutPerson}
+	if intent, ours := order.ParseKey(step.Key); ours && intent.Operation == order.Refund {
 		if op := p.find(order.Refund, intent.N); op != nil {
-			return op.About
+			back.About, back.Of, back.Ref = op.About, op.Of, op.Ref
 		}
 	}
-	return aboutPerson
-}
-
-func (p *process) ofKey(key string) int {
-	if intent, ours := order.ParseKey(key); ours && intent.Operation == order.Refund {
-		if op := p.find(order.Refund, intent.N); op != nil {
-			return op.Of
-		}
+	if step.Break.Field == reconcile.PaymentAttempts {
+		back.About, back.Ref = aboutSurplus, step.Break.Item
 	}
-	return 0
+	p.giveBackFrom(now, back)
 }
 
 // requestAnew lets a request that the warehouse gave up be made again, as a new
@@ -227,10 +221,22 @@ func (p *process) requestAnew(now time.Time, key string) {
 
 func (p *process) acceptByDecision(now time.Time, k reconcile.Case) {
 	b := k.Step.Break
+	p.letGo(k)
+	p.Accepted = reconcile.Remember(p.Accepted, []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}})
+}
+
+// letGo expects nothing more of what a case is about: a parcel that was lost, a
+// refund that was refused.
+func (p *process) letGo(k reconcile.Case) {
 	if parcel := p.lostParcel(k); parcel != nil {
 		parcel.Lost, parcel.Settled = false, true
 	}
-	p.Accepted = reconcile.Remember(p.Accepted, []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}})
+	if intent, ours := order.ParseKey(k.Step.Key); ours && intent.Operation == order.Refund {
+		if op := p.find(order.Refund, intent.N); op != nil && op.Status == Refused {
+			op.Code = waived
+			p.touch()
+		}
+	}
 }
 
 // refundByDecision gives money back: for a lost parcel its share, unless another
@@ -242,6 +248,10 @@ func (p *process) refundByDecision(now time.Time, k reconcile.Case, d Decide) {
 		r.Kept = order.Less(p.Order, order.Less(p.Order, p.wanted(), p.returnedThrough(len(p.Returns), true)), r.Lines)
 		p.Returns = append(p.Returns, r)
 		p.giveBack(now, p.worth(r).Total, aboutReturn, len(p.Returns))
+		return
+	}
+	if d.Amount == 0 && k.Step.Operation == order.Refund {
+		p.refundAgain(now, k.Step)
 		return
 	}
 	amount := d.Amount
@@ -256,6 +266,7 @@ func (p *process) shipByDecision(now time.Time, k reconcile.Case) {
 	switch {
 	case k.Step.Break.Field == reconcile.PaymentDisputed:
 		p.ShipDisputed = true
+		p.acceptByDecision(now, k)
 	case parcel != nil:
 		parcel.Lost, parcel.Again = false, true
 	default:

@@ -352,7 +352,7 @@ func (s *State) dueGiveBack() *Operation {
 		return op
 	}
 	for _, a := range s.attempts() {
-		if left := s.refundable(a); left > 0 && a.Disputed <= a.Lost && !s.failedRefund(a.ID) {
+		if left := s.refundable(a); left > 0 && a.Disputed <= a.Lost && !s.failedRefund(a.ID, s.Since) {
 			op := s.another(order.SystemPayment, order.Refund)
 			op.Ref, op.Amount, op.About = a.ID, left, s.why()
 			return op
@@ -361,9 +361,11 @@ func (s *State) dueGiveBack() *Operation {
 	return nil
 }
 
-func (s *State) failedRefund(attempt string) bool {
+// failedRefund says that giving back what an attempt took has failed since a
+// moment, or that a person decided that it does not go back.
+func (s *State) failedRefund(attempt string, since time.Time) bool {
 	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
-		return op.Operation == order.Refund && op.Ref == attempt && op.Status == Refused
+		return op.Operation == order.Refund && op.Ref == attempt && op.Status == Refused && (!op.Ended.Before(since) || op.Code == waived)
 	})
 }
 

@@ -207,11 +207,12 @@ func (s *State) intentBooks(i *reconcile.Intent) {
 }
 
 // changed returns when our intent about a system last changed: the end of its
-// last operation.
+// last operation. Setting a level for what came back is none about the order's
+// own records, and reads none of them back.
 func (s *State) changed(system order.System) time.Time {
 	var at time.Time
 	for i := range s.Operations {
-		if op := s.Operations[i]; op.System == system && op.Ended.After(at) {
+		if op := s.Operations[i]; op.System == system && op.Operation != order.Adjust && op.Ended.After(at) {
 			at = op.Ended
 		}
 	}

@@ -213,7 +213,7 @@ func (p *process) refused(now time.Time, op *Operation) {
 			Item: p.Key(*op), Expected: "done", Observed: op.Why, Right: "order", Money: op.Amount,
 			FirstSeen: now, Confirmed: now,
 		},
-		Decision: reconcile.Ask, System: op.System, Operation: op.Operation, Key: p.Key(*op),
+		Decision: reconcile.Ask, System: op.System, Operation: op.Operation, Amount: op.Amount, Key: p.Key(*op),
 		Why:      "the system refused the operation for good",
 		Proposal: "mend the reason in " + string(op.System) + " and have it done again",
 	}, true)

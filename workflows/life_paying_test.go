@@ -445,3 +445,228 @@ func TestPay_AuthorizationNearItsEndAndNobodyAnswers_FailsAndGivesBack(t *testin
 	want.Shipments, want.Mails = []string{"cancelled"}, []string{"confirmation", "question", "cancellation"}
 	w.ends(9*day, "1", order.PhaseFailed, want)
 }
+
+func TestReview_OpenBeforeAcceptance_NothingGoesToTheWarehouse(t *testing.T) {
+	t.Parallel()
+	for verdict, want := range map[string]story{
+		"approved": delivered(),
+		"declined": func() story { s := untouched(); s.Attempts, s.Mails = 1, []string{"cancellation"}; return s }(),
+	} {
+		t.Run(verdict, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{})
+			w.submit(0, paidBy("pm_card_riskLevelElevated"))
+			w.At(5*time.Hour, "the review is still open", func() {
+				w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
+				if s := w.story("1"); s.Reserved != 3 || s.Held != 9980 || len(s.Shipments)+len(s.Mails) != 0 {
+					t.Errorf("while the review is open the systems say %+v", s)
+				}
+				w.edit(w.Payment, `{"order":"1","review":"`+verdict+`"}`)
+			})
+			phase := map[string]order.Phase{"approved": order.PhaseClosed, "declined": order.PhaseFailed}[verdict]
+			w.ends(5*day, "1", phase, want)
+		})
+	}
+}
+
+func TestReview_OpenedAfterAcceptance_RequestIsTakenBackUntilItIsDecided(t *testing.T) {
+	t.Parallel()
+	gone := untouched()
+	gone.Attempts, gone.Sales, gone.Deal, gone.Mails = 1, 1, "lost", []string{"confirmation", "cancellation"}
+	for verdict, want := range map[string]story{"approved": delivered(), "declined": gone} {
+		t.Run(verdict, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{})
+			w.submit(0, anOrder("1"))
+			w.At(20*time.Minute, "a review is opened", func() { w.edit(w.Payment, `{"order":"1","review":"opened"}`) })
+			w.At(5*time.Hour, "the review is still open", func() {
+				if all := w.shipments("1"); len(all) != 1 || all[0].State != "cancelled" {
+					t.Errorf("while the review is open the shipments are %+v", all)
+				}
+				w.edit(w.Payment, `{"order":"1","review":"`+verdict+`"}`)
+			})
+			phase := map[string]order.Phase{"approved": order.PhaseClosed, "declined": order.PhaseFailed}[verdict]
+			w.endsAlike(5*day, "1", phase, want)
+		})
+	}
+}
+
+func TestDispute_BeforeShipping_NothingShipsUntilAPersonSaysSo(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, atOnce(visa))
+	w.At(20*time.Minute, "the customer disputes it", func() { w.edit(w.Payment, `{"order":"1","dispute":"opened"}`) })
+	var decided *replied
+	w.At(5*time.Hour, "a person looks", func() {
+		for _, sh := range w.shipments("1") {
+			if sh.State != "cancelled" {
+				t.Errorf("while the money is in dispute a shipment is %s", sh.State)
+			}
+		}
+		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.NeedsPerson)
+		decided = w.decide("1", w.theCase("1", reconcile.PaymentDisputed), workflows.DecideShip)
+	})
+	w.At(2*day, "it is won", func() { w.edit(w.Payment, `{"order":"1","dispute":"won"}`) })
+	w.endsAlike(5*day, "1", order.PhaseClosed, delivered())
+	w.took("the decision", decided)
+}
+
+func TestDispute_Won_AsBefore(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	w.At(5*time.Hour, "the customer disputes it", func() { w.edit(w.Payment, `{"order":"1","dispute":"opened"}`) })
+	w.At(6*time.Hour, "a refund is refused while it is open", func() {
+		w.theCase("1", reconcile.PaymentDisputed)
+		w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.NeedsPerson)
+		w.refusedNow("a refund of disputed money", w.refund("1", "r", 100))
+	})
+	w.At(3*day, "it is won", func() { w.edit(w.Payment, `{"order":"1","dispute":"won"}`) })
+	w.ends(5*day, "1", order.PhaseClosed, delivered())
+}
+
+// afterDispute is what the systems say when a delivered order's dispute was lost.
+func afterDispute() story {
+	s := delivered()
+	s.Disputed, s.Credited, s.Received, s.Revenue = 9980, 9980, 0, 0
+	return s
+}
+
+func TestDispute_Lost_IsTheRefund(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	w.At(5*time.Hour, "the customer disputes it", func() { w.edit(w.Payment, `{"order":"1","dispute":"opened"}`) })
+	w.At(2*day, "it is lost", func() { w.edit(w.Payment, `{"order":"1","dispute":"lost"}`) })
+	w.ends(5*day, "1", order.PhaseClosed, afterDispute())
+	if n := len(w.effects(w.Payment, order.Refund, "1")); n != 0 {
+		t.Errorf("money went out a second time, %d times", n)
+	}
+}
+
+func TestDispute_AfterTheOrderHasClosed_OpensItAgain(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	w.At(6*day, "a chargeback", func() {
+		if w.Closed("1") == nil {
+			t.Error("the order is not closed after six days")
+		}
+		w.edit(w.Payment, `{"order":"1","dispute":"opened"}`)
+	})
+	w.At(6*day+time.Hour, "a person looks", func() {
+		w.theCase("1", reconcile.PaymentDisputed)
+		w.stands("1", order.PhaseClosed, reconcile.Succeeded, reconcile.NeedsPerson)
+	})
+	w.At(8*day, "it is lost", func() { w.edit(w.Payment, `{"order":"1","dispute":"lost"}`) })
+	w.ends(9*day, "1", order.PhaseClosed, afterDispute())
+	if n := len(w.effects(w.Payment, order.Refund, "1")); n != 0 {
+		t.Errorf("money went out a second time, %d times", n)
+	}
+}
+
+// refunded is what the systems say of a delivered order of which so much was
+// given back.
+func refunded(amount int64) story {
+	s := delivered()
+	s.Refunded, s.Credited, s.Received, s.Revenue = amount, amount, 9980-amount, 9980-amount
+	return s
+}
+
+func TestRefund_ByAPerson_PartThenAllNeverMore(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	var early, part, again, tooMuch, rest, more *replied
+	w.At(time.Hour, "before anything is captured", func() { early = w.refund("1", "z", 100) })
+	w.At(4*time.Hour, "a part", func() { part = w.refund("1", "a", 1000) })
+	w.At(5*time.Hour, "the same again, and too much", func() {
+		again, tooMuch = w.refund("1", "a", 1000), w.refund("1", "b", 8981)
+	})
+	w.At(6*time.Hour, "look", func() {
+		if s := w.story("1"); s.Refunded != 1000 || s.Credited != 1000 || s.Received != 8980 || s.Revenue != 8980 {
+			t.Errorf("after the first the systems say %+v", s)
+		}
+	})
+	w.At(7*time.Hour, "the rest", func() { rest = w.refund("1", "c", 0) })
+	w.At(8*time.Hour, "more", func() { more = w.refund("1", "d", 1) })
+	want := refunded(9980)
+	want.Mails = []string{"confirmation", "shipped", "refund", "refund"}
+	w.ends(5*day, "1", order.PhaseClosed, want)
+	w.took("a part", part)
+	w.took("the same again", again)
+	w.took("the rest", rest)
+	w.refusedNow("a refund before the capture", early)
+	w.refusedNow("more than is left", tooMuch)
+	w.refusedNow("more than everything", more)
+	if n := len(w.effects(w.Payment, order.Refund, "1")); n != 2 {
+		t.Errorf("money went back %d times", n)
+	}
+}
+
+func TestRefund_AfterTheOrderHasClosed_OpensItAgain(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	var part, again *replied
+	w.At(6*day, "a part", func() {
+		if w.Closed("1") == nil {
+			t.Error("the order is not closed after six days")
+		}
+		part = w.refund("1", "a", 1000)
+	})
+	w.At(7*day, "the same again", func() { again = w.refund("1", "a", 1000) })
+	want := refunded(1000)
+	want.Mails = append(want.Mails, "refund")
+	w.ends(8*day, "1", order.PhaseClosed, want)
+	w.took("a part", part)
+	w.took("the same again", again)
+}
+
+func TestRefund_FailsLater_IsACase(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Payment: payment.Settings{RefundSettles: 12 * time.Hour}})
+	w.submit(0, anOrder("1"))
+	var asked, decided *replied
+	w.At(4*time.Hour, "a part", func() { asked = w.refund("1", "a", 1000) })
+	w.At(5*time.Hour, "it is not final", func() {
+		if s := w.story("1"); s.Credited != 0 || s.Received != 9980 || slices.Contains(s.Mails, "refund") {
+			t.Errorf("before it is final the systems say %+v", s)
+		}
+		w.stands("1", order.PhaseShipped, reconcile.InProgress, reconcile.Agreed)
+	})
+	w.At(10*time.Hour, "the bank sends it back", func() { w.edit(w.Payment, `{"order":"1","refund":"failed"}`) })
+	w.At(12*time.Hour, "a person decides", func() {
+		w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.NeedsPerson)
+		decided = w.decide("1", w.theCase("1", reconcile.PaymentRefunded), workflows.DecideRepair)
+	})
+	want := refunded(1000)
+	want.Mails = append(want.Mails, "refund")
+	w.ends(5*day, "1", order.PhaseClosed, want)
+	w.took("the refund", asked)
+	w.took("the decision", decided)
+	if asked.Pending == "" {
+		t.Errorf("a refund that is not final is answered %+v", asked)
+	}
+	if n := len(w.effects(w.Payment, order.Refund, "1")); n != 2 {
+		t.Errorf("money was sent back %d times, want once and once more", n)
+	}
+}
+
+func TestRefund_MadeInTheGatewaysDashboard_BooksAndCustomerFollowOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	w.At(5*time.Hour, "somebody gives money back by hand", func() { w.edit(w.Payment, `{"order":"1","refunded":2500}`) })
+	for i := range 3 {
+		w.At(5*time.Hour+time.Duration(i+1)*time.Minute, "the notice comes again", func() {
+			w.Check(w.Payment.Event([]byte(`{"type":"payment.refunded","order":"1","copies":2}`)))
+		})
+	}
+	want := refunded(2500)
+	want.Mails = append(want.Mails, "refund")
+	w.ends(5*day, "1", order.PhaseClosed, want)
+	if n := len(w.effects(w.Payment, order.Refund, "1")); n != 0 {
+		t.Errorf("we gave money back %d times", n)
+	}
+}

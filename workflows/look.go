@@ -19,8 +19,10 @@ func (p *process) follow(ctx workflow.Context) {
 	for {
 		var next Hint
 		found := func() bool {
+			before := len(p.Hints)
 			next = p.hinted(workflow.Now(ctx))
-			return p.closing || next.System != ""
+			// One that was answered already is news too: an order may close then.
+			return p.closing || next.System != "" || len(p.Hints) < before
 		}
 		if again := p.postponed(workflow.Now(ctx)); again > 0 {
 			_, _ = workflow.AwaitWithTimeout(ctx, again, found)
@@ -31,6 +33,7 @@ func (p *process) follow(ctx workflow.Context) {
 		case p.closing:
 			return
 		case next.System == "":
+			p.touch()
 			continue
 		}
 		p.forget(next.System)

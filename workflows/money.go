@@ -28,7 +28,10 @@ func (s *State) paid() bool {
 		}
 		held += a.Held
 		captured += a.Captured
-		back += a.Refunded + a.Disputed
+		back += a.Refunded
+		if !s.ShipDisputed { // a person has it shipped all the same
+			back += a.Disputed
+		}
 	}
 	if !s.Phase.PastPivot() {
 		return held+captured-back >= s.value()
@@ -178,15 +181,25 @@ const (
 // giveBack decides that money goes back, over as many attempts as it takes, and
 // returns the number of the first refund; 0 when nothing is left to give back.
 func (s *State) giveBack(now time.Time, amount int64, about string, of int) int {
-	first := 0
-	for _, a := range byAge(s.attempts()) {
+	return s.giveBackFrom(now, Operation{Amount: amount, About: about, Of: of})
+}
+
+// giveBackFrom is giveBack with what was taken by one attempt first: Ref.
+func (s *State) giveBackFrom(now time.Time, back Operation) int {
+	first, amount := 0, back.Amount
+	attempts := byAge(s.attempts())
+	if i := slices.IndexFunc(attempts, func(a reconcile.Attempt) bool { return a.ID == back.Ref }); i > 0 {
+		first := attempts[i]
+		attempts = slices.Insert(slices.Delete(attempts, i, i+1), 0, first)
+	}
+	for _, a := range attempts {
 		part := min(amount, s.refundable(a))
 		if part <= 0 {
 			continue
 		}
 		n := s.count(order.Refund) + 1
 		s.Operations = append(s.Operations, Operation{
-			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: about, Of: of,
+			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: back.About, Of: back.Of,
 		})
 		amount -= part
 		if first == 0 {
@@ -194,6 +207,33 @@ func (s *State) giveBack(now time.Time, amount int64, about string, of int) int 
 		}
 	}
 	return first
+}
+
+// decidedFor adds up what was decided to go back for a reason, also what the
+// gateway refused: that is not made again without a person.
+func (s *State) decidedFor(about string) int64 {
+	total := int64(0)
+	for i := range s.Operations {
+		if op := s.Operations[i]; op.Operation == order.Refund && op.About == about && op.Status != Unsent {
+			total += op.Amount
+		}
+	}
+	return total
+}
+
+// waived is the code of a refund that the gateway refused and a person let go: it
+// was paid back another way, or is not to be paid back.
+const waived = "waived"
+
+// waivedMoney is what a person decided not to have given back.
+func (s *State) waivedMoney() int64 {
+	total := int64(0)
+	for i := range s.Operations {
+		if op := s.Operations[i]; op.Operation == order.Refund && op.Status == Refused && op.Code == waived {
+			total += op.Amount
+		}
+	}
+	return total
 }
 
 // refundOf returns the gateway's record of a refund, or nil.

@@ -186,6 +186,7 @@ func (p *process) quietSince() time.Time {
 // message came in the same moment.
 func (p *process) end(ctx workflow.Context) (*State, error) {
 	p.drain(ctx)
+	p.hinted(workflow.Now(ctx)) // what was answered already keeps nothing open
 	if len(p.Hints) > 0 || !workflow.AllHandlersFinished(ctx) {
 		return nil, workflow.NewContinueAsNewError(ctx, OrderType, OrderInput{
 			Order: p.Order, Fingerprint: p.Fingerprint, Carried: p.State,

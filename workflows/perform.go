@@ -215,7 +215,7 @@ func (p *process) call(ctx workflow.Context, op Operation) error {
 		return p.authorize(ctx, op)
 	case order.Capture:
 		return p.attempt(ctx, gateway.CapturePayment, repair.Write[payment.CaptureRequest]{Grant: op.Grant, Since: op.First, Request: payment.CaptureRequest{
-			Key: p.Key(op), Order: p.Order.ID, Attempt: op.Ref, Amount: p.amount(op.Amount), Final: op.Final,
+			Key: p.Key(op), Order: p.Order.ID, Attempt: op.Ref, Amount: p.amount(op.Amount), Final: op.Final, Before: p.capturedBefore(op),
 		}})
 	case order.Void:
 		return p.attempt(ctx, gateway.VoidPayment, repair.Write[payment.VoidRequest]{Grant: op.Grant, Since: op.First, Request: payment.VoidRequest{
@@ -299,6 +299,11 @@ func (p *process) takeOver(id string) {
 		}
 	}
 	p.Payers = append(payers, id)
+}
+
+// capturedBefore is what the attempt's captures before this one took.
+func (s *State) capturedBefore(op Operation) int64 {
+	return s.sum(order.Capture, func(other Operation) bool { return other.Ref == op.Ref && other.N < op.N && other.Status == Done })
 }
 
 // attempt calls an activity that answers with the attempt as it stands.

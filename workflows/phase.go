@@ -227,7 +227,7 @@ func (s *State) moneyOut() bool {
 	for _, a := range s.attempts() {
 		captured -= a.Disputed
 	}
-	return held > 0 || open > 0 || captured > refunded
+	return held > 0 || open > 0 || captured > refunded+s.waivedMoney()
 }
 
 func (p *process) afterAccepted() (order.Phase, string) {
@@ -245,8 +245,13 @@ func (p *process) afterAccepted() (order.Phase, string) {
 }
 
 // packed returns why the warehouse will not give the goods up, once it was
-// asked; empty while it was not asked or did.
+// asked; empty while it was not asked or did. What has left needs no asking.
 func (s *State) packed() string {
+	for _, sh := range s.shipments() {
+		if s.Cancel != nil && gone(sh.State) {
+			return fmt.Sprintf("the warehouse has the goods %s already", sh.State)
+		}
+	}
 	for n := 1; n <= s.count(order.Cancel); n++ {
 		if op := s.find(order.Cancel, n); op.Status == Open || s.Cancel == nil || op.Ended.Before(s.Cancel.Asked) {
 			continue
@@ -274,7 +279,7 @@ func (p *process) givenBack() bool {
 		return false
 	}
 	return !p.promisesOut() && p.openIn(order.SystemInventory) == nil && p.warehouseGaveUp() && held == 0 && open == 0 &&
-		captured-refunded-lost == 0 && !p.refunding() && len(p.reservations()) == 0
+		captured-refunded-lost <= p.waivedMoney() && !p.refunding() && len(p.reservations()) == 0
 }
 
 // deadline returns the next moment at which something happens by itself, and

@@ -228,7 +228,7 @@ func (s *stage) startEngine(ctx context.Context, name string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	started, err := engine.Start(ctx, binary, engine.Options{Dir: dir, UIPort: -1})
+	started, err := engine.Start(ctx, binary, engine.Options{Dir: dir, UIPort: uiPort()})
 	if err != nil {
 		return err
 	}

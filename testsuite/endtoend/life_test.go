@@ -151,7 +151,7 @@ func TestLife_OutOfStock_FailedAndNeverCharged(t *testing.T) {
 	if v.Outcome != reconcile.Failed {
 		t.Errorf("outcome is %s; want failed", v.Outcome)
 	}
-	b.check(o, ending{})
+	b.check(o, ending{mails: []string{"question"}})
 	if n := effectsOf(t, b.world, order.SystemPayment, o.ID, order.Authorize); n != 0 {
 		t.Errorf("%d authorizations of an order that cannot be filled; want none", n)
 	}
@@ -172,7 +172,7 @@ func TestLife_OutOfStock_PaymentOfTheCheckoutIsClosed(t *testing.T) {
 	o.Payment = order.Payment{Intent: intent, Capture: order.CaptureOnShip}
 	b.submit(o)
 	b.reaches(o.ID, order.PhaseFailed, 30*time.Second)
-	b.check(o, ending{})
+	b.check(o, ending{mails: []string{"cancellation", "question"}})
 	b.noneOpen(o.ID)
 }
 
@@ -262,7 +262,7 @@ func TestLife_CustomerActs_GoesOn(t *testing.T) {
 
 func TestLife_CustomerFailsTheChallenge_Failed(t *testing.T) {
 	t.Parallel()
-	b := onShared(t)
+	b := onOwn(t, options{policy: "pay_window: 4s\n"})
 	o := anOrder("acts-2")
 	o.Payment.Method = "pm_card_authenticationRequired"
 	b.submit(o)
