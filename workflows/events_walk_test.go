@@ -439,7 +439,7 @@ func (w *walk) decides() {
 	}
 	w.say("case %d (%s) is decided: %s", k.N, k.Step.Break.ID(), d.As)
 	money := k.Step.Break.System == order.SystemPayment || k.Step.Break.System == order.SystemERP
-	w.wroteOff = w.wroteOff || money && (d.As == DecideAccept || d.As == DecideByHand || d.As == DecideRelease)
+	w.wroteOff = w.wroteOff || money && d.As != DecideRepair && (d.As != DecideRefund || k.Step.Operation == order.Authorize)
 	w.byHand = w.byHand || d.As == DecideRefund && w.lostParcel(k) == nil
 	w.decided(w.now, k, d)
 }

@@ -2,6 +2,9 @@ package workflows_test
 
 import (
 	"context"
+	"slices"
+
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +32,18 @@ func (w *world) sendBack(of order.ID, id string, lines ...order.Quantity) *repli
 	return w.wish(func(ctx context.Context) (workflows.Reply, error) {
 		return w.Client.Return(ctx, of, workflows.Return{Asked: by(id), Lines: lines})
 	})
+}
+
+// endsWith is ends for an order whose mails went out in no order that matters.
+func (w *world) endsWith(age time.Duration, of order.ID, phase order.Phase, want story) *workflows.State {
+	w.t.Helper()
+	w.idle(age-30*time.Minute, of)
+	w.Run(age)
+	got := w.story(of)
+	slices.Sort(got.Mails)
+	slices.Sort(want.Mails)
+	w.same(of, want, got)
+	return w.closedAs(of, phase)
 }
 
 // pieces is so many pieces of a line of the order.
@@ -82,13 +97,13 @@ func TestStock_NotAllThereAndCustomerAmends_WhatIsThereShips(t *testing.T) {
 				want = want.money(9980, 4480)
 				want.Mails = []string{"question", "refund", "confirmation", "shipped"}
 			}
-			w.ends(4*day, "1", order.PhaseClosed, want)
+			w.endsWith(4*day, "1", order.PhaseClosed, want)
 			w.took("the answer", amended)
 			w.refusedNow("a second answer", late)
 			if answer.Err != nil || answer.Question == nil || answer.Question.Kind != workflows.AskAboutStock {
 				t.Errorf("the answer to the submission is %+v", answer)
 			}
-			if n, most := len(w.effects(w.Payment, order.Refund, "1")), 1; capture == order.CaptureAtOnce && n != most {
+			if n := len(w.effects(w.Payment, order.Refund, "1")); capture == order.CaptureAtOnce && n != 1 {
 				t.Errorf("given back %d times", n)
 			}
 		})
@@ -159,8 +174,209 @@ func TestStock_NotAllThereAndNobodyAnswers_WhatIsThereShips(t *testing.T) {
 	})
 	want := mugsOnly().money(9980, 4480)
 	want.Mails = []string{"question", "refund", "confirmation", "shipped"}
-	w.ends(6*day, "1", order.PhaseClosed, want)
+	w.endsWith(6*day, "1", order.PhaseClosed, want)
 	if n := len(w.effects(w.Payment, order.Refund, "1")); n != 1 {
 		t.Errorf("given back %d times", n)
+	}
+}
+
+func TestStock_TwoOrdersForTheLastUnit_OneShipsTheOtherIsAsked(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Stock: map[string]int{"MUG": 3, "TSHIRT": 5}, Policy: "mode: auto\nreturn_window: 24h\nanswer_within: 4h\n"})
+	w.At(0, "two orders at once", func() { w.Submit(anOrder("1")); w.Submit(anOrder("2")) })
+	w.idle(3*day, "1")
+	w.idle(3*day+time.Hour, "2")
+	w.Run(4 * day)
+	whole, rest := w.story("1"), w.story("2")
+	if rest.Captured > whole.Captured {
+		whole, rest = rest, whole
+	}
+	// Mugs are 25.00 each, shipping 5.00: two and a shirt went to the one, one and
+	// a shirt to the other, who did not answer.
+	want := delivered()
+	want.Levels, want.OnHand = stock(0, 3), stock(0, 3)
+	w.same("1", want, whole)
+	want = want.money(7480, 0)
+	want.Invoiced, want.Mails = 7480, []string{"question", "confirmation", "shipped"}
+	w.same("2", want, rest)
+	w.closedAs("1", order.PhaseClosed)
+	w.closedAs("2", order.PhaseClosed)
+}
+
+// granted is an order whose gateway allows several captures of its money.
+func granted() order.Order {
+	o := anOrder("1")
+	o.Payment.Multicapture = true
+	return o
+}
+
+func TestParcel_WarehouseShipsFewer_RestIsRequestedAnew(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, granted())
+	w.At(90*time.Minute, "the shirt stays behind", func() {
+		w.edit(w.Warehouse, `{"order":"1","lines":[{"sku":"MUG","quantity":2}],"state":"shipped"}`)
+	})
+	w.At(3*time.Hour, "between the parcels", func() {
+		all := w.shipments("1")
+		if len(all) != 2 || all[1].Key != "order/1/request/2" || len(all[1].Lines) != 1 || all[1].Lines[0].SKU != "TSHIRT" {
+			t.Errorf("between the parcels the shipments are %+v", all)
+			return
+		}
+		if s := w.story("1"); s.Captured != 5500 || s.Held != 4480 || s.Invoiced != 5500 || s.Reserved != 1 {
+			t.Errorf("between the parcels the systems say %+v", s)
+		}
+		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.Agreed)
+		if text := w.text("1", reconcile.MailShipped, 1); !strings.Contains(text, "TSHIRT") {
+			t.Errorf("the first notice does not say what follows:\n%s", text)
+		}
+		w.work("1", 2, "shipped")
+	})
+	w.ends(4*day, "1", order.PhaseClosed, inTwo())
+	if n := len(w.effects(w.Payment, order.Capture, "1")); n != 2 {
+		t.Errorf("captured %d times", n)
+	}
+	if text := w.text("1", reconcile.MailShipped, 2); strings.Contains(text, "MUG") {
+		t.Errorf("the second notice tells of what left before:\n%s", text)
+	}
+}
+
+// text returns the words of a mail that the customer has.
+func (w *world) text(of order.ID, template reconcile.Template, occasion int) string {
+	w.t.Helper()
+	all, err := w.Mail.Messages(of)
+	w.Check(err)
+	for _, m := range all {
+		if m.Template == string(template) && m.Occasion == occasion {
+			return m.Raw
+		}
+	}
+	w.t.Errorf("%s after the start order %s has no mail %s %d", w.Age(), of, template, occasion)
+	return ""
+}
+
+func TestParcel_RequestSplitInThree_EachTakesItsShare(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, granted())
+	w.At(30*time.Minute, "the warehouse makes three of it", func() {
+		w.edit(w.Warehouse, `{"order":"1","split":{"lines":[{"sku":"MUG","quantity":1}]}}`)
+		w.edit(w.Warehouse, `{"shipment":"1","split":{"lines":[{"sku":"TSHIRT","quantity":1}]}}`)
+	})
+	for n := range 3 {
+		w.At(time.Duration(2+2*n)*time.Hour, "one leaves", func() { w.work("1", n+1, "shipped") })
+	}
+	want := delivered()
+	want.Shipments, want.Invoices = []string{"delivered", "delivered", "delivered"}, 3
+	want.Mails = []string{"confirmation", "shipped", "shipped", "shipped"}
+	w.ends(4*day, "1", order.PhaseClosed, want)
+	var shares []int64
+	for _, e := range w.effects(w.Payment, order.Capture, "1") {
+		shares = append(shares, e.Amount)
+	}
+	if !slices.Equal(shares, []int64{3000, 2500, 4480}) { // the first has the shipping costs
+		t.Errorf("the parcels took %v", shares)
+	}
+}
+
+func TestParcel_LostAndSentOnceMore_PaidOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	w.lose("1", 4*time.Hour)
+	var sent *replied
+	w.At(6*time.Hour, "a person decides", func() {
+		w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.NeedsPerson)
+		sent = w.decide("1", w.theCase("1", reconcile.WarehouseShipped), workflows.DecideShip)
+	})
+	w.At(7*time.Hour, "look", func() { w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed) })
+	want := delivered()
+	want.Shipments, want.Mails = []string{"done", "delivered"}, []string{"confirmation", "shipped", "shipped"}
+	want.Levels, want.OnHand = stock(96, 98), stock(96, 98)
+	w.ends(5*day, "1", order.PhaseClosed, want)
+	w.took("the decision", sent)
+	if n := len(w.effects(w.Payment, order.Capture, "1")); n != 1 {
+		t.Errorf("captured %d times", n)
+	}
+}
+
+// lose has the carrier give an order's parcel up.
+func (w *world) lose(of order.ID, at time.Duration) {
+	w.At(at, "the parcel is lost", func() { w.Check(w.Warehouse.Event([]byte(`{"type":"shipment.lost","order":"` + string(of) + `"}`))) })
+}
+
+func TestParcel_OneOfTwoLostAndGivenBack_ItsShareOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, granted())
+	w.twoParcels("1")
+	w.At(5*time.Hour, "the second parcel leaves", func() { w.work("1", 2, "shipped") })
+	w.lose("1", 6*time.Hour)
+	var back *replied
+	w.At(8*time.Hour, "a person decides", func() {
+		back = w.decide("1", w.theCase("1", reconcile.WarehouseShipped), workflows.DecideRefund)
+	})
+	want := inTwo().money(9980, 4480)
+	want.Credited, want.Shipments, want.Mails = 4480, []string{"delivered", "done"}, append(want.Mails, "refund")
+	w.ends(5*day, "1", order.PhaseClosed, want)
+	w.took("the decision", back)
+}
+
+func TestParcel_LostAndFound_NothingElse(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	w.lose("1", 4*time.Hour)
+	var found *replied
+	w.At(6*time.Hour, "it was found", func() {
+		found = w.decide("1", w.theCase("1", reconcile.WarehouseShipped), workflows.DecideByHand)
+	})
+	want := delivered()
+	want.Shipments = []string{"done"}
+	w.ends(5*day, "1", order.PhaseClosed, want)
+	w.took("the decision", found)
+}
+
+func TestParcel_WarehouseGivesItUp_RequestedAnew(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	w.At(30*time.Minute, "the warehouse cancels", func() { w.edit(w.Warehouse, `{"order":"1","cancel":true}`) })
+	var again *replied
+	w.At(3*time.Hour, "a person decides", func() {
+		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.NeedsPerson)
+		if s := w.story("1"); s.Reserved != 3 || s.Held != 9980 {
+			t.Errorf("while a person is asked the systems say %+v", s)
+		}
+		again = w.decide("1", w.theCase("1", reconcile.WarehouseShipment), workflows.DecideRepair)
+	})
+	want := delivered()
+	want.Shipments = []string{"cancelled", "delivered"}
+	w.ends(5*day, "1", order.PhaseClosed, want)
+	w.took("the decision", again)
+}
+
+func TestParcel_WarehouseGivesItUp_TakenBack(t *testing.T) {
+	t.Parallel()
+	for name, as := range map[string]workflows.Decision{"cancelled": workflows.DecideCancel, "given up": workflows.DecideRelease} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{})
+			w.submit(0, anOrder("1"))
+			w.At(30*time.Minute, "the warehouse cancels", func() { w.edit(w.Warehouse, `{"order":"1","cancel":true}`) })
+			var decided *replied
+			w.At(3*time.Hour, "a person decides", func() {
+				decided = w.decide("1", w.theCase("1", reconcile.WarehouseShipment), as)
+			})
+			want := untouched()
+			want.Attempts, want.Sales, want.Deal, want.Shipments = 1, 1, "lost", []string{"cancelled"}
+			want.Mails = []string{"confirmation", "cancellation"}
+			phase := order.PhaseCancelled
+			if as == workflows.DecideRelease {
+				phase = order.PhaseFailed
+			}
+			w.ends(2*day, "1", phase, want)
+			w.took("the decision", decided)
+		})
 	}
 }

@@ -337,7 +337,7 @@ func (w *world) endsAlike(age time.Duration, of order.ID, phase order.Phase, wan
 	w.idle(age-30*time.Minute, of)
 	w.Run(age)
 	got := w.story(of)
-	got.Shipments = slices.DeleteFunc(got.Shipments, func(state string) bool { return state == "cancelled" })
+	got.Shipments = append([]string(nil), slices.DeleteFunc(got.Shipments, func(state string) bool { return state == "cancelled" })...)
 	w.same(of, want, got)
 	return w.closedAs(of, phase)
 }
@@ -503,7 +503,7 @@ func TestDispute_BeforeShipping_NothingShipsUntilAPersonSaysSo(t *testing.T) {
 				t.Errorf("while the money is in dispute a shipment is %s", sh.State)
 			}
 		}
-		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.NeedsPerson)
+		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.NeedsPerson)
 		decided = w.decide("1", w.theCase("1", reconcile.PaymentDisputed), workflows.DecideShip)
 	})
 	w.At(2*day, "it is won", func() { w.edit(w.Payment, `{"order":"1","dispute":"won"}`) })
@@ -660,7 +660,7 @@ func TestRefund_MadeInTheGatewaysDashboard_BooksAndCustomerFollowOnce(t *testing
 	w.At(5*time.Hour, "somebody gives money back by hand", func() { w.edit(w.Payment, `{"order":"1","refunded":2500}`) })
 	for i := range 3 {
 		w.At(5*time.Hour+time.Duration(i+1)*time.Minute, "the notice comes again", func() {
-			w.Check(w.Payment.Event([]byte(`{"type":"payment.refunded","order":"1","copies":2}`)))
+			w.Check(w.Payment.Event([]byte(`{"type":"refund.succeeded","order":"1","copies":2}`)))
 		})
 	}
 	want := refunded(2500)

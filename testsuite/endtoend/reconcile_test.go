@@ -86,7 +86,7 @@ var edits = []edited{
 		b.edit(order.SystemPayment, map[string]any{"order": o.ID, "refunded": 980})
 	}, want: func(o order.Order) ending {
 		want := endShipped(o)
-		want.refunded, want.receipts = 980, 2
+		want.refunded, want.credited, want.receipts = 980, 980, 2
 		want.mails = append(want.mails, "refund")
 		slices.Sort(want.mails)
 		return want
