@@ -33,6 +33,7 @@ func (p *process) attendMoney(now time.Time) {
 		p.adoptCaptures(now)
 		p.adoptRefunds(now)
 		p.attendDisputes(now)
+		p.capRefunds(now)
 		if p.Phase.PastPivot() {
 			p.adoptPayers(now)
 			p.attendSurplus(now)
@@ -149,7 +150,6 @@ func (p *process) attendDisputes(now time.Time) {
 				System: order.SystemPayment, Operation: order.Refund, Ref: a.ID, Record: "dispute/" + a.ID, Amount: a.Lost - lost, About: aboutDispute,
 			})
 			p.last(order.Refund).Through = now
-			p.capRefunds(now)
 		}
 		if open > 0 && p.openCaseOf(reconcile.PaymentDisputed, "") == nil {
 			p.raise(now, reconcile.Step{
@@ -175,21 +175,24 @@ func (p *process) attendDisputes(now time.Time) {
 	}
 }
 
-// capRefunds takes back what was decided to go back and cannot any more: the
-// dispute has given it back.
+// capRefunds takes back what was decided to go back and cannot any more: somebody
+// at the gateway, or a lost dispute, has given it back.
 func (p *process) capRefunds(now time.Time) {
+	left := map[string]int64{}
 	for i := range p.Operations {
 		op := &p.Operations[i]
 		if op.Operation != order.Refund || op.Status != Meant {
 			continue
 		}
 		if a := p.attemptBy(op.Ref); a != nil {
-			if left := a.Captured - a.Refunded - a.Disputed; left < op.Amount {
-				op.Amount = max(0, left)
+			if _, known := left[a.ID]; !known {
+				left[a.ID] = max(0, a.Captured-a.Refunded-a.Lost)
 			}
+			op.Amount = min(op.Amount, left[a.ID])
+			left[a.ID] -= op.Amount
 		}
 		if op.Amount == 0 {
-			op.Status, op.Why, op.Ended = Unsent, "the dispute has given the money back", now
+			op.Status, op.Why, op.Ended = Unsent, "the money went back another way", now
 			p.note(now, p.Key(*op)+" is not made: "+op.Why)
 		}
 	}
@@ -300,6 +303,7 @@ func (p *process) attendGoods(now time.Time) {
 	p.attendReturns(now)
 	if p.Phase == order.PhaseAccepted {
 		p.attendGivenUp(now)
+		p.attendNotThere(now)
 	}
 	if order.Empty(p.unshipped()) {
 		p.closeShort(now)
@@ -397,6 +401,25 @@ func (p *process) attendGivenUp(now time.Time) {
 			Proposal: "request it again", Alternatives: []string{string(DecideCancel) + ": take the order back", string(DecideRelease) + ": give up what has not shipped"},
 		})
 	}
+}
+
+// attendNotThere asks when goods that are to be sent once more are not there.
+func (p *process) attendNotThere(now time.Time) {
+	last := p.last(order.Reserve)
+	if last == nil || last.Status != Refused || p.complete() {
+		return
+	}
+	p.raise(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: order.SystemInventory, Field: reconcile.InventoryReserved, Situation: reconcile.Missing, Item: p.Key(*last),
+			Expected: pieces(p.unshipped()), Observed: "not there on " + last.Ended.Format(time.RFC3339), Right: string(order.SystemInventory),
+			FirstSeen: now, Confirmed: now,
+		},
+		Decision: reconcile.Ask, System: order.SystemInventory, Operation: order.Reserve, Key: p.Key(*last),
+		Why:          pieces(p.unshipped()) + " are to be sent once more, and are not there",
+		Proposal:     "promise them once they are there again",
+		Alternatives: []string{string(DecideRelease) + ": give them up, and give their money back"},
+	})
 }
 
 // closeShort closes what was asked about missing stock, once nothing is to ship.

@@ -82,8 +82,8 @@ func (p *process) feasible(what string, k reconcile.Case, d Decide) error {
 			return p.refuse(what, "all of it has shipped; decide "+string(DecideRefund)+", or ask for a return")
 		}
 	case DecideAccept:
-		if p.givenUpBy(k) && p.Phase == order.PhaseAccepted && !order.Empty(p.unshipped()) {
-			return p.refuse(what, "its goods would stay where they are; decide "+string(DecideShip)+" or "+string(DecideRelease))
+		if (p.givenUpBy(k) || k.Step.Operation == order.Reserve) && p.Phase == order.PhaseAccepted && !order.Empty(p.unshipped()) {
+			return p.refuse(what, "its goods would stay where they are; decide "+string(DecideRepair)+" or "+string(DecideRelease))
 		}
 	case DecideByHand:
 	}
@@ -168,6 +168,9 @@ func (p *process) decided(now time.Time, k reconcile.Case, d Decide) {
 // now. What no comparison finds is taken at the person's word.
 func (p *process) standing(now time.Time, k reconcile.Case) bool {
 	if p.givenUpBy(k) && !slices.ContainsFunc(p.shipmentsOf(k.Step.Key), func(sh reconcile.Shipment) bool { return sh.State.Live() }) {
+		return true
+	}
+	if k.Step.Operation == order.Reserve && !p.complete() {
 		return true
 	}
 	c := p.assess(now)

@@ -229,12 +229,19 @@ func (s *State) dueAuthorize() *Operation {
 func (s *State) meantPayment() *Operation {
 	for i := range s.Operations {
 		op := s.Operations[i]
-		if op.System != order.SystemPayment || op.Status != Meant || op.Operation == order.Refund && op.About != aboutPerson && s.disputed() {
+		if op.System != order.SystemPayment || op.Status != Meant || op.Operation == order.Refund && s.disputed() && !s.despite(op) {
 			continue
 		}
 		return &op
 	}
 	return nil
+}
+
+// despite says that a refund goes out although money is in dispute: a person's,
+// of money that is not.
+func (s *State) despite(op Operation) bool {
+	a := s.attemptBy(op.Ref)
+	return op.About == aboutPerson && a != nil && op.Amount <= a.Captured-a.Refunded-a.Disputed
 }
 
 // dueCapture returns the capture of the first parcel that has left and was not
@@ -272,7 +279,7 @@ func (s *State) refusedFor(operation order.Operation, n int) bool {
 // day before the authorization dies. Declined once, the customer is asked.
 func (s *State) dueRenewal(now time.Time) *Operation {
 	amount := s.uncovered(now)
-	if amount == 0 || !s.reusable() || len(s.Payers) == 0 || s.Amendment.open() {
+	if amount == 0 || !s.reusable() || len(s.Payers) == 0 || s.Amendment.open() || s.disputed() && !s.ShipDisputed {
 		return nil
 	}
 	if last := s.last(order.Authorize); last != nil && last.OffSession && !s.renewed(*last) {

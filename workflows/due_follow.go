@@ -74,11 +74,15 @@ func (s *State) dueCredit() *Operation {
 	invoiced := s.sum(order.Invoice, nil) - s.sum(order.Credit, nil)
 	for i := range s.Operations {
 		op := s.Operations[i]
-		if !s.through(op) || !credited(op.About) || s.refers(order.Credit, s.Key(op)) || invoiced <= 0 {
+		amount := min(op.Amount, invoiced)
+		if op.About == aboutDropped { // what was sent, lost and then given up was invoiced
+			amount = min(amount, invoiced-s.value())
+		}
+		if !s.through(op) || !credited(op.About) || s.refers(order.Credit, s.Key(op)) || amount <= 0 {
 			continue
 		}
 		credit := s.another(order.SystemERP, order.Credit)
-		credit.Ref, credit.Of, credit.Amount, credit.About = s.Key(op), op.Of, min(op.Amount, invoiced), op.About
+		credit.Ref, credit.Of, credit.Amount, credit.About = s.Key(op), op.Of, amount, op.About
 		return credit
 	}
 	return nil
@@ -87,7 +91,7 @@ func (s *State) dueCredit() *Operation {
 // credited says whether money that goes back for a reason was invoiced.
 func credited(about string) bool {
 	switch about {
-	case aboutReturn, aboutPerson, aboutHand, aboutDispute:
+	case aboutReturn, aboutPerson, aboutHand, aboutDispute, aboutDropped:
 		return true
 	}
 	return false

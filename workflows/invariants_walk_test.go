@@ -34,7 +34,7 @@ func (w *walk) beforeMoney(op Operation, require func(bool, string)) {
 		require(op.Amount > 0 && op.Amount <= w.Order.Total, "an amount that is owed")
 		require(!order.Empty(w.Promised) || w.Phase.PastPivot(), "promised stock")
 		require(!op.OffSession || w.reusable(), "the customer's leave")
-		require(!w.disputed() || !op.OffSession, "an end of the dispute")
+		require(!w.disputed() || w.ShipDisputed || !op.OffSession || w.find(op.Operation, op.N) != nil, "an end of the dispute")
 	case order.Capture:
 		require(a != nil && op.Amount <= a.Held, "so much held money")
 		require(w.sum(order.Capture, func(o Operation) bool { return o.N != op.N })+op.Amount <= order.ValueOf(w.Order, w.everLeft()), "goods that have left")

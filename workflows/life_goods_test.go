@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/testsuite/simulator/warehouse"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
 )
@@ -226,12 +229,13 @@ func TestParcel_WarehouseShipsFewer_RestIsRequestedAnew(t *testing.T) {
 		if s := w.story("1"); s.Captured != 5500 || s.Held != 4480 || s.Invoiced != 5500 || s.Reserved != 1 {
 			t.Errorf("between the parcels the systems say %+v", s)
 		}
-		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.Agreed)
+		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
 		if text := w.text("1", reconcile.MailShipped, 1); !strings.Contains(text, "TSHIRT") {
 			t.Errorf("the first notice does not say what follows:\n%s", text)
 		}
-		w.work("1", 2, "shipped")
 	})
+	w.At(28*time.Hour, "the first arrives", func() { w.work("1", 1, "delivered") })
+	w.leaves(4*time.Hour, "1", 2)
 	w.ends(4*day, "1", order.PhaseClosed, inTwo())
 	if n := len(w.effects(w.Payment, order.Capture, "1")); n != 2 {
 		t.Errorf("captured %d times", n)
@@ -264,7 +268,7 @@ func TestParcel_RequestSplitInThree_EachTakesItsShare(t *testing.T) {
 		w.edit(w.Warehouse, `{"shipment":"1","split":{"lines":[{"sku":"TSHIRT","quantity":1}]}}`)
 	})
 	for n := range 3 {
-		w.At(time.Duration(2+2*n)*time.Hour, "one leaves", func() { w.work("1", n+1, "shipped") })
+		w.leaves(time.Duration(2+2*n)*time.Hour, "1", n+1)
 	}
 	want := delivered()
 	want.Shipments, want.Invoices = []string{"delivered", "delivered", "delivered"}, 3
@@ -377,6 +381,313 @@ func TestParcel_WarehouseGivesItUp_TakenBack(t *testing.T) {
 			}
 			w.ends(2*day, "1", phase, want)
 			w.took("the decision", decided)
+		})
+	}
+}
+
+// month is a policy under which goods may come back for long enough.
+const month = "mode: auto\nreturn_window: 5d\n"
+
+// sentBack opens a world in which an order was delivered, 26 hours after its
+// start, and may be returned for five days.
+func sentBack(t *testing.T, o order.Order, back time.Duration) *world {
+	t.Helper()
+	pace := warehouse.DefaultPace()
+	pace.Return = back
+	w := open(t, virtual.Options{Policy: month, Pace: pace, FollowEvery: 2 * time.Hour})
+	w.submit(0, o)
+	return w
+}
+
+// returned is what the systems say of an order some of whose goods came back.
+func returned(refunded int64, mugs, shirts int64) story {
+	s := delivered().money(9980, refunded)
+	s.Credited, s.Levels, s.OnHand = refunded, stock(mugs, shirts), stock(mugs, shirts)
+	s.Returns, s.Mails = []string{"done"}, append(s.Mails, "refund")
+	return s
+}
+
+func TestReturn_SomeLines_ShareBackOnceAndRestocked(t *testing.T) {
+	t.Parallel()
+	w := sentBack(t, anOrder("1"), day)
+	var back *replied
+	w.At(30*time.Hour, "the shirt does not fit", func() { back = w.sendBack("1", "a", pieces(2, 1)) })
+	w.At(40*time.Hour, "it is on its way", func() {
+		w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed)
+		if s := w.story("1"); s.Refunded != 0 || !slices.Equal(s.Returns, []string{"draft"}) {
+			t.Errorf("while it is on its way back the systems say %+v", s)
+		}
+	})
+	w.At(58*time.Hour, "it came", func() {
+		w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed)
+	})
+	w.ends(7*day, "1", order.PhaseClosed, returned(4480, 98, 100))
+	w.took("the return", back)
+	if n := len(w.effects(w.Payment, order.Refund, "1")); n != 1 {
+		t.Errorf("given back %d times", n)
+	}
+	if text := w.text("1", reconcile.MailRefund, 1); !strings.Contains(text, "TSHIRT") || !strings.Contains(text, "44.80") {
+		t.Errorf("the notice says:\n%s", text)
+	}
+}
+
+func TestReturn_NotRestocked_LevelStays(t *testing.T) {
+	t.Parallel()
+	w := sentBack(t, anOrder("1"), 0)
+	w.At(30*time.Hour, "announced", func() { w.sendBack("1", "a", pieces(2, 1)) })
+	w.At(50*time.Hour, "it came, and is not fit to be sold", func() { w.Check(w.Warehouse.Work("order/1/return/1", "received")) })
+	want := returned(4480, 98, 99)
+	want.Returns = []string{"received"}
+	w.ends(7*day, "1", order.PhaseClosed, want)
+}
+
+func TestReturn_RestockedLater_LevelRaisedOnce(t *testing.T) {
+	t.Parallel()
+	w := sentBack(t, anOrder("1"), 0)
+	w.At(30*time.Hour, "announced", func() { w.sendBack("1", "a", pieces(1, 2)) })
+	w.At(50*time.Hour, "it came", func() { w.Check(w.Warehouse.Work("order/1/return/1", "received")) })
+	w.At(55*time.Hour, "look", func() {
+		if s := w.story("1"); s.Refunded != 5000 || s.Levels["MUG"] != 98 {
+			t.Errorf("before it is in storage the systems say %+v", s)
+		}
+	})
+	w.At(70*time.Hour, "it is put into storage", func() { w.Check(w.Warehouse.Work("order/1/return/1", "restocked")) })
+	w.ends(7*day, "1", order.PhaseClosed, returned(5000, 100, 99))
+}
+
+func TestReturn_FewerCameThanAnnounced_OnlyTheirShare(t *testing.T) {
+	t.Parallel()
+	w := sentBack(t, anOrder("1"), 0)
+	w.At(30*time.Hour, "announced", func() { w.sendBack("1", "a", pieces(1, 2)) })
+	w.At(50*time.Hour, "one came", func() {
+		w.edit(w.Warehouse, `{"order":"1","return":{"lines":[{"sku":"MUG","quantity":1}],"state":"restocked"}}`)
+	})
+	w.ends(7*day, "1", order.PhaseClosed, returned(2500, 99, 99))
+}
+
+func TestReturn_NobodyAnnouncedIt_ShareBackOnce(t *testing.T) {
+	t.Parallel()
+	w := sentBack(t, anOrder("1"), 0)
+	w.At(50*time.Hour, "a parcel comes back", func() {
+		w.edit(w.Warehouse, `{"order":"1","return":{"unannounced":true,"lines":[{"sku":"TSHIRT","quantity":1}],"state":"restocked"}}`)
+	})
+	w.ends(7*day, "1", order.PhaseClosed, returned(4480, 98, 100))
+}
+
+func TestReturn_Everything_AllBackWithShipping(t *testing.T) {
+	t.Parallel()
+	w := sentBack(t, anOrder("1"), day)
+	w.At(30*time.Hour, "announced", func() { w.sendBack("1", "a", pieces(1, 2), pieces(2, 1)) })
+	w.At(58*time.Hour, "it came", func() { w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed) })
+	w.ends(7*day, "1", order.PhaseClosed, returned(9980, 100, 100))
+}
+
+func TestReturn_AfterTheWindow_IsStillTakenUp(t *testing.T) {
+	t.Parallel()
+	pace := warehouse.DefaultPace()
+	pace.Return = 3 * day
+	w := open(t, virtual.Options{Pace: pace, FollowEvery: 2 * time.Hour})
+	w.submit(0, anOrder("1"))
+	var late *replied
+	w.At(30*time.Hour, "announced within the window of a day", func() { w.sendBack("1", "a", pieces(2, 1)) })
+	w.At(60*time.Hour, "and too late", func() { late = w.sendBack("1", "b", pieces(1, 1)) })
+	w.ends(7*day, "1", order.PhaseClosed, returned(4480, 98, 100))
+	w.refusedNow("a return after the window", late)
+}
+
+func TestReturn_TwoEqualOnesAndOneOfThemTwice_TwoRefunds(t *testing.T) {
+	t.Parallel()
+	w := sentBack(t, anOrder("1"), day)
+	var refused, never *replied
+	w.At(10*time.Minute, "before it has shipped", func() { never = w.sendBack("1", "x", pieces(1, 1)) })
+	for _, id := range []string{"a", "b", "a"} {
+		w.At(30*time.Hour, "announced", func() { w.took("return "+id, w.sendBack("1", id, pieces(1, 1))) })
+	}
+	w.At(31*time.Hour, "a third mug", func() { refused = w.sendBack("1", "c", pieces(1, 1)) })
+	want := returned(5000, 100, 99)
+	want.Returns, want.Mails = []string{"done", "done"}, append(want.Mails, "refund")
+	w.ends(7*day, "1", order.PhaseClosed, want)
+	w.refusedNow("more than shipped", refused)
+	w.refusedNow("a return of what has not shipped", never)
+	if got := w.effects(w.Payment, order.Refund, "1"); len(got) != 2 || got[0].Amount != 2500 || got[1].Amount != 2500 {
+		t.Errorf("given back: %+v", got)
+	}
+}
+
+func TestReturn_MoreThanOrdered_IsNoRequest(t *testing.T) {
+	t.Parallel()
+	w := sentBack(t, anOrder("1"), day)
+	var wrong *replied
+	w.At(30*time.Hour, "announced", func() { wrong = w.sendBack("1", "a", pieces(1, 3)) })
+	w.ends(7*day, "1", order.PhaseClosed, delivered())
+	if wrong == nil || !errors.Is(wrong.Err, starters.ErrNotValid) {
+		t.Errorf("three of two came back: %+v", wrong)
+	}
+}
+
+// elsewhere is another address.
+func elsewhere() *order.Address {
+	return &order.Address{Name: "Ada Lovelace", Street: "2 Side St", City: "Lyon", PostalCode: "69001", Country: "FR"}
+}
+
+func TestAddress_ChangedBeforePacking_WarehouseThenBooks(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	var moved *replied
+	written := 0
+	w.At(30*time.Minute, "moves", func() {
+		written = w.written("1")
+		moved = w.amend("1", workflows.Amend{Asked: by("a"), ShipTo: elsewhere()})
+	})
+	w.At(40*time.Minute, "look", func() {
+		w.took("the new address", moved)
+		w.stands("1", order.PhaseAccepted, reconcile.InProgress, reconcile.Agreed)
+		if all := w.shipments("1"); len(all) != 1 || all[0].Street != "2 Side St" {
+			t.Errorf("the warehouse has %+v", all)
+		}
+		if books, err := w.ERP.Holds("1"); err != nil || len(books.Sales) != 1 || !strings.Contains(books.Sales[0].ShipTo.Address, "2 Side St") {
+			t.Errorf("the books have %+v, %v", books, err)
+		}
+		there, then := w.effects(w.Warehouse, order.UpdateAddress, "1"), w.effects(w.ERP, order.Record, "1")
+		if len(there) != 1 || then[len(then)-1].At.Before(there[0].At) {
+			t.Errorf("the warehouse was told at %+v, the books at %+v", there, then)
+		}
+		if n := w.written("1") - written; n > 4 {
+			t.Errorf("a new address was written %d times", n)
+		}
+	})
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+}
+
+func TestAddress_ChangedWhenPacked_RefusedAndOneCase(t *testing.T) {
+	t.Parallel()
+	for _, as := range []workflows.Decision{workflows.DecideByHand, workflows.DecideAccept} {
+		t.Run(string(as), func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{})
+			w.submit(0, anOrder("1"))
+			var moved, decided *replied
+			w.At(100*time.Minute, "moves", func() { moved = w.amend("1", workflows.Amend{Asked: by("a"), ShipTo: elsewhere()}) })
+			w.At(3*time.Hour, "a person decides", func() {
+				w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.NeedsPerson)
+				decided = w.decide("1", w.theCase("1", reconcile.WarehouseShipment), as)
+			})
+			got := w.ends(4*day, "1", order.PhaseClosed, delivered())
+			if moved == nil || moved.Err != nil || moved.Refused == "" || got.ShipTo != nil {
+				t.Errorf("a new address for packed goods: %+v", moved)
+			}
+			w.took("the decision", decided)
+			if all := w.shipments("1"); all[0].Street != "1 Main St" {
+				t.Errorf("the warehouse has %+v", all)
+			}
+		})
+	}
+}
+
+func TestDrop_BeforePacking_RestIsRequestedAnew(t *testing.T) {
+	t.Parallel()
+	for name, capture := range map[string]order.CaptureMode{"captured when it ships": order.CaptureOnShip, "captured at once": order.CaptureAtOnce} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{})
+			o := anOrder("1")
+			o.Payment.Capture = capture
+			w.submit(0, o)
+			var dropped, again, all *replied
+			drop := workflows.Amend{Asked: by("a"), Drop: []order.Quantity{pieces(2, 1)}}
+			w.At(30*time.Minute, "no shirt", func() { dropped = w.amend("1", drop) })
+			w.At(40*time.Minute, "look", func() {
+				w.took("the amendment", dropped)
+				if s := w.story("1"); s.Reserved != 2 || s.Levels["TSHIRT"] != 100 {
+					t.Errorf("after the shirt was dropped the systems say %+v", s)
+				}
+				again = w.amend("1", drop)
+				all = w.amend("1", workflows.Amend{Asked: by("b"), Drop: []order.Quantity{pieces(1, 2)}})
+			})
+			want := delivered().money(5500, 0)
+			want.Levels, want.OnHand, want.Invoiced, want.Shipments = stock(98, 100), stock(98, 100), 5500, []string{"cancelled", "delivered"}
+			if capture == order.CaptureAtOnce {
+				want = want.money(9980, 4480)
+				want.Mails = append(want.Mails, "refund")
+			}
+			w.endsWith(4*day, "1", order.PhaseClosed, want)
+			w.took("the same again", again)
+			w.refusedNow("dropping all that is left", all)
+		})
+	}
+}
+
+func TestDrop_WhenPacked_Refused(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	var dropped, late *replied
+	w.At(100*time.Minute, "no shirt", func() {
+		dropped = w.amend("1", workflows.Amend{Asked: by("a"), Drop: []order.Quantity{pieces(2, 1)}})
+	})
+	w.At(3*time.Hour, "when it has left", func() {
+		late = w.amend("1", workflows.Amend{Asked: by("b"), Drop: []order.Quantity{pieces(2, 1)}})
+	})
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+	if dropped == nil || dropped.Err != nil || dropped.Refused == "" {
+		t.Errorf("a packed shirt was dropped: %+v", dropped)
+	}
+	w.refusedNow("dropping what has left", late)
+}
+
+// runs lets a reconciliation run look at everything.
+func (w *world) runs(age time.Duration) {
+	w.At(age, "reconcile", func() {
+		w.Later(func(ctx context.Context) {
+			_, err := w.Client.Reconcile(ctx, workflows.ReconcileInput{})
+			w.Check(err)
+		})
+	})
+}
+
+func TestCorrection_BelowWhatIsPromised_YoungestGoesWithout(t *testing.T) {
+	t.Parallel()
+	for _, as := range []workflows.Decision{workflows.DecideRelease, workflows.DecideAccept} {
+		t.Run(string(as), func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Pace: byHand})
+			young := anOrder("2")
+			young.PlacedAt = virtual.Start.Add(time.Minute)
+			w.submit(time.Minute, young)
+			w.submit(2*time.Minute, anOrder("1"))
+			w.At(2*time.Hour, "a person counts", func() { w.edit(w.Warehouse, `{"sku":"MUG","on_hand":3,"reason":"counted"}`) })
+			w.runs(3 * time.Hour)
+			w.runs(4 * time.Hour)
+			var decided *replied
+			w.At(5*time.Hour, "a person decides", func() {
+				if v := w.Verdict("1"); len(v.Cases) != 0 {
+					t.Errorf("the older order has cases: %+v", v.Cases)
+				}
+				w.stands("2", order.PhaseAccepted, reconcile.Succeeded, reconcile.NeedsPerson)
+				if s := w.story("1"); s.Levels["MUG"] != 3 {
+					t.Errorf("the level is %d, and 3 were counted", s.Levels["MUG"])
+				}
+				decided = w.decide("2", w.theCase("2", reconcile.InventoryReserved), as)
+			})
+			w.leaves(6*time.Hour, "1", 1)
+			w.At(7*time.Hour, "more mugs", func() {
+				w.edit(w.Warehouse, `{"sku":"MUG","on_hand":50,"reason":"delivered"}`)
+				w.edit(w.Inventory, `{"sku":"MUG","stocked":50}`)
+			})
+			want := untouched()
+			want.Attempts, want.Sales, want.Deal, want.Shipments = 1, 1, "lost", []string{"cancelled"}
+			want.Mails, want.Levels, want.OnHand = []string{"confirmation", "cancellation"}, stock(50, 99), stock(50, 99)
+			phase := order.PhaseFailed
+			if as == workflows.DecideAccept {
+				w.leaves(8*time.Hour, "2", 1)
+				want, phase = delivered(), order.PhaseClosed
+				want.Levels, want.OnHand = stock(48, 98), stock(48, 98)
+			}
+			w.idle(4*day-2*time.Hour, "1")
+			w.ends(4*day, "2", phase, want)
+			w.took("the decision", decided)
+			w.closedAs("1", order.PhaseClosed)
 		})
 	}
 }

@@ -34,29 +34,6 @@ func (w *world) cancel(of order.ID) *cancelled {
 	return c
 }
 
-func (w *world) drop(of order.ID, id string, lines ...order.Quantity) *replied {
-	return w.wish(func(ctx context.Context) (workflows.Reply, error) {
-		return w.Client.Amend(ctx, of, workflows.Amend{Asked: by(id), Drop: lines})
-	})
-}
-
-func (w *world) move(of order.ID, id string, to order.Address) *replied {
-	return w.wish(func(ctx context.Context) (workflows.Reply, error) {
-		return w.Client.Amend(ctx, of, workflows.Amend{Asked: by(id), ShipTo: &to})
-	})
-}
-
-func (w *world) sendBack(of order.ID, id string, lines ...order.Quantity) *replied {
-	return w.wish(func(ctx context.Context) (workflows.Reply, error) {
-		return w.Client.Return(ctx, of, workflows.Return{Asked: by(id), Lines: lines})
-	})
-}
-
-var (
-	bothMugs = order.Quantity{Line: 1, Quantity: 2}
-	theShirt = order.Quantity{Line: 2, Quantity: 1}
-)
-
 // takenBack is what the systems say of an order that was accepted and taken back.
 func takenBack() story {
 	s := untouched()
@@ -64,11 +41,11 @@ func takenBack() story {
 	return s
 }
 
-// mugsOnly is what they say of one of which the shirt was dropped before it left.
-func mugsOnly() story {
+// withoutShirt is what they say of one from which the shirt was dropped before it left.
+func withoutShirt() story {
 	s := delivered()
 	s.Captured, s.Invoiced, s.Received, s.Revenue = 5500, 5500, 5500, 5500
-	s.Levels, s.OnHand = map[string]int64{"MUG": 98, "TSHIRT": 100}, map[string]int64{"MUG": 98, "TSHIRT": 100}
+	s.Levels, s.OnHand = stock(98, 100), stock(98, 100)
 	return s
 }
 
@@ -146,7 +123,7 @@ func TestMeet_CancelledWhileTheMoneyIsTaken_GoesBackOnce(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]simulator.Fault{
 		"the answer is lost":   {Operation: order.Authorize, Kind: simulator.ResponseLost},
-		"it is taken later on": {Operation: order.Authorize, Kind: simulator.Late, Delay: simulator.Duration(2 * time.Minute)},
+		"it is taken later on": {Operation: order.Authorize, Kind: simulator.Late, Delay: 2 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -216,7 +193,7 @@ func TestMeet_PackedThenDropped_RefusedAndShipsWhole(t *testing.T) {
 	var asked *replied
 	w.At(time.Hour, "packed, and amended in the same moment", func() {
 		w.work("1", 1, "packed")
-		asked = w.drop("1", "a", theShirt)
+		asked = w.amend("1", workflows.Amend{Asked: by("a"), Drop: []order.Quantity{pieces(2, 1)}})
 	})
 	w.leaves(2*time.Hour, "1", 1)
 	w.ends(4*day, "1", order.PhaseClosed, delivered())
@@ -230,12 +207,12 @@ func TestMeet_DroppedThenPacked_ShipsTheRest(t *testing.T) {
 	w := open(t, virtual.Options{Pace: byHand})
 	w.submit(0, anOrder("1"))
 	var asked, again *replied
-	w.At(time.Hour, "amended", func() { asked = w.drop("1", "a", theShirt) })
-	w.At(time.Hour+time.Minute, "the same again", func() { again = w.drop("1", "a", theShirt) })
+	w.At(time.Hour, "amended", func() { asked = w.amend("1", workflows.Amend{Asked: by("a"), Drop: []order.Quantity{pieces(2, 1)}}) })
+	w.At(time.Hour+time.Minute, "the same again", func() { again = w.amend("1", workflows.Amend{Asked: by("a"), Drop: []order.Quantity{pieces(2, 1)}}) })
 	w.leaves(2*time.Hour, "1", newest)
 	w.idle(3*day, "1")
 	w.Run(4 * day)
-	w.same("1", mugsOnly(), w.alive("1"))
+	w.same("1", withoutShirt(), w.alive("1"))
 	w.closedAs("1", order.PhaseClosed)
 	w.took("the amendment", asked)
 	w.took("the same amendment", again)
@@ -248,13 +225,13 @@ func TestMeet_DroppedAndPackedInTheSameMoment_OneStory(t *testing.T) {
 	var asked *replied
 	w.At(time.Hour, "amended, and packed in the same moment", func() {
 		key := w.shipments("1")[0].Key
-		asked = w.drop("1", "a", theShirt)
+		asked = w.amend("1", workflows.Amend{Asked: by("a"), Drop: []order.Quantity{pieces(2, 1)}})
 		_ = w.Warehouse.Work(key, "packed") // it may be cancelled by then
 	})
 	w.leaves(2*time.Hour, "1", newest)
 	w.idle(3*day, "1")
 	w.Run(4 * day)
-	if dropped := w.either("1", mugsOnly(), delivered()); asked.Err != nil || (asked.Refused == "") != dropped {
+	if dropped := w.either("1", withoutShirt(), delivered()); asked.Err != nil || (asked.Refused == "") != dropped {
 		t.Errorf("the amendment is answered %+v; dropped: %v", asked, dropped)
 	}
 	w.closedAs("1", order.PhaseClosed)
@@ -273,7 +250,7 @@ func TestMeet_AddressAndPacked_RefusedWithACaseOrTakenEverywhere(t *testing.T) {
 				if packedFirst {
 					w.work("1", 1, "packed")
 				}
-				asked = w.move("1", "a", elsewhere)
+				asked = w.amend("1", workflows.Amend{Asked: by("a"), ShipTo: &elsewhere})
 			})
 			w.At(time.Hour+10*time.Minute, "a person decides, if asked", func() {
 				if packedFirst {
@@ -296,7 +273,7 @@ func TestMeet_AddressAndPacked_RefusedWithACaseOrTakenEverywhere(t *testing.T) {
 func TestMeet_ReturnAndDispute_MoneyGoesBackOnce(t *testing.T) {
 	t.Parallel()
 	won := delivered()
-	won.OnHand, won.Levels = map[string]int64{"MUG": 100, "TSHIRT": 99}, map[string]int64{"MUG": 100, "TSHIRT": 99}
+	won.OnHand, won.Levels = stock(100, 99), stock(100, 99)
 	won.Refunded, won.Credited, won.Received, won.Revenue = 5000, 5000, 4980, 4980
 	won.Returns, won.Mails = []string{"done"}, []string{"confirmation", "shipped", "refund"}
 	lost := afterDispute()
@@ -307,7 +284,7 @@ func TestMeet_ReturnAndDispute_MoneyGoesBackOnce(t *testing.T) {
 			w := open(t, virtual.Options{Policy: "mode: auto\nreturn_window: 144h\n"})
 			w.submit(0, anOrder("1"))
 			var asked *replied
-			w.At(30*time.Hour, "the mugs go back", func() { asked = w.sendBack("1", "a", bothMugs) })
+			w.At(30*time.Hour, "the mugs go back", func() { asked = w.sendBack("1", "a", pieces(1, 2)) })
 			w.At(31*time.Hour, "the customer disputes all of it", func() { w.edit(w.Payment, `{"order":"1","dispute":"opened"}`) })
 			w.At(60*time.Hour, "the mugs are back, and the money is in dispute", func() {
 				if s := w.story("1"); s.Refunded != 0 || s.Disputed != 9980 {

@@ -127,6 +127,7 @@ func (p *process) finish(ctx workflow.Context, op *Operation, status OperationSt
 	}
 	op.Status, op.Ended, op.Why, op.Doubt = status, now, why, false
 	if status == Done { // a write that was read back is an agreement too
+		op.Code = ""
 		p.Bases = reconcile.Remember(p.Bases, p.compare(p.settings.Policy, now).Agreed)
 	}
 	line := p.Key(*op) + " " + string(status)
@@ -332,7 +333,7 @@ func (p *process) refund(ctx workflow.Context, op Operation) error {
 // reserve promises what the operation is about; done again, what was promised.
 func (p *process) reserve(ctx workflow.Context, op Operation) error {
 	lines := p.linesOf(op)
-	if !op.Ended.IsZero() {
+	if !op.Ended.IsZero() && op.Code == "" {
 		lines = p.Promised
 	}
 	var result []reconcile.Reservation

@@ -151,7 +151,7 @@ func (w *walk) stockDoes(op Operation) result {
 	switch op.Operation {
 	case order.Reserve:
 		keep = w.linesOf(op)
-		if !op.Ended.IsZero() {
+		if !op.Ended.IsZero() && op.Code == "" {
 			keep = w.Promised
 		}
 		if !w.available(keep) {

@@ -45,7 +45,7 @@ func measureAlone(ctx context.Context, s *stage, p plan) ([]figure, error) {
 			return nil, err
 		}
 	}
-	s.signals = middle(a.signals)
+	s.signals, s.counted = middle(a.signals), true
 	s.ids = append(s.ids, a.ids...)
 	return []figure{
 		{submitToAgree, median(a.agree), median(a.floorAgree), target{limit: 3, ratio: true}},

@@ -18,7 +18,7 @@ type used struct {
 
 // measureLoad runs floors and orders in turns, many at once.
 func measureLoad(ctx context.Context, s *stage, p plan) ([]figure, error) {
-	if s.signals == 0 { // the figures that count them were left out
+	if !s.counted { // the figures that count them were left out
 		if _, err := measureAlone(ctx, s, plan{orders: 5}); err != nil {
 			return nil, err
 		}

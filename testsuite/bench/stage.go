@@ -38,9 +38,10 @@ type stage struct {
 	consoles                 map[order.System]string
 	// prefix tells this run's orders from another's.
 	prefix string
-	// signals is how many an order gets until its systems agree; ids are the orders that
-	// went through.
+	// signals is how many an order gets until its systems agree, once it was
+	// counted; ids are the orders that went through.
 	signals int
+	counted bool
 	ids     []order.ID
 	// lived is an order that was delivered.
 	lived order.ID
