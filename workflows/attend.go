@@ -49,12 +49,8 @@ func (p *process) attendMoney(now time.Time) {
 // dropAttempts gives up attempts that were wished for and not begun before the
 // order was paid another way, or was taken back.
 func (p *process) dropAttempts(now time.Time) {
-	if p.Phase == order.PhaseReceived || p.Phase == order.PhasePaying && !p.paid() || p.uncovered(now) > 0 {
-		return
-	}
 	for i := range p.Operations {
-		op := &p.Operations[i]
-		if op.Operation == order.Authorize && op.Status == Meant && (op.Pay != nil || !p.Phase.PastPivot()) {
+		if op := &p.Operations[i]; op.Status == Meant && p.needless(*op, now) {
 			op.Status, op.Ended, op.Why = Unsent, now, "the order is paid for, or takes no more money"
 			p.note(now, p.Key(*op)+" is not begun: "+op.Why)
 			p.touch()
@@ -235,7 +231,8 @@ func (p *process) attendSurplus(now time.Time) {
 			Alternatives: []string{string(DecideByHand), string(DecideAccept)},
 		})
 	}
-	over := p.captured() - p.value() - p.decidedFor(aboutDropped)
+	// Pieces that were dropped after others came back change what those were worth.
+	over := p.captured() - order.ValueOf(p.Order, p.kept()) - p.decidedFor(aboutDropped) - p.decidedFor(aboutReturn)
 	if over > 0 && len(p.Dropped) > 0 && p.giveBack(now, over, aboutDropped, 0) > 0 {
 		p.note(now, p.amount(over).String()+" was taken for what was dropped: it is given back")
 		p.touch()
@@ -265,7 +262,7 @@ func (p *process) attendUnpaid(now time.Time) {
 	if p.atOnce() && p.Phase == order.PhaseAccepted && !p.paid() && !p.disputed() && !p.reviewed() && !p.declinedByReview() && !order.Empty(p.unshipped()) {
 		p.raise(now, reconcile.Step{
 			Break: reconcile.Break{
-				System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Unexpected, Item: "unshipped",
+				System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Unexpected, Item: unshippedItem,
 				Expected: "0", Observed: "given back", Right: string(order.SystemPayment), Money: p.value(), FirstSeen: now, Confirmed: now,
 			},
 			Decision: reconcile.Ask, System: order.SystemPayment,
@@ -275,6 +272,9 @@ func (p *process) attendUnpaid(now time.Time) {
 		})
 	}
 }
+
+// unshippedItem is what a case about goods is about that are not paid for any more.
+const unshippedItem = "unshipped"
 
 // declinedByReview says that an attempt which was under review holds nothing any
 // more: the review ended against it.
@@ -293,6 +293,8 @@ func (p *process) attendGoods(now time.Time) {
 		p.note(now, "parcel "+d.Shipment+" left with "+pieces(d.Lines))
 		p.touch()
 	}
+	// What was given up and left all the same was not given up.
+	p.Dropped = order.Common(p.Order, p.Dropped, order.Less(p.Order, p.Order.AllLines(), p.shipped()))
 	for n := range p.Departures {
 		d := &p.Departures[n]
 		if sh := p.parcel(*d); sh != nil && !sh.LostAt.IsZero() && sh.State != reconcile.ShipmentDelivered && !d.Lost && !d.Settled && !d.Again {
@@ -301,6 +303,7 @@ func (p *process) attendGoods(now time.Time) {
 		}
 	}
 	p.attendReturns(now)
+	p.payReturns(now)
 	if p.Phase == order.PhaseAccepted {
 		p.attendGivenUp(now)
 		p.attendNotThere(now)
@@ -368,14 +371,23 @@ func (p *process) received(now time.Time, n int, r reconcile.Return) {
 	kept := order.Less(p.Order, p.shipped(), p.returnedThrough(len(p.Returns), true))
 	// More than the customer had cannot come back.
 	mine.Lines = order.Common(p.Order, r.Lines, kept)
-	mine.Kept = order.Less(p.Order, order.Less(p.Order, p.wanted(), p.returnedThrough(len(p.Returns), true)), mine.Lines)
+	mine.Kept = order.Less(p.Order, p.kept(), mine.Lines)
 	mine.Received = now
-	amount := p.worth(*mine).Total
-	p.note(now, fmt.Sprintf("return %d came back with %s: %s goes back", n+1, pieces(mine.Lines), p.amount(amount)))
-	if amount > 0 {
-		p.giveBack(now, amount, aboutReturn, n+1)
-	}
+	p.note(now, fmt.Sprintf("return %d came back with %s: %s goes back", n+1, pieces(mine.Lines), p.amount(p.worth(*mine).Total)))
 	p.touch()
+}
+
+// payReturns decides that the money of what came back goes back, once for each
+// return. While it is in dispute it waits: what is lost there is not left to give.
+func (p *process) payReturns(now time.Time) {
+	for n, r := range p.Returns {
+		if r.Received.IsZero() || r.Lost || p.disputed() || p.refersTo(order.Refund, n+1) {
+			continue
+		}
+		if amount := p.worth(r).Total; amount > 0 && p.giveBack(now, amount, aboutReturn, n+1) > 0 {
+			p.touch()
+		}
+	}
 }
 
 // attendGivenUp asks about requests that the warehouse gave up by itself.

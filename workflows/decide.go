@@ -59,6 +59,10 @@ func (p *process) decidable(_ workflow.Context, d Decide) error {
 // feasible refuses what cannot be done about a case now, and says what can.
 func (p *process) feasible(what string, k reconcile.Case, d Decide) error {
 	departed := len(p.Departures) > 0
+	if (d.As == DecideAccept || d.As == DecideRefund) && p.keepsGoods(k) {
+		return p.refuse(what, "its goods would stay where they are for ever; decide "+string(DecideRelease)+" to give them up with their money, or one of: "+
+			k.Step.Proposal+"; "+strings.Join(k.Step.Alternatives, "; "))
+	}
 	switch d.As {
 	case DecideRepair:
 		if !p.repairable(k.Step) {
@@ -81,11 +85,7 @@ func (p *process) feasible(what string, k reconcile.Case, d Decide) error {
 		case order.Empty(p.unshipped()):
 			return p.refuse(what, "all of it has shipped; decide "+string(DecideRefund)+", or ask for a return")
 		}
-	case DecideAccept:
-		if (p.givenUpBy(k) || k.Step.Operation == order.Reserve) && p.Phase == order.PhaseAccepted && !order.Empty(p.unshipped()) {
-			return p.refuse(what, "its goods would stay where they are; decide "+string(DecideRepair)+" or "+string(DecideRelease))
-		}
-	case DecideByHand:
+	case DecideAccept, DecideByHand:
 	}
 	return nil
 }
@@ -117,6 +117,15 @@ func (p *process) givenUpBy(k reconcile.Case) bool {
 	return k.Step.System == order.SystemWarehouse && k.Step.Operation == order.Request
 }
 
+// keepsGoods says that what has not shipped stays where it is until the case is
+// decided.
+func (p *process) keepsGoods(k reconcile.Case) bool {
+	if p.Phase != order.PhaseAccepted || order.Empty(p.unshipped()) {
+		return false
+	}
+	return p.givenUpBy(k) || k.Step.Operation == order.Reserve || k.Step.Break.Item == unshippedItem
+}
+
 // decide carries out a decision and closes its case.
 func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
 	if n := p.wished(DecideUpdate, d.ID); n > 0 {
@@ -125,13 +134,18 @@ func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
 	if d.As == DecideByHand {
 		work, _ := workflow.NewDisconnectedContext(ctx)
 		p.readAll(work, 0)
-	}
-	k := p.caseOf(d.Case)
-	if k == nil || !k.Open() { // it was closed between the check and now
-		return p.reply(ctx, DecideUpdate, d.Case), nil
+		p.attend(workflow.Now(ctx))
 	}
 	now := workflow.Now(ctx)
 	r := p.reply(ctx, DecideUpdate, d.Case)
+	k := p.caseOf(d.Case)
+	if k == nil || !k.Open() { // it was closed between the check and now
+		r.Refused = "the case was closed meanwhile; nothing was decided"
+		if k != nil {
+			r.Refused += ": " + k.Outcome
+		}
+		return r, nil
+	}
 	if d.As == DecideByHand && p.standing(now, *k) {
 		r.Refused = "the " + string(k.Step.Break.System) + " system still says the same; nothing was closed"
 		return r, nil
@@ -170,7 +184,7 @@ func (p *process) standing(now time.Time, k reconcile.Case) bool {
 	if p.givenUpBy(k) && !slices.ContainsFunc(p.shipmentsOf(k.Step.Key), func(sh reconcile.Shipment) bool { return sh.State.Live() }) {
 		return true
 	}
-	if k.Step.Operation == order.Reserve && !p.complete() {
+	if k.Step.Operation == order.Reserve && !p.complete() || k.Step.Break.Item == unshippedItem && !p.paid() {
 		return true
 	}
 	c := p.assess(now)
@@ -248,7 +262,7 @@ func (p *process) refundByDecision(now time.Time, k reconcile.Case, d Decide) {
 	if parcel := p.lostParcel(k); parcel != nil && d.Amount == 0 {
 		parcel.Lost, parcel.Settled = false, true
 		r := Returning{Lines: parcel.Lines, By: d.By, Asked: now, Lost: true, Received: now}
-		r.Kept = order.Less(p.Order, order.Less(p.Order, p.wanted(), p.returnedThrough(len(p.Returns), true)), r.Lines)
+		r.Kept = order.Less(p.Order, p.kept(), r.Lines)
 		p.Returns = append(p.Returns, r)
 		p.giveBack(now, p.worth(r).Total, aboutReturn, len(p.Returns))
 		return

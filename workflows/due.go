@@ -190,10 +190,10 @@ func (s *State) refersTo(operation order.Operation, n int) bool {
 func (s *State) duePayment(now time.Time) *Operation {
 	switch s.Phase {
 	case order.PhasePaying:
-		return s.dueAuthorize()
+		return s.dueAuthorize(now)
 	case order.PhaseAccepted, order.PhaseShipped, order.PhaseDelivered, order.PhaseClosed:
 		for _, due := range []func() *Operation{
-			s.dueCapture, func() *Operation { return s.dueRenewal(now) }, s.meantPayment, s.dueClosing,
+			s.dueCapture, func() *Operation { return s.dueRenewal(now) }, func() *Operation { return s.meantPayment(now) }, s.dueClosing,
 		} {
 			if op := due(); op != nil {
 				return op
@@ -201,7 +201,7 @@ func (s *State) duePayment(now time.Time) *Operation {
 		}
 	case order.PhaseCancelling, order.PhaseFailing:
 		if s.warehouseGaveUp() {
-			return s.dueGiveBack()
+			return s.dueGiveBack(now)
 		}
 	case order.PhaseReceived, order.PhaseCancelled, order.PhaseFailed:
 	}
@@ -210,7 +210,7 @@ func (s *State) duePayment(now time.Time) *Operation {
 
 // dueAuthorize begins the first attempt as soon as anything is promised, and
 // those that the customer starts after it.
-func (s *State) dueAuthorize() *Operation {
+func (s *State) dueAuthorize(now time.Time) *Operation {
 	if order.Empty(s.Promised) {
 		return nil
 	}
@@ -221,15 +221,15 @@ func (s *State) dueAuthorize() *Operation {
 		}
 		return op
 	}
-	return s.meantPayment()
+	return s.meantPayment(now)
 }
 
 // meantPayment returns what was decided and not sent yet. A dispute stops what
 // goes back by itself.
-func (s *State) meantPayment() *Operation {
+func (s *State) meantPayment(now time.Time) *Operation {
 	for i := range s.Operations {
 		op := s.Operations[i]
-		if op.System != order.SystemPayment || op.Status != Meant || op.Operation == order.Refund && s.disputed() && !s.despite(op) {
+		if op.System != order.SystemPayment || op.Status != Meant || s.needless(op, now) || op.Operation == order.Refund && s.disputed() && !s.despite(op) {
 			continue
 		}
 		return &op
@@ -242,6 +242,13 @@ func (s *State) meantPayment() *Operation {
 func (s *State) despite(op Operation) bool {
 	a := s.attemptBy(op.Ref)
 	return op.About == aboutPerson && a != nil && op.Amount <= a.Captured-a.Refunded-a.Disputed
+}
+
+// needless says that an attempt was wished for before the order was paid another
+// way, or takes no more money: it is not begun.
+func (s *State) needless(op Operation, now time.Time) bool {
+	wanted := s.Phase == order.PhasePaying && !s.paid() || s.uncovered(now) > 0
+	return op.Operation == order.Authorize && (op.Pay != nil || !s.Phase.PastPivot()) && !wanted
 }
 
 // dueCapture returns the capture of the first parcel that has left and was not
@@ -346,7 +353,7 @@ func (s *State) takesMoney() bool {
 // dueGiveBack closes each attempt that can still take money, then refunds what
 // was taken. Only what the gateway's own records show is given back, and a refund
 // that failed is not made again without a person.
-func (s *State) dueGiveBack() *Operation {
+func (s *State) dueGiveBack(now time.Time) *Operation {
 	if op := s.last(order.Authorize); op != nil && op.Status == Open {
 		return nil // its outcome decides what there is to close
 	}
@@ -355,7 +362,7 @@ func (s *State) dueGiveBack() *Operation {
 			return s.close(a)
 		}
 	}
-	if op := s.meantPayment(); op != nil && op.Operation == order.Refund {
+	if op := s.meantPayment(now); op != nil && op.Operation == order.Refund {
 		return op
 	}
 	for _, a := range s.attempts() {

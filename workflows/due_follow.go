@@ -76,7 +76,7 @@ func (s *State) dueCredit() *Operation {
 		op := s.Operations[i]
 		amount := min(op.Amount, invoiced)
 		if op.About == aboutDropped { // what was sent, lost and then given up was invoiced
-			amount = min(amount, invoiced-s.value())
+			amount = min(amount, invoiced-order.ValueOf(s.Order, s.kept()))
 		}
 		if !s.through(op) || !credited(op.About) || s.refers(order.Credit, s.Key(op)) || amount <= 0 {
 			continue
@@ -120,7 +120,9 @@ func (s *State) moved() []movement {
 	var all []movement
 	for i := range s.Operations {
 		op := s.Operations[i]
-		if op.Operation == order.Capture && op.Status == Done {
+		// What another attempt took is booked under its own id, also when it pays for
+		// the order later.
+		if op.Operation == order.Capture && op.Status == Done && (op.About != aboutHand || !s.refers(order.Receipt, op.Ref)) {
 			all = append(all, movement{s.Key(op), op.Amount})
 		}
 	}

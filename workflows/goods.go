@@ -163,6 +163,11 @@ func (s *State) returnedThrough(n int, received bool) []order.Quantity {
 	return lines
 }
 
+// kept is what is wanted and did not come back.
+func (s *State) kept() []order.Quantity {
+	return order.Less(s.Order, s.wanted(), s.returnedThrough(len(s.Returns), true))
+}
+
 // worth is the share of the money that belongs to a return: what the customer
 // keeps was worth more by so much before.
 func (s *State) worth(r Returning) order.Share {

@@ -81,6 +81,7 @@ func (p *process) freshVerdict(ctx workflow.Context, _ AskVerdict) (reconcile.Ve
 		p.readAll(work, 0)
 		now = workflow.Now(ctx)
 	}
+	p.attend(now)
 	p.assess(now)
 	p.touch()
 	return p.verdict(now, true), nil

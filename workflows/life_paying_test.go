@@ -659,8 +659,8 @@ func TestRefund_MadeInTheGatewaysDashboard_BooksAndCustomerFollowOnce(t *testing
 	w.submit(0, anOrder("1"))
 	w.At(5*time.Hour, "somebody gives money back by hand", func() { w.edit(w.Payment, `{"order":"1","refunded":2500}`) })
 	for i := range 3 {
-		w.At(5*time.Hour+time.Duration(i+1)*time.Minute, "the notice comes again", func() {
-			w.Check(w.Payment.Event([]byte(`{"type":"refund.succeeded","order":"1","copies":2}`)))
+		w.At(5*time.Hour+time.Duration(i+1)*time.Minute, "the gateway speaks of it again", func() {
+			w.Check(w.Payment.Event([]byte(`{"type":"payment.captured","order":"1","copies":2}`)))
 		})
 	}
 	want := refunded(2500)

@@ -129,6 +129,7 @@ func (p *process) take(asked time.Time, seen reconcile.Observation) {
 		seen.At = known.At.Add(time.Nanosecond)
 	}
 	p.learn(seen)
+	p.news = true
 }
 
 // readAll reads all systems side by side. Readings that are asked for while one
@@ -137,7 +138,8 @@ func (p *process) readAll(ctx workflow.Context, again int) {
 	p.readSystems(ctx, order.Systems(), again)
 }
 
-// readSystems reads some systems side by side.
+// readSystems reads some systems side by side, and takes in what they say all at
+// once: a lane that acted on half of it might do again what has happened.
 func (p *process) readSystems(ctx workflow.Context, systems []order.System, again int) {
 	if p.reading {
 		_ = workflow.Await(ctx, func() bool { return !p.reading })
@@ -149,12 +151,14 @@ func (p *process) readSystems(ctx workflow.Context, systems []order.System, agai
 	for i, system := range systems {
 		futures[i] = p.look(ctx, system, again)
 	}
+	seen := make([]reconcile.Observation, len(systems))
 	for i, system := range systems {
-		var seen reconcile.Observation
-		if err := futures[i].Get(ctx, &seen); err != nil {
-			seen = reconcile.Read(system, p.Order.ID, asked, reconcile.Observation{}, err)
+		if err := futures[i].Get(ctx, &seen[i]); err != nil {
+			seen[i] = reconcile.Read(system, p.Order.ID, asked, reconcile.Observation{}, err)
 		}
-		p.take(asked, seen)
+	}
+	for i := range seen {
+		p.take(asked, seen[i])
 	}
 	p.reading = false
 	if len(systems) == len(order.Systems()) {

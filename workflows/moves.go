@@ -29,6 +29,7 @@ func Moves() []Move {
 		{order.PhaseCancelling, order.PhaseAccepted, "the goods are packed: reality wins", "warehouse"},
 		{order.PhaseCancelled, order.PhaseCancelling, "money came for it: it goes back", "payment"},
 		{order.PhaseFailing, order.PhaseFailed, "nothing is held any more", "payment"},
+		{order.PhaseFailing, order.PhaseAccepted, "goods have left all the same: reality wins", "warehouse"},
 		{order.PhaseFailing, order.PhasePaying, "it was paid after all", "payment"},
 		{order.PhaseFailed, order.PhasePaying, "it was paid after all", "payment"},
 		{order.PhaseFailed, order.PhaseFailing, "money came for it: it goes back", "payment"},

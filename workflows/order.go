@@ -52,6 +52,9 @@ type process struct {
 
 	// moved counts changes of state; the main loop wakes for each.
 	moved int
+	// news is set while something was learned and not taken up yet: see attend.go.
+	// Until it is, nothing is due: a parcel that has left would be requested again.
+	news bool
 	// closing tells the lanes that the run ends.
 	closing bool
 	// reads counts the look-ups of this run, for their activity ids.

@@ -44,7 +44,9 @@ func (p *process) lane(ctx workflow.Context, system order.System) {
 			if p.closing {
 				return true
 			}
-			op = p.due(system, workflow.Now(ctx))
+			if !p.news {
+				op = p.due(system, workflow.Now(ctx))
+			}
 			return op != nil
 		})
 		if p.closing {
@@ -126,6 +128,7 @@ func (p *process) finish(ctx workflow.Context, op *Operation, status OperationSt
 		}
 	}
 	op.Status, op.Ended, op.Why, op.Doubt = status, now, why, false
+	p.news = true
 	if status == Done { // a write that was read back is an agreement too
 		op.Code = ""
 		p.Bases = reconcile.Remember(p.Bases, p.compare(p.settings.Policy, now).Agreed)

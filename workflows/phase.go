@@ -18,6 +18,7 @@ func (p *process) advance(ctx workflow.Context) {
 		p.attend(now)
 		next, why := p.after(now)
 		if next == p.Phase {
+			p.news = false
 			return
 		}
 		line := fmt.Sprintf("%s → %s", p.Phase, next)
@@ -198,6 +199,10 @@ func (p *process) afterFailing() (order.Phase, string) {
 	if p.paidAfterAll() {
 		p.Failed, p.Revived = "", true
 		return order.PhasePaying, "it was paid after all"
+	}
+	if len(p.Departures) > 0 {
+		p.Failed = ""
+		return order.PhaseAccepted, "goods have left the warehouse: reality wins"
 	}
 	if p.givenBack() {
 		return order.PhaseFailed, "nothing is held any more"

@@ -1,14 +1,8 @@
 package endtoend
 
 import (
-	"cmp"
 	"fmt"
-	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -530,39 +524,3 @@ func closedAndChargedBack(b *bundle, o order.Order) {
 	b.chargedBack(o)
 	b.closes(o.ID)
 }
-
-// shots is where a screenshot of each path goes, or nothing.
-var shots = os.Getenv("TRUEUP_SHOTS")
-
-// uiPort is the port of the engine's UI: none unless screenshots are wanted.
-func uiPort() int {
-	if shots == "" {
-		return -1
-	}
-	return 0
-}
-
-// shoot takes a screenshot of an order's history in the Temporal UI, with the
-// browser that TRUEUP_BROWSER names.
-func (b *bundle) shoot(path string, id order.ID) {
-	b.t.Helper()
-	if shots == "" {
-		return
-	}
-	described, err := b.client.DescribeWorkflowExecution(b.t.Context(), workflows.OrderWorkflowID(id), "")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
-	page := b.engine.UI + "/namespaces/default/workflows/" + url.PathEscape(workflows.OrderWorkflowID(id)) + "/" + run + "/timeline"
-	shooting.Lock() // a browser takes the whole machine
-	defer shooting.Unlock()
-	browser := exec.CommandContext(b.t.Context(), cmp.Or(os.Getenv("TRUEUP_BROWSER"), "chromium"), "--headless", "--no-sandbox", "--disable-gpu",
-		"--hide-scrollbars", "--window-size=1280,1400", "--virtual-time-budget=15000", "--user-data-dir="+b.t.TempDir(),
-		"--screenshot="+filepath.Join(shots, path+".png"), page)
-	if output, err := browser.CombinedOutput(); err != nil {
-		b.t.Errorf("take a screenshot of %s: %v\n%s", page, err, output)
-	}
-}
-
-var shooting sync.Mutex
