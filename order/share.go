@@ -46,8 +46,8 @@ func ShareOf(o Order, before, now []Quantity) Share {
 		line := LineShare{
 			Line: i + 1, SKU: l.SKU, Quantity: has[i] - had[i], UnitPrice: l.UnitPrice,
 			Gross:    (has[i] - had[i]) * l.UnitPrice,
-			Discount: portion(l.Discount, has[i], l.Quantity) - portion(l.Discount, had[i], l.Quantity),
-			Tax:      portion(l.Tax, has[i], l.Quantity) - portion(l.Tax, had[i], l.Quantity),
+			Discount: o.portion(l.Discount, has[i], l.Quantity) - o.portion(l.Discount, had[i], l.Quantity),
+			Tax:      o.portion(l.Tax, has[i], l.Quantity) - o.portion(l.Tax, had[i], l.Quantity),
 		}
 		s.Lines = append(s.Lines, line)
 		s.Total += line.Gross - line.Discount + line.Tax
@@ -75,17 +75,17 @@ func discountOf(o Order, pieces []int64) int64 {
 	}
 	all, part := int64(0), int64(0)
 	for i, l := range o.Lines {
-		all += l.worth(l.Quantity)
-		part += l.worth(pieces[i])
+		all += o.worth(l, l.Quantity)
+		part += o.worth(l, pieces[i])
 	}
 	onGoods := min(o.Discount, all)
-	return portion(onGoods, part, all) + o.Discount - onGoods
+	return o.portion(onGoods, part, all) + o.Discount - onGoods
 }
 
-// worth returns the money of the first n pieces of the line, before the order's
+// worth returns the money of the first n pieces of a line, before the order's
 // discount.
-func (l Line) worth(n int64) int64 {
-	return n*l.UnitPrice - portion(l.Discount, n, l.Quantity) + portion(l.Tax, n, l.Quantity)
+func (o Order) worth(l Line, n int64) int64 {
+	return n*l.UnitPrice - o.portion(l.Discount, n, l.Quantity) + o.portion(l.Tax, n, l.Quantity)
 }
 
 // place puts quantities to the lines of the order, at most what was ordered of
@@ -142,6 +142,35 @@ func facing(o Order, a, b []Quantity) (inA, inB []int64) {
 func joined(a, b []Quantity) []Quantity {
 	all := make([]Quantity, 0, len(a)+len(b))
 	return append(append(all, a...), b...)
+}
+
+// portion returns whole × part / of, rounded down to what can be paid; part is at
+// most of.
+func (o Order) portion(whole, part, of int64) int64 {
+	n := portion(whole, part, of)
+	if part == of {
+		return n
+	}
+	return n - n%o.coin()
+}
+
+// coin is the smallest money of a share: of a currency with three decimals
+// gateways move no less than ten, so an order in tens has its shares in tens.
+func (o Order) coin() int64 {
+	const ten = 10
+	if n, _ := o.Currency.Decimals(); n != 3 {
+		return 1
+	}
+	money := []int64{o.Shipping, o.ShippingTax, o.Discount}
+	for _, l := range o.Lines {
+		money = append(money, l.UnitPrice, l.Discount, l.Tax)
+	}
+	for _, m := range money {
+		if m%ten != 0 {
+			return 1
+		}
+	}
+	return ten
 }
 
 // portion returns whole × part / of, rounded down; part is at most of.

@@ -58,6 +58,38 @@ func TestShareOf_AnyCut_AddsUpToTheTotal(t *testing.T) {
 	})
 }
 
+func TestShareOf_ThreeDecimalsInTens_SharesInTens(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		o := drawOrder(t)
+		o.Currency = "KWD"
+		for _, money := range []*int64{&o.Shipping, &o.ShippingTax, &o.Discount} {
+			*money *= 10
+		}
+		for i := range o.Lines {
+			for _, money := range []*int64{&o.Lines[i].UnitPrice, &o.Lines[i].Discount, &o.Lines[i].Tax} {
+				*money *= 10
+			}
+		}
+		total, before, left := int64(0), []Quantity(nil), o.AllLines()
+		for len(left) > 0 {
+			now := []Quantity{left[0]}
+			now[0].Quantity = rapid.Int64Range(1, left[0].Quantity).Draw(t, "pieces")
+			share := ShareOf(o, before, now)
+			checkShare(t, share)
+			if share.Total%10 != 0 {
+				t.Fatalf("a share is %d, which no gateway takes", share.Total)
+			}
+			total += share.Total
+			before = append(before, now...)
+			left = Less(o, o.AllLines(), before)
+		}
+		if sum, _ := o.Sum(); total != sum {
+			t.Fatalf("the shares add up to %d, want %d", total, sum)
+		}
+	})
+}
+
 // checkShare says that a share's total is the sum of its parts, and neither it
 // nor a part is negative.
 func checkShare(t *rapid.T, s Share) {

@@ -3,6 +3,8 @@ package reconcile
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -96,6 +98,8 @@ type Policy struct {
 	Rules []Rule // sorted as Fields returns them
 	// PayWindow is how long an unpaid order may wait.
 	PayWindow time.Duration
+	// PayWindows are the kinds of payment that take another time, sorted by name.
+	PayWindows []MethodWindow
 	// ReturnWindow is how long a delivered order stays open.
 	ReturnWindow time.Duration
 	// Horizon is the age beyond which a record or event never starts anything.
@@ -111,6 +115,33 @@ type Policy struct {
 	// CoolDown is how long a repaired field must stay repaired: undone within
 	// it, two writers are fighting.
 	CoolDown time.Duration
+}
+
+// MethodWindow is how long an order may wait for one kind of payment.
+type MethodWindow struct {
+	Method string // the gateway's word, as in Attempt.Method
+	Window time.Duration
+}
+
+// PayWindowOf returns how long an order may wait for a kind of payment: a bank
+// transfer has weeks, and what is not listed has the PayWindow.
+func (p Policy) PayWindowOf(method string) time.Duration {
+	for _, w := range p.PayWindows {
+		if w.Method == method {
+			return w.Window
+		}
+	}
+	return p.PayWindow
+}
+
+// withPayWindow sets the window of one kind of payment; the list stays sorted.
+func (p *Policy) withPayWindow(w MethodWindow) {
+	n, found := slices.BinarySearchFunc(p.PayWindows, w.Method, func(a MethodWindow, method string) int { return strings.Compare(a.Method, method) })
+	if found {
+		p.PayWindows[n] = w
+		return
+	}
+	p.PayWindows = slices.Insert(p.PayWindows, n, w)
 }
 
 // Rule returns the rule of a field. A field that no rule knows is reported and

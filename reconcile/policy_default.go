@@ -12,6 +12,7 @@ import (
 func Default() Policy {
 	p := Policy{
 		PayWindow:    30 * time.Minute,
+		PayWindows:   defaultPayWindows(),
 		ReturnWindow: 30 * 24 * time.Hour,
 		Horizon:      14 * 24 * time.Hour,
 		QuietAfter:   30 * time.Second,
@@ -24,6 +25,30 @@ func Default() Policy {
 		p.Rules = append(p.Rules, defaultRule(f))
 	}
 	return p
+}
+
+// defaultPayWindows returns how long the payments take that nobody finishes at
+// the checkout. The numbers are Stripe's, from the pages of its methods
+// (docs.stripe.com/payments/…) and of its API: how long a voucher lives if
+// nothing else was asked for, and how long a bank may take to answer. Each has
+// some days more for weekends and late notices. A window that is too long does
+// little harm: what the gateway itself calls expired or failed has the
+// PayWindow again. Cards are not listed, so they have it too.
+func defaultPayWindows() []MethodWindow {
+	const day = 24 * time.Hour
+	return []MethodWindow{
+		{"acss_debit", 10 * day},       // micro-deposits are verified within ten days; the debit takes five business days
+		{"au_becs_debit", 7 * day},     // three business days
+		{"bacs_debit", 10 * day},       // six business days
+		{"boleto", 7 * day},            // the voucher lives three days; paid, it is told a business day later
+		{"customer_balance", 28 * day}, // a bank transfer never expires at Stripe; four weeks are what shops grant
+		{"konbini", 5 * day},           // the voucher lives three days
+		{"multibanco", 14 * day},       // the voucher lives a week; paid, it may be told days later
+		{"oxxo", 7 * day},              // the voucher lives three days; paid, it is told a business day later
+		{"pix", 25 * time.Hour},        // the code lives a day
+		{"sepa_debit", 14 * day},       // most debits are settled within six business days
+		{"us_bank_account", 10 * day},  // as acss_debit; the debit takes four business days
+	}
 }
 
 // defaultRule returns the built-in rule of one field: what all have in common,

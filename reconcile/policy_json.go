@@ -39,15 +39,37 @@ type ruleJSON struct {
 }
 
 type policyJSON struct {
-	Rules        []Rule   `json:"rules"`
-	PayWindow    duration `json:"pay_window"`
-	ReturnWindow duration `json:"return_window"`
-	Horizon      duration `json:"horizon"`
-	QuietAfter   duration `json:"quiet_after"`
-	MailWithin   duration `json:"mail_within"`
-	AnswerWithin duration `json:"answer_within"`
-	InboxAfter   duration `json:"inbox_after"`
-	CoolDown     duration `json:"cool_down"`
+	Rules        []Rule         `json:"rules"`
+	PayWindow    duration       `json:"pay_window"`
+	PayWindows   []MethodWindow `json:"pay_windows,omitempty"`
+	ReturnWindow duration       `json:"return_window"`
+	Horizon      duration       `json:"horizon"`
+	QuietAfter   duration       `json:"quiet_after"`
+	MailWithin   duration       `json:"mail_within"`
+	AnswerWithin duration       `json:"answer_within"`
+	InboxAfter   duration       `json:"inbox_after"`
+	CoolDown     duration       `json:"cool_down"`
+}
+
+// methodWindowJSON is MethodWindow as it travels.
+type methodWindowJSON struct {
+	Method string   `json:"method"`
+	Window duration `json:"window"`
+}
+
+// MarshalJSON writes the window as text.
+func (w MethodWindow) MarshalJSON() ([]byte, error) {
+	return json.Marshal(methodWindowJSON{w.Method, duration(w.Window)})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (w *MethodWindow) UnmarshalJSON(data []byte) error {
+	var in methodWindowJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return fmt.Errorf("read pay window: %w", err)
+	}
+	*w = MethodWindow{in.Method, time.Duration(in.Window)}
+	return nil
 }
 
 // MarshalJSON writes the rule with durations as text.
@@ -74,7 +96,7 @@ func (r *Rule) UnmarshalJSON(data []byte) error {
 // MarshalJSON writes the policy with durations as text.
 func (p Policy) MarshalJSON() ([]byte, error) {
 	return json.Marshal(policyJSON{
-		p.Rules, duration(p.PayWindow), duration(p.ReturnWindow), duration(p.Horizon), duration(p.QuietAfter),
+		p.Rules, duration(p.PayWindow), p.PayWindows, duration(p.ReturnWindow), duration(p.Horizon), duration(p.QuietAfter),
 		duration(p.MailWithin), duration(p.AnswerWithin), duration(p.InboxAfter), duration(p.CoolDown),
 	})
 }
@@ -86,7 +108,7 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("read policy: %w", err)
 	}
 	*p = Policy{
-		w.Rules, time.Duration(w.PayWindow), time.Duration(w.ReturnWindow), time.Duration(w.Horizon), time.Duration(w.QuietAfter),
+		w.Rules, time.Duration(w.PayWindow), w.PayWindows, time.Duration(w.ReturnWindow), time.Duration(w.Horizon), time.Duration(w.QuietAfter),
 		time.Duration(w.MailWithin), time.Duration(w.AnswerWithin), time.Duration(w.InboxAfter), time.Duration(w.CoolDown),
 	}
 	return nil

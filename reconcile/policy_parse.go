@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,12 +41,19 @@ const (
 	maxWindow = 5 * 365 * 24 * time.Hour
 	maxLimit  = 1_000_000_000_000
 	maxFile   = 1 << 20
+
+	maxPayWindow  = 365 * 24 * time.Hour
+	maxPayWindows = 100
 )
+
+// methodName is a kind of payment, as gateways write it.
+var methodName = regexp.MustCompile(`^[a-z0-9_]{1,40}$`)
 
 // Parse returns the built-in policy with a file's overrides:
 //
 //	mode: auto            # every kind to the highest mode that it allows
 //	pay_window: 30m
+//	pay_windows: {customer_balance: 672h}
 //	fields:
 //	  erp.invoices: {mode: auto, settling: 1m, notice_within: 15m, max_count: 50}
 //
@@ -136,6 +144,8 @@ func (r *policyReader) top(n *yaml.Node) {
 			}
 		case "fields":
 			fields = value
+		case "pay_windows":
+			r.payWindows(value)
 		default:
 			r.window(key, value)
 		}
@@ -150,15 +160,36 @@ func (r *policyReader) top(n *yaml.Node) {
 func (r *policyReader) window(key, value *yaml.Node) {
 	for _, w := range r.policy.windows() {
 		if w.name == key.Value {
-			r.duration(key, value, w.value, time.Second)
+			r.duration(key, value, w.value, span{time.Second, maxWindow})
 			return
 		}
 	}
-	names := []string{"mode", "fields"}
+	names := []string{"mode", "fields", "pay_windows"}
 	for _, w := range r.policy.windows() {
 		names = append(names, w.name)
 	}
 	r.add(key, "%q is not a setting of a policy; want one of %s", key.Value, strings.Join(names, ", "))
+}
+
+// payWindows sets the windows of some kinds of payment; the built-in ones of the
+// others stay.
+func (r *policyReader) payWindows(n *yaml.Node) {
+	if n.Tag == "!!null" {
+		return
+	}
+	r.mapping(n, "pay_windows", func(key, value *yaml.Node) {
+		w := MethodWindow{Method: key.Value}
+		if !methodName.MatchString(w.Method) {
+			r.add(key, "pay_windows: %q is not a kind of payment as the gateway writes it; want 1 to 40 of a-z, 0-9 and _", key.Value)
+			return
+		}
+		if r.duration(key, value, &w.Window, span{time.Minute, maxPayWindow}) {
+			r.policy.withPayWindow(w)
+		}
+	})
+	if len(r.policy.PayWindows) > maxPayWindows {
+		r.add(n, "pay_windows: more than %d kinds of payment", maxPayWindows)
+	}
 }
 
 func (r *policyReader) field(key, value *yaml.Node) {
@@ -202,11 +233,11 @@ func (r *policyReader) setting(rule *Rule, key, value *yaml.Node) {
 		r.number(key, value, &count)
 		rule.MaxCount = int(count)
 	case "settling":
-		r.duration(key, value, &rule.Settling, 0)
+		r.duration(key, value, &rule.Settling, span{0, maxWindow})
 	case "notice_within":
-		r.duration(key, value, &rule.NoticeWithin, time.Second)
+		r.duration(key, value, &rule.NoticeWithin, span{time.Second, maxWindow})
 	case "case_deadline":
-		r.duration(key, value, &rule.CaseDeadline, time.Minute)
+		r.duration(key, value, &rule.CaseDeadline, span{time.Minute, maxWindow})
 	case "authority", "followers", "allows":
 		r.add(key, "%s: %s is decided by the business rules and cannot be overridden", rule.Field, key.Value)
 	default:
@@ -224,17 +255,22 @@ func (r *policyReader) mode(key, value *yaml.Node) (Mode, bool) {
 	return "", false
 }
 
-func (r *policyReader) duration(key, value *yaml.Node, d *time.Duration, least time.Duration) {
+func (r *policyReader) duration(key, value *yaml.Node, d *time.Duration, allowed span) bool {
 	parsed, err := time.ParseDuration(value.Value)
 	switch {
 	case value.Kind != yaml.ScalarNode || err != nil:
 		r.add(value, "%s is %q; want a duration as 30s, 15m or 24h", key.Value, value.Value)
-	case parsed < least || parsed > maxWindow:
-		r.add(value, "%s is %s; want %s to %s", key.Value, value.Value, formatDuration(least), formatDuration(maxWindow))
+	case parsed < allowed.least || parsed > allowed.most:
+		r.add(value, "%s is %s; want %s to %s", key.Value, value.Value, formatDuration(allowed.least), formatDuration(allowed.most))
 	default:
 		*d = parsed
+		return true
 	}
+	return false
 }
+
+// span is what a duration may be.
+type span struct{ least, most time.Duration }
 
 func (r *policyReader) number(key, value *yaml.Node, n *int64) {
 	parsed, err := strconv.ParseInt(value.Value, 10, 64)

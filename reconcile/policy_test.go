@@ -3,11 +3,15 @@ package reconcile
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 func TestDefault_ReportsEverything(t *testing.T) {
@@ -25,6 +29,9 @@ func TestDefault_ReportsEverything(t *testing.T) {
 	}
 	if !slices.Equal(fields, Fields()) {
 		t.Fatalf("rules for %q, want %q", fields, Fields())
+	}
+	if p.PayWindowOf("card") != 30*time.Minute || p.PayWindowOf("") != 30*time.Minute || p.PayWindowOf("customer_balance") != 672*time.Hour {
+		t.Errorf("pay windows are %s and %+v", p.PayWindow, p.PayWindows)
 	}
 	if p.PayWindow != 30*time.Minute || p.ReturnWindow != 720*time.Hour || p.Horizon != 336*time.Hour {
 		t.Fatalf("windows are %s, %s, %s", p.PayWindow, p.ReturnWindow, p.Horizon)
@@ -57,12 +64,17 @@ fields:
   crm.deal: {strength: adopt}
 mode: auto            # wherever it stands, a field's own mode wins
 pay_window: 45m
+pay_windows:
+  oxxo: 100h
+  card: 10m
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := auto()
 	want.PayWindow = 45 * time.Minute
+	want.PayWindows = slices.Insert(want.PayWindows, slices.IndexFunc(want.PayWindows, func(w MethodWindow) bool { return w.Method == "customer_balance" }), MethodWindow{"card", 10 * time.Minute})
+	want.PayWindows[slices.IndexFunc(want.PayWindows, func(w MethodWindow) bool { return w.Method == "oxxo" })].Window = 100 * time.Hour
 	for n := range want.Rules {
 		r := &want.Rules[n]
 		switch r.Field {
@@ -77,6 +89,9 @@ pay_window: 45m
 	}
 	if p.Rule(PaymentDisputed).Mode != ModeAsk || p.Rule(ERPSale).Mode != ModeAuto {
 		t.Fatal("mode auto does not raise each field to what it allows")
+	}
+	if p.PayWindowOf("card") != 10*time.Minute || p.PayWindowOf("oxxo") != 100*time.Hour || p.PayWindowOf("pix") != 25*time.Hour || p.PayWindowOf("ideal") != 45*time.Minute {
+		t.Errorf("pay windows are %+v", p.PayWindows)
 	}
 	if p.Version() == auto().Version() || len(p.Version()) != 12 {
 		t.Fatalf("version is %s", p.Version())
@@ -100,6 +115,13 @@ fields:
   payment.disputed: {mode: auto}
   payment.open: [1]
   crm.deal: {max_count: -1, max_money: 1.5, strength: strong, tolerance: many}
+pay_windows:
+  oxxo: 30s
+  pix: 8761h
+  boleto: [1h]
+  SEPA: 1h
+  oxxo: 1h
+  konbini:
 `))
 	var invalid *PolicyError
 	if !errors.As(err, &invalid) {
@@ -112,6 +134,8 @@ fields:
 		{1, "always"}, {2, "soon"}, {3, "-1h"}, {4, "given twice"}, {5, `"windows" is not a setting`}, {7, `"erp.invoice" is not a field`},
 		{8, "notice_within (15m) is less than settling (1h)"}, {9, "yes"}, {10, "cannot be overridden"}, {12, `"colour"`},
 		{13, "allows at most ask"}, {14, "not a mapping"}, {15, "max_count"}, {15, "max_money"}, {15, "strong"}, {15, "tolerance"},
+		{17, "oxxo is 30s; want 1m to 8760h"}, {18, "pix is 8761h"}, {19, "boleto is"}, {20, `"SEPA" is not a kind of payment`}, {21, "oxxo is given twice"},
+		{22, "konbini is"},
 	}
 	if len(invalid.Problems) != len(want) {
 		t.Fatalf("%d problems, want %d: %v", len(invalid.Problems), len(want), invalid)
@@ -133,6 +157,8 @@ func TestParse_NotAPolicy(t *testing.T) {
 		{"a tab", "mode: auto\n\tpay_window: 1m", 2},
 		{"a list", "- mode: auto", 1},
 		{"a word", "auto", 1},
+		{"pay windows as a list", "pay_windows: [oxxo]", 1},
+		{"too many pay windows", "pay_windows:\n" + manyWindows(101), 2},
 		{"two documents", "mode: auto\n---\nmode: ask\n", 2},
 		{"an alias", "mode: &m auto\npay_window: *m\n", 1},
 		{"a merge", "fields:\n  <<: {}\n", 2},
@@ -153,13 +179,60 @@ func TestParse_NotAPolicy(t *testing.T) {
 	}
 }
 
+// manyWindows is n pay windows in the form of a policy file.
+func manyWindows(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString("  m" + strconv.Itoa(i) + ": 1h\n")
+	}
+	return b.String()
+}
+
+// Whatever windows a file sets: the policy has them, those it did not name keep
+// their own, the list is sorted, it renders to itself, and its version is its own.
+func TestPolicy_PayWindows_Property(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		set := rapid.MapOf(rapid.StringMatching(`[a-z0-9_]{1,40}|card|oxxo|null|true|1e3`), rapid.Int64Range(60, 8760*3600)).Draw(t, "windows")
+		file := "pay_window: 7m\npay_windows: {"
+		for method, seconds := range set {
+			file += method + ": " + strconv.FormatInt(seconds, 10) + "s, "
+		}
+		p, err := Parse([]byte(file + "}\n"))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		before := Default()
+		before.PayWindow = 7 * time.Minute
+		for _, method := range append(slices.Collect(maps.Keys(set)), "card", "pix", "boleto", "customer_balance", "nobody") {
+			want, named := time.Duration(set[method])*time.Second, set[method] > 0
+			if !named {
+				want = before.PayWindowOf(method)
+			}
+			if got := p.PayWindowOf(method); got != want {
+				t.Fatalf("%s has %s, want %s", method, got, want)
+			}
+		}
+		if !slices.IsSortedFunc(p.PayWindows, func(a, b MethodWindow) int { return strings.Compare(a.Method, b.Method) }) {
+			t.Fatalf("not sorted: %+v", p.PayWindows)
+		}
+		if back, err := Parse(p.YAML()); err != nil || !reflect.DeepEqual(back, p) {
+			t.Fatalf("%s\ncame back as %+v, %v", p.YAML(), back, err)
+		}
+		if same := reflect.DeepEqual(p, before); same != (p.Version() == before.Version()) {
+			t.Fatalf("the versions say the opposite of %t", same)
+		}
+	})
+}
+
 func TestPolicy_JSON_RoundTrip(t *testing.T) {
 	t.Parallel()
 	data, err := json.Marshal(auto())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(data), `"return_window":"720h"`) || !strings.Contains(string(data), `"settling":"30s"`) {
+	if !strings.Contains(string(data), `"return_window":"720h"`) || !strings.Contains(string(data), `"settling":"30s"`) ||
+		!strings.Contains(string(data), `{"method":"customer_balance","window":"672h"}`) {
 		t.Fatalf("durations are not written as text: %s", data)
 	}
 	var back Policy
@@ -179,6 +252,9 @@ func TestPolicy_Table(t *testing.T) {
 			t.Errorf("the table lacks %s", f)
 		}
 	}
+	if !strings.Contains(table, "customer_balance    672h\n") || !strings.Contains(table, "pay_windows: ") {
+		t.Errorf("the table lacks the pay windows:\n%s", table)
+	}
 	for _, line := range strings.Split(table, "\n") {
 		if len([]rune(line)) > 160 {
 			t.Errorf("a line has %d columns: %s", len([]rune(line)), line)
@@ -190,6 +266,7 @@ func TestPolicy_Table(t *testing.T) {
 // file raises a field above what it allows.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("mode: auto\npay_window: 30m\nfields:\n  erp.invoices: {mode: auto, settling: 1m}\n"))
+	f.Add([]byte("pay_windows: {oxxo: 1h, null: 1h, 1: 1h}"))
 	f.Add(Default().YAML())
 	f.Add([]byte("fields: {payment.disputed: {mode: auto}}"))
 	f.Add([]byte("a: &a [*a]"))

@@ -35,6 +35,10 @@ func (p Policy) YAML() []byte {
 	for _, w := range p.windows() {
 		b.WriteString(pad(w.name+": "+formatDuration(*w.value), 24) + "# " + w.help + "\n")
 	}
+	b.WriteString("pay_windows:            # " + payWindowsHelp + "\n")
+	for _, w := range p.PayWindows {
+		b.WriteString("  " + w.Method + ": " + formatDuration(w.Window) + "\n")
+	}
 	b.WriteString("fields:\n")
 	for _, r := range p.Rules {
 		b.WriteString("  # " + r.Authority + " is right")
@@ -67,8 +71,14 @@ func (p Policy) Table() string {
 	for _, w := range p.windows() {
 		b.WriteString(pad(w.name, 15) + pad(formatDuration(*w.value), 9) + w.help + "\n")
 	}
+	b.WriteString("\npay_windows: " + payWindowsHelp + "\n")
+	for _, w := range p.PayWindows {
+		b.WriteString("  " + pad(w.Method, 20) + formatDuration(w.Window) + "\n")
+	}
 	return b.String()
 }
+
+const payWindowsHelp = "the kinds of payment for which an unpaid order may wait another time than pay_window"
 
 // limitText writes a limit; 0 is none.
 func limitText(n int64) string {

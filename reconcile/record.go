@@ -92,12 +92,16 @@ type Attempt struct {
 	Disputed int64          `json:"disputed,omitempty"`
 	Lost     int64          `json:"lost,omitempty"` // of Disputed, what a lost dispute took for good
 	Currency order.Currency `json:"currency"`
+	// Method is the gateway's word for the kind of payment, as "card", "sepa_debit"
+	// or "customer_balance"; empty when the customer may still choose, or unknown.
+	Method string `json:"method,omitempty"`
 	// HeldUntil is when the authorization dies by itself; zero when unknown.
 	HeldUntil time.Time `json:"held_until,omitzero"`
 	// Multicapture says that the gateway granted several captures.
 	Multicapture bool `json:"multicapture,omitempty"`
 	// Challenge says that an open attempt waits for the customer to prove who they
-	// are (3-D Secure), or to finish at their bank: they may be at it right now.
+	// are (3-D Secure), or to finish at their bank: they may be at it right now. One
+	// that waits for a bank transfer or a voucher to be paid is none: that takes days.
 	Challenge bool `json:"challenge,omitempty"`
 	// Review says that a person or the gateway's fraud rules are looking at it.
 	Review  bool      `json:"review,omitempty"`

@@ -198,7 +198,7 @@ func (p *process) capRefunds(now time.Time) {
 // what has not shipped was not covered: one of ours, or one of an old tab.
 func (p *process) adoptPayers(now time.Time) {
 	for _, a := range byAge(p.attempts()) {
-		if !p.payer(a) && a.Held+a.Captured-a.Refunded > 0 && p.uncovered(now) > 0 && len(p.Payers) > 0 {
+		if !p.payer(a) && a.Held+a.Captured-a.Refunded > 0 && p.needsMoney(now) && len(p.Payers) > 0 {
 			p.takeOver(a.ID)
 			p.note(now, a.ID+" pays for what has not shipped")
 			p.touch()
@@ -242,11 +242,11 @@ func (p *process) attendSurplus(now time.Time) {
 // attendUnpaid asks a person when goods have left and nothing holds their money,
 // or when the money of what has not left was given back by somebody.
 func (p *process) attendUnpaid(now time.Time) {
-	owed := order.ValueOf(p.Order, p.shipped()) - p.captured()
+	owed := p.owed()
 	if k := p.openCaseOf(reconcile.PaymentCaptured, ""); k != nil && owed <= 0 {
 		p.closeCase(now, k.N, "it was captured after all")
 	}
-	if !p.atOnce() && owed > 0 && len(p.Payers) > 0 && p.dueCapture() == nil {
+	if !p.atOnce() && owed > 0 && len(p.Payers) > 0 && p.dueCapture() == nil && p.meantPayment(now) == nil {
 		p.raise(now, reconcile.Step{
 			Break: reconcile.Break{
 				System: order.SystemPayment, Field: reconcile.PaymentCaptured, Situation: reconcile.Missing, Item: "",
@@ -486,6 +486,9 @@ func (p *process) attendAmendment(now time.Time) {
 func (p *process) applyDrop(now time.Time) {
 	a := p.Amendment
 	free := order.Less(p.Order, p.unshipped(), p.requested())
+	if some := order.Common(p.Order, a.Drop, free); a.Some && !order.Empty(some) {
+		a.Drop = some
+	}
 	if !order.Empty(order.Less(p.Order, a.Drop, free)) {
 		a.Refused = "the warehouse has packed the goods already; ask for a return instead"
 		p.note(now, "amendment refused: "+a.Refused)
@@ -556,10 +559,10 @@ func (s *State) openCaseOf(f reconcile.Field, item string) *reconcile.Case {
 }
 
 // raise opens a case about what the systems said by themselves, unless a person
-// has decided about exactly that.
+// has decided about exactly that. What was to be repaired and is not is asked again.
 func (p *process) raise(now time.Time, step reconcile.Step) {
 	for _, c := range p.Cases {
-		if !c.Open() && c.Step.Break.ID() == step.Break.ID() && c.Step.Break.Observed == step.Break.Observed && strings.HasPrefix(c.Outcome, decidedBy) {
+		if !c.Open() && c.Step.Break.ID() == step.Break.ID() && c.Step.Break.Observed == step.Break.Observed && strings.HasPrefix(c.Outcome, decidedBy) && !strings.HasPrefix(c.Outcome, decidedBy+string(DecideRepair)) {
 			return
 		}
 	}

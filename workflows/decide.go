@@ -78,10 +78,14 @@ func (p *process) feasible(what string, k reconcile.Case, d Decide) error {
 		}
 	case DecideRelease, DecideCancel:
 		switch {
+		case p.lostParcel(k) != nil:
+			return p.refuse(what, "a lost parcel is not given up; decide one of: "+k.Step.Proposal+"; "+strings.Join(k.Step.Alternatives, "; "))
 		case !p.Phase.PastPivot() && p.Phase != order.PhasePaying:
 			return p.refuse(what, "it is "+string(p.Phase)+" already")
 		case d.As == DecideCancel && departed:
 			return p.refuse(what, "part of it has shipped; decide "+string(DecideRelease)+" to give up what has not")
+		case d.As == DecideRelease && p.Amendment.open():
+			return p.refuse(what, "an amendment is being decided by the warehouse; decide again when it is")
 		case order.Empty(p.unshipped()):
 			return p.refuse(what, "all of it has shipped; decide "+string(DecideRefund)+", or ask for a return")
 		}
@@ -168,7 +172,10 @@ func (p *process) decided(now time.Time, k reconcile.Case, d Decide) {
 	case DecideShip:
 		p.shipByDecision(now, k)
 	case DecideRelease:
-		p.dropUnshipped(now)
+		if p.givenUpBy(k) {
+			p.requestAnew(now, k.Step.Key) // the warehouse has let it go
+		}
+		p.dropUnshipped(now, d.Asked)
 	case DecideCancel:
 		p.Cancel = nil
 		p.wish(now, Cancel{By: d.By, Reason: d.Reason})
@@ -271,6 +278,7 @@ func (p *process) refundByDecision(now time.Time, k reconcile.Case, d Decide) {
 		p.refundAgain(now, k.Step)
 		return
 	}
+	p.letGo(k)
 	amount := d.Amount
 	if amount == 0 {
 		amount = p.allRefundable()

@@ -264,7 +264,7 @@ func (s *State) dueCapture() *Operation {
 			continue
 		}
 		attempt := s.holder()
-		if attempt == nil || s.refusedFor(order.Capture, n) {
+		if attempt == nil || s.refusedFor(order.Capture, n, attempt.ID) {
 			return nil // nothing holds the money: see attend.go
 		}
 		op := s.another(order.SystemPayment, order.Capture)
@@ -275,9 +275,9 @@ func (s *State) dueCapture() *Operation {
 	return nil
 }
 
-func (s *State) refusedFor(operation order.Operation, n int) bool {
+func (s *State) refusedFor(operation order.Operation, n int, ref string) bool {
 	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
-		return op.Operation == operation && op.Of == n && op.Status == Refused
+		return op.Operation == operation && op.Of == n && op.Ref == ref && op.Status == Refused
 	})
 }
 

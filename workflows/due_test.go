@@ -166,6 +166,7 @@ func (w *walk) answer(system order.System) bool {
 		op.Why = "it says no: " + r.code
 		w.refused(w.now, op)
 	}
+	w.turn() // no lane goes on before the answer was taken up
 	return true
 }
 

@@ -37,7 +37,7 @@ func (w *walk) happen() {
 // see reads a system, unless an operation of ours is under way there.
 func (w *walk) see(system order.System) {
 	if w.openIn(system) == nil {
-		w.process.take(w.now, w.sys.observe(system, w.now))
+		w.learn(w.sys.observe(system, w.now))
 	}
 }
 

@@ -156,7 +156,7 @@ func (w *walk) sound() {
 		for _, a := range w.attempts() {
 			lost += a.Lost
 		}
-		if held != 0 || open != 0 || captured != refunded+lost || len(w.reservations()) > 0 || w.refunding() {
+		if held != 0 || open != 0 || captured > refunded+lost+w.waivedMoney() || len(w.reservations()) > 0 || w.refunding() {
 			w.fatal("%s, and %d are held, %d of %d given back, %d attempts open, %v promised", w.Phase, held, refunded, captured, open, w.reservations())
 		}
 	}
@@ -234,7 +234,7 @@ func (w *walk) goodsAddUp() {
 		}
 	}
 	ended := w.Phase == order.PhaseClosed
-	if len(out) > 0 != ended {
+	if len(w.Departures) > 0 != ended {
 		w.fatal("it ended as %s, and %v have left", w.Phase, out)
 	}
 	if left := over(w.wanted(), out); ended && !order.Empty(left) {

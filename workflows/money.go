@@ -99,6 +99,15 @@ func (s *State) captured() int64 {
 	return taken
 }
 
+// owed is what the goods that have left are worth and was not captured.
+func (s *State) owed() int64 { return order.ValueOf(s.Order, s.shipped()) - s.captured() }
+
+// needsMoney says that what has not shipped is not covered, or that what has
+// left cannot be captured.
+func (s *State) needsMoney(now time.Time) bool {
+	return s.uncovered(now) > 0 || !s.atOnce() && s.owed() > 0 && s.holder() == nil
+}
+
 func (s *State) atOnce() bool { return s.Order.Payment.Capture == order.CaptureAtOnce }
 
 // holder returns the attempt that holds the order's money: of several the one

@@ -11,19 +11,25 @@ import (
 
 // Order is the life of one order, and the only writer of its records.
 //
-//	received → paying ─── reserve the stock, then authorize the money
-//	   │          │
-//	   │          └→ failing → failed: everything given back, by itself
-//	   ▼  the pivot: reserved, authorized, no review open
+//	received → paying ─── reserve the stock, or ask about what is not there; then
+//	   │          │         authorize the money, in as many attempts as it takes
+//	   │          └→ failing → failed: everything given back, by itself; and back
+//	   ▼                       to paying, when it was paid after all
+//	  the pivot: all that is wanted is promised and paid, no review is open
+//	   ▼
 //	accepted ─── warehouse, ERP and CRM side by side; the confirmation once the
-//	   │         warehouse has accepted; each shipment that leaves is captured,
-//	   │         invoiced, committed and told of
+//	   │         warehouse has accepted; each parcel that leaves is captured,
+//	   │         invoiced, committed and told of; what is not covered by money any
+//	   │         more is authorized anew, or withdrawn and asked about
 //	   ├→ cancelling → cancelled: the warehouse first, then money and stock
 //	   ▼
-//	shipped → delivered → closed, when the return window is over
+//	shipped → delivered → closed, when the return window is over; what comes back
+//	   is paid back, and what came later re-opens it
 //
 // What is due in each system is said in due.go, and when a phase ends in
-// phase.go. Lanes carry it out, one operation per system at a time.
+// phase.go; what the systems say by themselves is taken up in attend.go, what
+// people ask for in wishes.go and decide.go. Lanes carry out what is due, one
+// operation per system at a time.
 func (w *Workflows) Order(ctx workflow.Context, in OrderInput) (*State, error) {
 	p, err := w.begin(ctx, in)
 	if err != nil {

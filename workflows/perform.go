@@ -288,7 +288,7 @@ func (p *process) authorize(ctx workflow.Context, op Operation) error {
 func (p *process) begun(now time.Time, op Operation, a reconcile.Attempt) {
 	p.find(op.Operation, op.N).Record = a.ID
 	p.learnAttempt(now, a)
-	if p.Phase.PastPivot() && a.Held+a.Captured > 0 && p.uncovered(now) > 0 {
+	if p.Phase.PastPivot() && a.Held+a.Captured > 0 && p.needsMoney(now) {
 		p.takeOver(a.ID)
 	}
 }

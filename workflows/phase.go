@@ -169,7 +169,7 @@ func (s *State) processing() bool {
 }
 
 // payDeadline is until when the customer may pay: the pay window from the latest
-// attempt on, and as long again for one who is in the middle of a challenge.
+// attempt on.
 func (p *process) payDeadline() time.Time {
 	last := p.Since
 	for i := range p.Operations {
@@ -177,13 +177,28 @@ func (p *process) payDeadline() time.Time {
 			last = op.First
 		}
 	}
-	window := p.settings.Policy.PayWindow
+	return last.Add(p.payWindow())
+}
+
+// payWindow is the longest window of the attempts that can still take money. Who
+// is in the middle of a challenge has as long again, unless the window is that of
+// a kind of payment which takes its time anyhow.
+func (p *process) payWindow() time.Duration {
+	policy, longest := p.settings.Policy, time.Duration(0)
 	for _, a := range p.attempts() {
-		if a.Challenge {
-			return last.Add(2 * window)
+		if a.State != reconcile.AttemptOpen && a.State != reconcile.AttemptProcessing {
+			continue
 		}
+		window := policy.PayWindowOf(a.Method)
+		if a.Challenge && window == policy.PayWindow {
+			window *= 2
+		}
+		longest = max(longest, window)
 	}
-	return last.Add(window)
+	if longest == 0 {
+		return policy.PayWindow
+	}
+	return longest
 }
 
 // readSince says that a system was read, readably, at or after a moment. An
@@ -299,7 +314,7 @@ func (p *process) deadline(ctx workflow.Context) (time.Time, string) {
 		}
 	}
 	if q := p.openQuestion(); q != nil {
-		at := q.Deadline
+		at := p.answerBy(q)
 		for !at.After(now) { // it is past and a bank is still at it: look again each hour
 			at = at.Add(time.Hour)
 		}

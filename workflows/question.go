@@ -107,29 +107,43 @@ func (p *process) attendPayment(now time.Time) {
 		p.closeQuestion(now, q, "the order went another way")
 	case q != nil && uncovered == 0:
 		p.closeQuestion(now, q, "it is paid for again")
-	case q != nil && !now.Before(q.Deadline):
-		if p.openIn(order.SystemPayment) != nil || p.pending() {
-			return // the bank is at it
+	case q != nil && !now.Before(p.answerBy(q)):
+		if p.openIn(order.SystemPayment) != nil || p.pending() || p.Amendment.open() {
+			return // the bank is at it, or the warehouse
 		}
 		p.closeQuestion(now, q, "not paid in time: what has not shipped is given up")
-		p.dropUnshipped(now)
-	case q == nil && uncovered > 0 && p.dueRenewal(now) == nil && p.openIn(order.SystemPayment) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview():
+		p.dropUnshipped(now, Asked{By: "the deadline"})
+	case q == nil && uncovered > 0 && !p.Amendment.open() && p.dueRenewal(now) == nil && p.openIn(order.SystemPayment) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview():
 		p.askCustomer(now, AskAboutPayment, p.unshipped())
 	}
 }
 
-// dropUnshipped gives up what the warehouse has not packed.
-func (p *process) dropUnshipped(now time.Time) {
-	packed := []order.Quantity{}
-	for _, sh := range p.shipments() {
-		if sh.State == reconcile.ShipmentPacked {
-			packed = order.Plus(p.Order, packed, sh.Lines)
+// dropUnshipped gives up what the warehouse has not packed, by its own word: an
+// amendment like any other.
+func (p *process) dropUnshipped(now time.Time, a Asked) {
+	n := 1
+	if p.Amendment != nil {
+		n = p.Amendment.N + 1
+	}
+	p.Amendment = &Amendment{Amend: Amend{Asked: a, Drop: p.unshipped()}, N: n, Since: now, Some: true}
+	p.note(now, "to be given up, if it is not packed: "+pieces(p.unshipped()))
+	p.touch()
+}
+
+// answerBy is until when a question may be answered: who has begun to pay in a
+// way that takes days has that long.
+func (p *process) answerBy(q *Question) time.Time {
+	by, policy := q.Deadline, p.settings.Policy
+	for _, a := range p.attempts() {
+		window := policy.PayWindowOf(a.Method)
+		if q.Kind != AskAboutPayment || a.State != reconcile.AttemptOpen || window <= policy.PayWindow {
+			continue
+		}
+		if until := a.Created.Add(window); until.After(by) {
+			by = until
 		}
 	}
-	given := order.Less(p.Order, p.unshipped(), packed)
-	p.Dropped = order.Plus(p.Order, p.Dropped, given)
-	p.note(now, "given up: "+pieces(given))
-	p.touch()
+	return by
 }
 
 // pending says that an attempt is with the gateway or a bank, or that the

@@ -121,6 +121,8 @@ type Amendment struct {
 	Since   time.Time `json:"since"`
 	Refused string    `json:"refused,omitempty"`
 	Done    bool      `json:"done,omitempty"`
+	// Some says that as much of it is dropped as the warehouse gives up.
+	Some bool `json:"some,omitempty"`
 }
 
 // open says that the warehouse has not decided it yet.

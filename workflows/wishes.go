@@ -249,6 +249,8 @@ func (p *process) answerable(_ workflow.Context, a Answer) error {
 		return p.refuse(what, "nothing is asked now")
 	case q.Kind == AskAboutPayment && a.Choice == ChooseWait:
 		return p.refuse(what, "it waits until "+q.Deadline.Format(time.RFC3339)+" anyway; send an attempt to pay until then, or choose amend or cancel")
+	case q.Kind == AskAboutPayment && a.Choice == ChooseAmend && p.Amendment.open():
+		return p.refuse(what, "an amendment is being decided by the warehouse; answer again when it is")
 	case a.Choice == ChooseCancel && len(p.Departures) > 0:
 		return p.refuse(what, "part of it has shipped; choose amend to drop what has not, and ask for a return of what has")
 	}
@@ -281,7 +283,7 @@ func (p *process) takeAnswer(now time.Time, q *Question, a Answer) {
 	case a.Choice == ChooseAmend && q.Kind == AskAboutStock:
 		p.dropMissing(now)
 	case a.Choice == ChooseAmend:
-		p.dropUnshipped(now)
+		p.dropUnshipped(now, a.Asked)
 	}
 	if order.Empty(p.wanted()) && p.Cancel == nil {
 		p.wish(now, Cancel{By: a.By, Reason: "nothing of it is wanted any more"})

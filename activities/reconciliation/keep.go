@@ -126,7 +126,7 @@ type Known struct {
 }
 
 // IntentQuery chooses the orders whose intents are listed: those that changed
-// at or after Since, and those that do not agree.
+// at or after Since, and those that do not agree; all of them without a Since.
 type IntentQuery struct {
 	Since time.Time `json:"since"`
 	Limit int       `json:"limit"`

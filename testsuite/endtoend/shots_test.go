@@ -78,7 +78,7 @@ func photograph(ctx context.Context, page, file, profile string) error {
 		return err
 	}
 	command := exec.CommandContext(ctx, cmp.Or(os.Getenv("TRUEUP_BROWSER"), "chromium"), "--headless", "--no-sandbox", "--disable-gpu",
-		"--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+profile, "--window-size=1280,1000")
+		"--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+profile, "--window-size=1600,1000")
 	command.ExtraFiles = []*os.File{theirs, back}
 	command.WaitDelay = time.Second
 	if err := command.Start(); err != nil {
@@ -105,7 +105,7 @@ func (b *browser) picture(ctx context.Context, page string) ([]byte, error) {
 	var target struct {
 		TargetID string `json:"targetId"`
 	}
-	if err := b.call("Target.createTarget", map[string]any{"url": page}, &target); err != nil {
+	if err := b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target); err != nil {
 		return nil, err
 	}
 	var attached struct {
@@ -115,6 +115,15 @@ func (b *browser) picture(ctx context.Context, page string) ([]byte, error) {
 		return nil, err
 	}
 	b.session = attached.SessionID
+	// What is asked of a page while it changes its process is never answered, so
+	// that it has to be there first.
+	size := map[string]any{"width": 1600, "height": 1000, "deviceScaleFactor": 1, "mobile": false}
+	if err := b.call("Emulation.setDeviceMetricsOverride", size, &struct{}{}); err != nil {
+		return nil, err
+	}
+	if err := b.call("Page.navigate", map[string]any{"url": page}, &struct{}{}); err != nil {
+		return nil, err
+	}
 	var clip map[string]any
 	for clip == nil {
 		select {
@@ -144,12 +153,12 @@ func (b *browser) picture(ctx context.Context, page string) ([]byte, error) {
 // whereTheTimelineIs answers with the rectangle of the timeline once it has
 // stopped growing, and with null before.
 const whereTheTimelineIs = `(() => {
-	const svg = [...document.querySelectorAll("svg")].map(e => e.getBoundingClientRect()).sort((a, b) => b.width * b.height - a.width * a.height)[0];
-	if (!svg || svg.width < 500 || svg.height < 100) return null;
-	const now = Math.round(svg.height) + document.body.innerText.length / 1e6;
-	if (window.before !== now) { window.before = now; window.since = Date.now(); return null; }
-	if (Date.now() - window.since < 1500) return null;
-	return {x: svg.x + window.scrollX - 8, y: svg.y + window.scrollY - 8, width: svg.width + 16, height: Math.min(svg.height + 16, 1400), scale: 1};
+	const canvas = document.querySelector("div.canvas");
+	if (!canvas) return null;
+	const r = canvas.parentElement.getBoundingClientRect();
+	if (window.before !== r.height) { window.before = r.height; window.since = Date.now(); return null; }
+	if (r.height < 100 || Date.now() - window.since < 1500) return null;
+	return {x: r.x, y: r.y + window.scrollY, width: r.width, height: r.height, scale: 1};
 })()`
 
 // call sends a command and waits for its answer; what else happens in the

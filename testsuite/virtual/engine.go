@@ -43,6 +43,7 @@ type run struct {
 	kind      string
 	number    int
 	continued int // how often it continued as new
+	between   bool
 	result    []byte
 	err       error
 	closed    chan struct{} // closed with it
@@ -76,7 +77,9 @@ var (
 	errOver                 = errors.New("the virtual world has ended")
 )
 
-func newEngine(w *World) *engine { return &engine{world: w, runs: map[string]*run{}, opening: map[string]*asked{}} }
+func newEngine(w *World) *engine {
+	return &engine{world: w, runs: map[string]*run{}, opening: map[string]*asked{}}
+}
 
 // parking is where a call of Later stands once the engine has its message.
 type parking struct {
@@ -146,6 +149,7 @@ func (e *engine) began(info *workflow.Info) *asked {
 	}
 	r.info, r.kind, r.result, r.err = info, info.WorkflowType.Name, nil, nil
 	r.number++
+	r.between = false
 	a := e.opening[info.WorkflowExecution.ID]
 	delete(e.opening, info.WorkflowExecution.ID)
 	return a
@@ -153,15 +157,33 @@ func (e *engine) began(info *workflow.Info) *asked {
 
 // tell hands a message over in the main loop; a run that waits for it begins
 // with it.
-func (e *engine) tell(opened *asked, send func() error) error {
-	var sent error
-	err := e.inLoop(func() {
-		if opened != nil {
-			opened.told = true
+func (e *engine) tell(id string, opened *asked, send func() error) error {
+	for try := 0; ; try++ {
+		var sent error
+		ready := false
+		err := e.inLoop(func() {
+			// The environment takes no message for a run that it is about to start, and
+			// what is queued before the message may end the run that is there.
+			if ready = !e.between(id) && (e.world.asleep.idle() || try > 100); !ready {
+				return
+			}
+			if opened != nil {
+				opened.told = true
+			}
+			sent = send()
+		})
+		if err != nil || ready {
+			return errors.Join(err, sent)
 		}
-		sent = send()
-	})
-	return errors.Join(err, sent)
+	}
+}
+
+// between says that one run of a workflow has ended and the next, which goes on
+// from it, has not begun.
+func (e *engine) between(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.runs[id].between
 }
 
 func (e *engine) ended(info *workflow.Info, out []reflect.Value) {
@@ -171,6 +193,7 @@ func (e *engine) ended(info *workflow.Info, out []reflect.Value) {
 	r.err, _ = out[len(out)-1].Interface().(error)
 	if again, ok := errors.AsType[*workflow.ContinueAsNewError](r.err); ok && again != nil {
 		r.continued++
+		r.between = true
 		return
 	}
 	if len(out) > 1 && r.err == nil {
@@ -244,7 +267,7 @@ func (e *engine) message(ctx context.Context, id string, m starters.Message, res
 		return fmt.Errorf("%s of %s: %w", m.Name, id, starters.ErrClosed)
 	}
 	if m.Signal {
-		return e.tell(opened, func() error { return e.world.env.SignalWorkflowByID(id, m.Name, m.Argument) })
+		return e.tell(id, opened, func() error { return e.world.env.SignalWorkflowByID(id, m.Name, m.Argument) })
 	}
 	if m.Name == workflows.ReconcileUpdate || m.Name == workflows.CommitUpdate {
 		e.world.readSwitches()
@@ -270,7 +293,7 @@ func (e *engine) message(ctx context.Context, id string, m starters.Message, res
 	}
 	// The environment knows update ids once for all workflows, the engine by run.
 	unique := fmt.Sprintf("%s/%d/%s", id, r.number, m.ID)
-	if err := e.tell(opened, func() error {
+	if err := e.tell(id, opened, func() error {
 		sent := e.world.env.UpdateWorkflowByID(id, m.Name, unique, callback, m.Argument)
 		if sent == nil {
 			wake = e.world.asleep.lie(ctx)

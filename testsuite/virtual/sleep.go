@@ -14,13 +14,17 @@ import (
 // which itself needs time: here it is told. All of it belongs to the main loop.
 type sleepers struct {
 	running *int // the environment's count of what holds the time
+	queue   reflect.Value
 	waits   map[string]int
 }
 
 func sleepersOf(env *testsuite.TestWorkflowEnvironment) sleepers {
 	shared := reflect.ValueOf(env).Elem().FieldByName("impl").Elem().FieldByName("testWorkflowEnvironmentShared").Elem()
-	return sleepers{running: (*int)(unsafe.Pointer(shared.FieldByName("runningCount").UnsafeAddr())), waits: map[string]int{}}
+	return sleepers{running: (*int)(unsafe.Pointer(shared.FieldByName("runningCount").UnsafeAddr())), queue: shared.FieldByName("callbackChannel"), waits: map[string]int{}}
 }
+
+// idle says that nothing waits for the environment's main loop.
+func (s sleepers) idle() bool { return s.queue.Len() == 0 }
 
 // lie says that the activity of ctx waits from now on, unless another part of it
 // does already, and returns what says that it goes on. Outside of an activity,

@@ -150,7 +150,7 @@ func (c *Client) declined(ctx context.Context, x *exchange, r payment.AuthorizeR
 		return payment.Authorization{}, errRead
 	}
 	now, errNow := c.authorization(ctx, x, r.Order, pi)
-	if errNow != nil || now.Attempt.State != reconcile.AttemptOpen || now.Attempt.Challenge {
+	if errNow != nil || now.Attempt.State != reconcile.AttemptOpen || pi.Status == api.PaymentIntentStatusRequiresAction {
 		return now, errNow
 	}
 	return payment.Authorization{Attempt: now.Attempt}, x.fail(subject, err)
@@ -174,10 +174,7 @@ func nextOf(pi *api.PaymentIntent) *payment.NextStep {
 	case api.PaymentIntentStatusRequiresAction:
 		next := &payment.NextStep{Kind: "requires_action", ClientSecret: pi.ClientSecret}
 		if pi.NextAction != nil {
-			next.Kind = string(pi.NextAction.Type)
-			if to := pi.NextAction.RedirectToURL; to != nil {
-				next.URL = to.URL
-			}
+			next.Kind, next.URL = string(pi.NextAction.Type), pageOf(pi.NextAction)
 		}
 		return next
 	case api.PaymentIntentStatusRequiresPaymentMethod, api.PaymentIntentStatusRequiresConfirmation:

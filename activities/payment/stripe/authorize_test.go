@@ -41,7 +41,7 @@ func TestAuthorize_OnShip_Holds(t *testing.T) {
 	got := w.authorize("42", total)
 	want := reconcile.Attempt{
 		ID: got.ID, Key: "order/42/authorize/1", State: reconcile.AttemptAuthorized, Amount: total, Held: total, Currency: "EUR",
-		HeldUntil: w.clock.Now().Add(168 * time.Hour), Created: w.clock.Now(),
+		HeldUntil: w.clock.Now().Add(168 * time.Hour), Created: w.clock.Now(), Method: "card",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)

@@ -23,16 +23,20 @@ func TestAttempt_Challenge(t *testing.T) {
 		want        bool
 		state       reconcile.AttemptState
 	}{
+		{"pm_bank_transfer", "", false, reconcile.AttemptOpen},
+		{"pm_oxxo", gateway.Abandoned, false, reconcile.AttemptOpen},
 		{"pm_card_threeDSecure2Required", "", true, reconcile.AttemptOpen},
 		{"pm_card_threeDSecure2Required", gateway.Abandoned, true, reconcile.AttemptOpen},
 		{"pm_card_threeDSecure2Required", gateway.Declined, false, reconcile.AttemptOpen},
-		{"pm_card_threeDSecure2Required", gateway.Succeeded, false, reconcile.AttemptAuthorized},
+		{"pm_card_threeDSecure2Required", gateway.Succeeded, false, reconcile.AttemptCaptured},
 		{"pm_card_chargeDeclined", "", false, reconcile.AttemptOpen},
 		{"pm_async", "", false, reconcile.AttemptProcessing},
 		{"", "", false, reconcile.AttemptOpen},
 	} {
 		w := newWorld(t, gateway.Settings{})
-		got, _ := w.client.Authorize(context.Background(), authorization("42", total, c.method))
+		r := authorization("42", total, c.method)
+		r.Payment.Capture = order.CaptureAtOnce // some of them know nothing else
+		got, _ := w.client.Authorize(context.Background(), r)
 		if c.pay != "" {
 			if err := w.server.Pay(got.Attempt.ID, c.pay); err != nil {
 				t.Fatal(err)
@@ -353,12 +357,13 @@ func TestAuthorize_AdoptsInAnyState(t *testing.T) {
 		want     reconcile.Attempt
 		next     bool
 	}{
-		{gateway.Checkout{}, reconcile.Attempt{State: reconcile.AttemptOpen}, true},
-		{gateway.Checkout{Method: "pm_card_threeDSecure2Required"}, reconcile.Attempt{State: reconcile.AttemptOpen, Challenge: true}, true},
+		{gateway.Checkout{}, reconcile.Attempt{State: reconcile.AttemptOpen, Method: "card"}, true},
+		{gateway.Checkout{Method: "pm_card_threeDSecure2Required"}, reconcile.Attempt{State: reconcile.AttemptOpen, Challenge: true, Method: "card"}, true},
 		{gateway.Checkout{Method: "pm_card_chargeDeclined"}, reconcile.Attempt{State: reconcile.AttemptOpen, Failure: "card_declined"}, true},
-		{gateway.Checkout{Method: "pm_async"}, reconcile.Attempt{State: reconcile.AttemptProcessing}, false},
-		{gateway.Checkout{Method: "pm_card_visa"}, reconcile.Attempt{State: reconcile.AttemptAuthorized, Held: total}, false},
-		{gateway.Checkout{Method: "pm_card_visa", Capture: order.CaptureAtOnce}, reconcile.Attempt{State: reconcile.AttemptCaptured, Captured: total}, false},
+		{gateway.Checkout{Method: "pm_async"}, reconcile.Attempt{State: reconcile.AttemptProcessing, Method: "async"}, false},
+		{gateway.Checkout{Method: "pm_bank_transfer", Capture: order.CaptureAtOnce}, reconcile.Attempt{State: reconcile.AttemptOpen, Method: "customer_balance"}, true},
+		{gateway.Checkout{Method: "pm_card_visa"}, reconcile.Attempt{State: reconcile.AttemptAuthorized, Held: total, Method: "card"}, false},
+		{gateway.Checkout{Method: "pm_card_visa", Capture: order.CaptureAtOnce}, reconcile.Attempt{State: reconcile.AttemptCaptured, Captured: total, Method: "card"}, false},
 	} {
 		for _, bare := range []bool{true, false} {
 			w := newWorld(t, gateway.Settings{})

@@ -140,7 +140,7 @@ func (w *world) pay(pi *intent, result string) error {
 		}
 		return w.succeed(pi, b)
 	case Declined:
-		if e := w.decline(pi, refusalOf(pi.Status)); e.early {
+		if e := w.decline(pi, refusalOf(pi)); e.early {
 			return e.asError()
 		}
 		return nil
@@ -150,13 +150,16 @@ func (w *world) pay(pi *intent, result string) error {
 	return fmt.Errorf("pay %s: unknown result %q; want %s, %s or %s", pi.ID, result, Succeeded, Declined, Abandoned)
 }
 
-// refusalOf is how a payment fails that waits in a status: at the bank, at the
-// proof of who the customer is, or with the card that was typed in.
-func refusalOf(status string) errorBody {
-	switch status {
-	case "processing":
+// refusalOf is how a payment fails where it waits: at the bank, with a voucher
+// that nobody paid, at the proof of who the customer is, or with the card that
+// was typed in.
+func refusalOf(pi *intent) errorBody {
+	switch {
+	case pi.NextAction != nil && pi.NextAction.OXXO != nil:
+		return errorBody{Type: "invalid_request_error", Code: "payment_intent_payment_attempt_expired", Message: "The voucher has expired."}
+	case pi.Status == "processing":
 		return errorBody{Type: "invalid_request_error", Code: "payment_intent_payment_attempt_failed", Message: "The payment failed."}
-	case "requires_action":
+	case pi.Status == "requires_action":
 		return errorBody{Type: "invalid_request_error", Code: "payment_intent_authentication_failure",
 			Message: "We are unable to authenticate your payment method."}
 	}

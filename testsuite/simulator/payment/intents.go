@@ -240,6 +240,8 @@ func (w *world) confirm(pi *intent, p *params, offSession bool) *apiError {
 		return w.decline(pi, *decline)
 	case b.action && (b.always || !known):
 		return w.challenge(pi, p.form.Get("return_url"))
+	case b.waits != "":
+		return w.instruct(pi, b)
 	case b.async:
 		pi.Status, pi.NextAction = "processing", nil
 		if err := w.save(pi, "payment_intent.processing"); err != nil {
@@ -280,6 +282,30 @@ func (w *world) challenge(pi *intent, returnURL string) *apiError {
 		pi.NextAction = &nextAction{Type: "redirect_to_url", RedirectToURL: &redirect{
 			URL: "https://hooks.stripe.example/redirect/" + pi.ID, ReturnURL: returnURL,
 		}}
+	}
+	if err := w.save(pi, "payment_intent.requires_action"); err != nil {
+		return internal(err)
+	}
+	return orInternal(w.note(order.Authorize, pi, pi.ID, 0, "requires_action"))
+}
+
+// voucherDays is how many days a voucher lives if nothing else was asked for.
+const voucherDays = 3
+
+// instruct tells the customer how to pay elsewhere, which takes days. What the
+// method of the PaymentIntent is shows in nothing else: it could still be paid
+// by a card.
+func (w *world) instruct(pi *intent, b behaviour) *apiError {
+	pi.Status, pi.PaymentMethodTypes = "requires_action", []string{"card", b.kind}
+	page := "https://payments.stripe.example/" + b.kind + "/" + pi.ID
+	pi.NextAction = &nextAction{Type: b.waits}
+	switch b.waits {
+	case transferInstructions:
+		pi.NextAction.BankTransfer = &bankTransfer{
+			AmountRemaining: pi.Amount, Currency: pi.Currency, HostedURL: page, Reference: "SIMULATED" + pi.ID, Type: "eu_bank_transfer",
+		}
+	case oxxoVoucher:
+		pi.NextAction.OXXO = &voucher{ExpiresAfter: w.now() + voucherDays*24*60*60, HostedURL: page, Number: "SIMULATED" + pi.ID}
 	}
 	if err := w.save(pi, "payment_intent.requires_action"); err != nil {
 		return internal(err)

@@ -10,13 +10,21 @@ type behaviour struct {
 	always  bool       // … also for a method that was set up for later
 	async   bool       // a bank answers later
 	noHold  bool       // cannot be captured by hand
+	waits   string     // for days, for the customer to pay elsewhere: the next action
 	review  bool       // a review is opened
 	dispute string     // the payment is disputed, with this status
 	refund  string     // its refunds are "pending" first, or "failed" in the end
 }
 
-// tokens are Stripe's test methods that behave in their own way; pm_async is
-// ours. Other pm_card_… are cards that simply work.
+// The next actions of methods that wait for days.
+const (
+	transferInstructions = "display_bank_transfer_instructions"
+	oxxoVoucher          = "oxxo_display_details"
+)
+
+// tokens are Stripe's test methods that behave in their own way; pm_async,
+// pm_bank_transfer and pm_oxxo are ours. Other pm_card_… are cards that simply
+// work.
 var tokens = map[string]behaviour{
 	"pm_card_chargeDeclined":                       declines("card_declined", "generic_decline"),
 	"pm_card_visa_chargeDeclined":                  declines("card_declined", "generic_decline"),
@@ -43,6 +51,8 @@ var tokens = map[string]behaviour{
 	"pm_sepa_debit":                                {kind: "sepa_debit", async: true, noHold: true},
 	"pm_usBankAccount":                             {kind: "us_bank_account", async: true, noHold: true},
 	"pm_async":                                     {kind: "async", async: true},
+	"pm_bank_transfer":                             {kind: "customer_balance", waits: transferInstructions, noHold: true},
+	"pm_oxxo":                                      {kind: "oxxo", waits: oxxoVoucher, noHold: true},
 }
 
 func declines(code, declineCode string) behaviour {

@@ -35,8 +35,24 @@ type intent struct {
 
 type nextAction struct {
 	Type          string         `json:"type"`
+	BankTransfer  *bankTransfer  `json:"display_bank_transfer_instructions,omitempty"`
+	OXXO          *voucher       `json:"oxxo_display_details,omitempty"`
 	RedirectToURL *redirect      `json:"redirect_to_url,omitempty"`
 	UseStripeSDK  map[string]any `json:"use_stripe_sdk,omitempty"`
+}
+
+type bankTransfer struct {
+	AmountRemaining int64  `json:"amount_remaining"`
+	Currency        string `json:"currency"`
+	HostedURL       string `json:"hosted_instructions_url"`
+	Reference       string `json:"reference"`
+	Type            string `json:"type"`
+}
+
+type voucher struct {
+	ExpiresAfter int64  `json:"expires_after"`
+	HostedURL    string `json:"hosted_voucher_url"`
+	Number       string `json:"number"`
 }
 
 type redirect struct {
