@@ -175,6 +175,11 @@ func (c *Client) say(id order.ID, err error) error {
 	return err
 }
 
+// IfForgotten says what to do about an order that nobody knows, though it was
+// there: the engine forgets closed orders after its retention.
+const IfForgotten = "if it may be older than the engine's memory, submit it again: " +
+	"it is adopted from the systems as it stands, nothing is done twice"
+
 // Notify gives notices to their order, and re-opens it when it is closed.
 // ErrUnknownOrder when there is none.
 func (c *Client) Notify(ctx context.Context, n reconciliation.Notices) error {

@@ -204,7 +204,7 @@ func (x *exchange) wait() (time.Duration, *answer) {
 func (g *Gateway) failed(err error) answer {
 	switch {
 	case errors.Is(err, ErrUnknownOrder):
-		return refuse(http.StatusNotFound, "no order is known under this id")
+		return refuse(http.StatusNotFound, "no order is known under this id; "+IfForgotten)
 	case errors.Is(err, ErrAnotherOrder):
 		return refuse(http.StatusConflict, err.Error(), order.Problem{Field: "id", Reason: "belongs to another order"})
 	case errors.Is(err, ErrNotNow):

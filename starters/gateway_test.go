@@ -219,7 +219,9 @@ func TestVerdict(t *testing.T) {
 		ask, _ := m.Argument.(workflows.AskVerdict)
 		return reconcile.Verdict{Order: "A-1", Outcome: reconcile.Succeeded, Agreement: reconcile.Agreed, Fresh: m.ID != "", At: ask.Now}, nil
 	}
-	f.expect(f.get("/v1/orders/A-1/verdict"), http.StatusNotFound)
+	if r := f.expect(f.get("/v1/orders/A-1/verdict"), http.StatusNotFound); !strings.Contains(r.body, "submit it again: it is adopted from the systems as it stands, nothing is done twice") {
+		t.Errorf("of an order that nobody knows it says %s", r.body)
+	}
 	f.expect(f.get("/v1/orders/A-1/verdict?fresh=true"), http.StatusNotFound)
 	f.expect(f.post("/v1/orders", goodOrder(t, "A-1")), http.StatusCreated)
 	for path, fresh := range map[string]bool{"": false, "?fresh=false": false, "?fresh=true": true, "?fresh=1": true} {

@@ -44,6 +44,7 @@ func (s *State) adopt(now time.Time) {
 
 // adoptMoney takes up what the gateway holds: attempts, captures and refunds.
 func (s *State) adoptMoney(now time.Time) {
+	booked := s.bookedCaptures()
 	for _, a := range byAge(s.attempts()) {
 		// One that waits for the customer is asked for again under its key: only the
 		// gateway's answer says what the customer must do.
@@ -51,10 +52,16 @@ func (s *State) adoptMoney(now time.Time) {
 			continue
 		}
 		s.adoptKey(a.Key, order.SystemPayment, a.ID, a.Amount, now)
-		if a.Captured > 0 && !s.atOnce() {
+		for left := a.Captured; left > 0 && !s.atOnce(); {
+			part := left // the gateway says what was taken, and the books in how many parts
+			if len(booked) > 0 && booked[0] <= left {
+				part, booked = booked[0], booked[1:]
+			}
+			left -= part
+			n := s.count(order.Capture) + 1
 			s.Operations = append(s.Operations, Operation{
-				System: order.SystemPayment, Operation: order.Capture, N: s.count(order.Capture) + 1, Status: Done,
-				First: now, Ended: now, Amount: a.Captured, Ref: a.ID, Of: 1, Final: a.Held == 0,
+				System: order.SystemPayment, Operation: order.Capture, N: n, Status: Done,
+				First: now, Ended: now, Amount: part, Ref: a.ID, Of: n, Final: left == 0 && a.Held == 0,
 			})
 		}
 		for _, r := range a.Refunds {
@@ -66,6 +73,19 @@ func (s *State) adoptMoney(now time.Time) {
 			}
 		}
 	}
+}
+
+// bookedCaptures returns the amounts of the captures that are in the books.
+func (s *State) bookedCaptures() []int64 {
+	var amounts []int64
+	if books := s.observed(order.SystemERP).ERP; books != nil {
+		for _, d := range books.Receipts {
+			if d.State == reconcile.DocumentPosted && d.Total > 0 {
+				amounts = append(amounts, d.Total)
+			}
+		}
+	}
+	return amounts
 }
 
 // adoptReturns takes up what came back, or is on its way.

@@ -198,9 +198,12 @@ func (p *process) capRefunds(now time.Time) {
 // what has not shipped was not covered: one of ours, or one of an old tab.
 func (p *process) adoptPayers(now time.Time) {
 	for _, a := range byAge(p.attempts()) {
-		if !p.payer(a) && a.Held+a.Captured-a.Refunded > 0 && p.needsMoney(now) && len(p.Payers) > 0 {
+		if !p.payer(a) && a.Held+p.refundable(a) > 0 && p.needsMoney(now) && len(p.Payers) > 0 {
 			p.takeOver(a.ID)
 			p.note(now, a.ID+" pays for what has not shipped")
+			if k := p.openCaseOf(reconcile.PaymentAttempts, a.ID); k != nil {
+				p.closeCase(now, k.N, "what it took pays for the order now")
+			}
 			p.touch()
 		}
 	}
@@ -259,7 +262,7 @@ func (p *process) attendUnpaid(now time.Time) {
 			Alternatives: []string{string(DecideByHand) + ": it was paid another way", string(DecideAccept) + ": write it off"},
 		})
 	}
-	if p.atOnce() && p.Phase == order.PhaseAccepted && !p.paid() && !p.disputed() && !p.reviewed() && !p.declinedByReview() && !order.Empty(p.unshipped()) {
+	if p.Phase == order.PhaseAccepted && !p.paid() && p.uncovered(now) == 0 && p.meantPayment(now) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview() && !order.Empty(p.unshipped()) {
 		p.raise(now, reconcile.Step{
 			Break: reconcile.Break{
 				System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Unexpected, Item: unshippedItem,

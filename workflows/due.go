@@ -272,7 +272,34 @@ func (s *State) dueCapture() *Operation {
 		op.Final = !attempt.Multicapture || order.Empty(order.Less(s.Order, s.wanted(), s.shippedThrough(n)))
 		return op
 	}
+	return s.dueLettingGo()
+}
+
+// dueLettingGo lets go of what is still held when nothing is left to ship: its
+// pieces were dropped after others had left. A last capture of nothing does that
+// where a part was captured already.
+func (s *State) dueLettingGo() *Operation {
+	if len(s.Departures) == 0 || !order.Empty(s.unshipped()) {
+		return nil
+	}
+	for _, a := range s.attempts() {
+		switch {
+		case !s.payer(a) || a.State != reconcile.AttemptAuthorized || a.Held == 0:
+		case a.Captured == 0 && s.closable(a):
+			return s.close(a)
+		case a.Captured > 0 && !s.letGo(a.ID):
+			op := s.another(order.SystemPayment, order.Capture)
+			op.Ref, op.Final = a.ID, true
+			return op
+		}
+	}
 	return nil
+}
+
+func (s *State) letGo(attempt string) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Capture && op.Ref == attempt && op.Amount == 0
+	})
 }
 
 func (s *State) refusedFor(operation order.Operation, n int, ref string) bool {

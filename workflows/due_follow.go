@@ -122,7 +122,7 @@ func (s *State) moved() []movement {
 		op := s.Operations[i]
 		// What another attempt took is booked under its own id, also when it pays for
 		// the order later.
-		if op.Operation == order.Capture && op.Status == Done && (op.About != aboutHand || !s.refers(order.Receipt, op.Ref)) {
+		if op.Operation == order.Capture && op.Status == Done && op.Amount > 0 && (op.About != aboutHand || !s.refers(order.Receipt, op.Ref)) {
 			all = append(all, movement{s.Key(op), op.Amount})
 		}
 	}

@@ -21,7 +21,8 @@ func (s *State) intent(now time.Time) reconcile.Intent {
 	if op := s.find(order.Upsert, s.count(order.Upsert)); op != nil {
 		i.Deal, i.Revenue = reconcile.DealStage(op.About), op.Amount
 	}
-	i.Underway = s.openQuestion() != nil || s.Amendment.open() || s.refunding()
+	i.Underway = s.openQuestion() != nil || s.Amendment.open() || s.refunding() ||
+		s.Phase == order.PhaseAccepted && !order.Empty(s.remaining())
 	for _, m := range s.mails() {
 		if op := s.mailed(m.Template, m.Occasion); op != nil {
 			m.GivenUp = op.Status == Unknown || op.Status == Refused

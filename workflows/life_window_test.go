@@ -64,6 +64,7 @@ func TestWindow_BankTransferNeverComes_ClosedAtTheGatewayThenFails(t *testing.T)
 	t.Parallel()
 	w := open(t, virtual.Options{FollowEvery: 6 * time.Hour, Policy: "mode: auto\npay_windows: {customer_balance: 240h}\n"})
 	w.submit(0, atOnce(transfer))
+	w.idle(5*day, "1") // who waits for a bank transfer is not a break
 	w.At(10*day-5*time.Minute, "look", func() {
 		w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
 		if s := w.story("1"); s.Reserved != 3 || s.Open != 1 {

@@ -37,7 +37,9 @@ func (p *process) follow(ctx workflow.Context) {
 			continue
 		}
 		p.forget(next.System)
+		p.looking = true
 		p.read(ctx, next.System)
+		p.looking = false
 		if p.observed(next.System).State == reconcile.Unreadable {
 			wait := min(max(2*next.Wait, 5*time.Second), 5*time.Minute)
 			p.forget(next.System)
@@ -125,7 +127,7 @@ func (p *process) take(asked time.Time, seen reconcile.Observation) {
 	if seen.At.Before(asked) {
 		seen.At = asked
 	}
-	if known := p.observed(seen.System); seen.At.Equal(known.At) {
+	if known := p.observed(seen.System); !seen.At.After(known.At) && known.At.Sub(asked) < time.Millisecond {
 		seen.At = known.At.Add(time.Nanosecond)
 	}
 	p.learn(seen)

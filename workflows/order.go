@@ -67,6 +67,8 @@ type process struct {
 	reads int
 	// reading is set while a full reading of all systems is under way.
 	reading bool
+	// looking is set while one system is read because something hinted at it.
+	looking bool
 	// supplying is set while inventory is asked what there is.
 	supplying bool
 	// readAt is when all systems were last read together.
@@ -159,7 +161,7 @@ func (a *alarm) rings() bool { return a.timer != nil && a.timer.IsReady() }
 
 // resting says that nothing is open, due, hinted at or being answered.
 func (p *process) resting(ctx workflow.Context) bool {
-	if !workflow.AllHandlersFinished(ctx) || p.reading || p.supplying || p.hintedBefore(workflow.Now(ctx)) {
+	if !workflow.AllHandlersFinished(ctx) || p.reading || p.looking || p.supplying || p.hintedBefore(workflow.Now(ctx)) {
 		return false
 	}
 	for _, system := range order.Systems() {

@@ -18,7 +18,9 @@ func TestPayDeadline_ByTheAttemptsThatAreStillOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := func(method string) reconcile.Attempt { return reconcile.Attempt{State: reconcile.AttemptOpen, Method: method} }
+	open := func(method string) reconcile.Attempt {
+		return reconcile.Attempt{State: reconcile.AttemptOpen, Method: method}
+	}
 	challenged := func(method string) reconcile.Attempt {
 		a := open(method)
 		a.Challenge = true
@@ -47,7 +49,7 @@ func TestPayDeadline_ByTheAttemptsThatAreStillOpen(t *testing.T) {
 		"a transfer, and a challenge":   {[]reconcile.Attempt{open("customer_balance"), challenged("card")}, 672 * time.Hour},
 	} {
 		p := &process{settings: Settings{Policy: policy}, State: &State{
-			Order: order.Order{ID: "1", Currency: "EUR", Total: 9980}, Phase: order.PhasePaying, Since: start,
+			Order: order.Order{ID: "1", Currency: "EUR", Lines: []order.Line{{SKU: "A", Quantity: 1, UnitPrice: 9980}}, Total: 9980}, Phase: order.PhasePaying, Since: start,
 			Operations: []Operation{{Operation: order.Authorize, N: 1, System: order.SystemPayment, Status: Done, First: start.Add(time.Minute)}},
 			Observed: []reconcile.Observation{{
 				System: order.SystemPayment, State: reconcile.Present, At: start.Add(time.Minute), Payment: &reconcile.Payment{Attempts: c.attempts},

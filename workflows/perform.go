@@ -240,9 +240,7 @@ func (p *process) call(ctx workflow.Context, op Operation) error {
 	case order.Return:
 		return p.announce(ctx, op)
 	case order.Cancel:
-		return p.ship(ctx, depot.CancelShipment, repair.Write[warehouse.CancelRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.CancelRequest{
-			Key: op.Ref, Order: p.Order.ID,
-		}})
+		return p.withdraw(ctx, op)
 	case order.UpdateAddress:
 		return p.ship(ctx, depot.UpdateShipmentAddress, repair.Write[warehouse.UpdateAddressRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.UpdateAddressRequest{
 			Key: op.Ref, Order: p.Order.ID, ShipTo: *p.Amendment.ShipTo,
@@ -415,6 +413,18 @@ func (p *process) announce(ctx workflow.Context, op Operation) error {
 	return nil
 }
 
+// withdraw takes a request back. The answer tells of one shipment: where the
+// warehouse has split the request, it is read what became of the others.
+func (p *process) withdraw(ctx workflow.Context, op Operation) error {
+	err := p.ship(ctx, depot.CancelShipment, repair.Write[warehouse.CancelRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.CancelRequest{
+		Key: op.Ref, Order: p.Order.ID,
+	}})
+	if err == nil && len(p.shipmentsOf(op.Ref)) > 1 {
+		p.read(ctx, order.SystemWarehouse)
+	}
+	return err
+}
+
 // ship calls an activity that answers with the shipment as it stands.
 func (p *process) ship(ctx workflow.Context, activity, input any) error {
 	var result reconcile.Shipment
@@ -423,6 +433,9 @@ func (p *process) ship(ctx workflow.Context, activity, input any) error {
 	}
 	if result.ID != "" {
 		p.learnShipment(workflow.Now(ctx), result)
+	}
+	if len(p.shipmentsOf(result.Key)) > 1 { // it was split, and the answer is about one of them
+		p.hint(order.SystemWarehouse, workflow.Now(ctx).Add(time.Second))
 	}
 	return nil
 }

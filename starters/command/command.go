@@ -182,6 +182,9 @@ func say(w io.Writer, o one, err error) int {
 		return code
 	}
 	_, _ = fmt.Fprintf(w, "trueup %s: %v\n", o.name, err)
+	if code == ExitUnknown {
+		_, _ = fmt.Fprintf(w, "%s: trueup submit FILE\n", starters.IfForgotten)
+	}
 	if code == ExitUsage {
 		_, _ = fmt.Fprintf(w, "usage: trueup %s %s\n", o.name, o.arguments)
 	}

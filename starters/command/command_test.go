@@ -165,6 +165,7 @@ func TestVerdict_UnknownOrder_NoWorker_NoEngine_Usage(t *testing.T) {
 	t.Parallel()
 	x := newTerminal(t)
 	x.run(command.ExitUnknown, "", "verdict", "A-9")
+	x.says("submit it again: it is adopted from the systems as it stands, nothing is done twice: trueup submit FILE\n")
 	x.run(command.ExitUnknown, "", "verdict", "A-9", "--fresh=false")
 	x.run(command.ExitUsage, "", "verdict", "a/b")
 	x.run(command.ExitUsage, "", "verdict")

@@ -91,6 +91,7 @@ type stage struct {
 	workers []worker.Worker
 	cancel  context.CancelFunc
 	closers []func()
+	kept    []kept
 }
 
 // bundle is a stage within a test.
@@ -319,6 +320,7 @@ func (s *stage) stopWorkers() {
 }
 
 func (s *stage) close() {
+	s.photograph()
 	s.stopWorkers()
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		s.closers[i]()

@@ -116,6 +116,7 @@ func (b *bundle) keep(path string, id order.ID) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.remember(path, id)
 	data, err := temporalproto.CustomJSONMarshalOptions{}.Marshal(h)
 	if err == nil {
 		err = os.WriteFile(filepath.Join("..", "histories", path+".json"), data, 0o644)

@@ -41,7 +41,6 @@ func TestPath(t *testing.T) {
 			o := anOrder(path.name)
 			path.walk(own, o)
 			own.keep(path.name, o.ID)
-			own.shoot(path.name, o.ID)
 		})
 	}
 }
@@ -169,6 +168,7 @@ func paidTwice(b *bundle, o order.Order) {
 		b.t.Fatal(err)
 	}
 	b.becomes(o.ID, order.PhaseAccepted)
+	b.settles(o.ID)
 	b.edit(order.SystemPayment, map[string]any{"order": o.ID, "attempt": 1, "pay": payment.Succeeded})
 	b.shows("what was taken twice is given back", o, func(r records) bool { return r.payment.Totals.Refunded == o.Total })
 	b.reaches(o.ID, order.PhaseAccepted, patience)
@@ -381,9 +381,11 @@ func refundFailed(b *bundle, o order.Order) {
 	if err != nil || reply.Pending == "" {
 		b.t.Fatalf("refund: %+v, %v; want it accepted and not final", reply, err)
 	}
+	b.settles(o.ID)
 	b.edit(order.SystemPayment, map[string]any{"order": o.ID, "refund": "failed"})
 	b.decide(o.ID, b.asks(o.ID), workflows.DecideRepair)
 	b.shows("it is refunded again", o, func(r records) bool { return len(r.payment.Refunds) == 2 })
+	b.settles(o.ID)
 	b.edit(order.SystemPayment, map[string]any{"order": o.ID, "refund": payment.Succeeded})
 	b.shows("it is credited", o, func(r records) bool { return posted(r.erp.Credits) == 1 })
 	b.reaches(o.ID, order.PhaseShipped, patience)

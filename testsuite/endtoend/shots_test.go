@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -34,26 +33,43 @@ func uiPort() int {
 	return 0
 }
 
-var shooting sync.Mutex // a browser takes the whole machine
+// kept is a recorded path and the run that it shows.
+type kept struct {
+	path string
+	page string // of the UI, without the host
+}
 
-// shoot takes a screenshot of an order's timeline in the Temporal UI.
-func (b *bundle) shoot(path string, id order.ID) {
+// remember has a picture taken of an order's latest run once the stage is over,
+// when nothing is timed any more.
+func (b *bundle) remember(path string, id order.ID) {
 	b.t.Helper()
 	if shots == "" {
 		return
 	}
-	shooting.Lock()
-	defer shooting.Unlock()
 	described, err := b.client.DescribeWorkflowExecution(b.t.Context(), workflows.OrderWorkflowID(id), "")
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
-	page := b.engine.UI + "/namespaces/default/workflows/" + url.PathEscape(workflows.OrderWorkflowID(id)) + "/" + run + "/timeline"
-	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept = append(b.kept, kept{path, "/namespaces/default/workflows/" + url.PathEscape(workflows.OrderWorkflowID(id)) + "/" + run + "/timeline"})
+}
+
+// photograph takes the pictures of a stage's recorded paths.
+func (s *stage) photograph() {
+	if len(s.kept) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute+15*time.Second*time.Duration(len(s.kept)))
 	defer cancel()
-	if err := photograph(ctx, page, filepath.Join(shots, path+".png"), b.t.TempDir()); err != nil {
-		b.t.Errorf("take a screenshot of %s: %v", page, err)
+	profile, err := os.MkdirTemp("", "trueup-browser")
+	if err == nil {
+		defer func() { _ = os.RemoveAll(profile) }()
+		err = s.shoot(ctx, profile)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "take pictures of the recorded paths:", err)
 	}
 }
 
@@ -66,9 +82,7 @@ type browser struct {
 	last    int
 }
 
-// photograph takes a picture of a page once it shows a timeline. A page of a
-// running workflow never stops loading, so it is looked at rather than awaited.
-func photograph(ctx context.Context, page, file, profile string) error {
+func (s *stage) shoot(ctx context.Context, profile string) error {
 	theirs, to, err := os.Pipe()
 	if err != nil {
 		return err
@@ -78,7 +92,7 @@ func photograph(ctx context.Context, page, file, profile string) error {
 		return err
 	}
 	command := exec.CommandContext(ctx, cmp.Or(os.Getenv("TRUEUP_BROWSER"), "chromium"), "--headless", "--no-sandbox", "--disable-gpu",
-		"--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+profile, "--window-size=1600,1000")
+		"--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+profile)
 	command.ExtraFiles = []*os.File{theirs, back}
 	command.WaitDelay = time.Second
 	if err := command.Start(); err != nil {
@@ -90,37 +104,49 @@ func photograph(ctx context.Context, page, file, profile string) error {
 		_ = command.Wait()
 		_, _ = to.Close(), from.Close()
 	}()
-	// A browser that says nothing any more must not hold up the test.
+	// A browser that says nothing any more must not hold up the tests.
 	stop := context.AfterFunc(ctx, func() { _ = from.Close() })
 	defer stop()
 	b := &browser{to: to, from: bufio.NewReader(from)}
-	data, err := b.picture(ctx, page)
-	if err != nil {
+	if err := b.open(); err != nil {
 		return err
 	}
-	return os.WriteFile(file, data, 0o644)
+	for _, k := range s.kept {
+		data, err := b.picture(ctx, s.engine.UI+k.page)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(shots, k.path+".png"), data, 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", k.path, err)
+		}
+	}
+	return nil
 }
 
-func (b *browser) picture(ctx context.Context, page string) ([]byte, error) {
+// open opens a page that is high enough for the longest history.
+func (b *browser) open() error {
 	var target struct {
 		TargetID string `json:"targetId"`
 	}
 	if err := b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target); err != nil {
-		return nil, err
+		return err
 	}
 	var attached struct {
 		SessionID string `json:"sessionId"`
 	}
 	if err := b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached); err != nil {
-		return nil, err
+		return err
 	}
 	b.session = attached.SessionID
+	size := map[string]any{"width": 1600, "height": 3600, "deviceScaleFactor": 1, "mobile": false}
+	return b.call("Emulation.setDeviceMetricsOverride", size, &struct{}{})
+}
+
+// picture takes a picture of the timeline on a page. That of a running workflow
+// never stops loading, so it is looked at until it shows one, and not awaited.
+func (b *browser) picture(ctx context.Context, page string) ([]byte, error) {
 	// What is asked of a page while it changes its process is never answered, so
 	// that it has to be there first.
-	size := map[string]any{"width": 1600, "height": 1000, "deviceScaleFactor": 1, "mobile": false}
-	if err := b.call("Emulation.setDeviceMetricsOverride", size, &struct{}{}); err != nil {
-		return nil, err
-	}
 	if err := b.call("Page.navigate", map[string]any{"url": page}, &struct{}{}); err != nil {
 		return nil, err
 	}
@@ -157,8 +183,8 @@ const whereTheTimelineIs = `(() => {
 	if (!canvas) return null;
 	const r = canvas.parentElement.getBoundingClientRect();
 	if (window.before !== r.height) { window.before = r.height; window.since = Date.now(); return null; }
-	if (r.height < 100 || Date.now() - window.since < 1500) return null;
-	return {x: r.x, y: r.y + window.scrollY, width: r.width, height: r.height, scale: 1};
+	if (r.height < 100 || Date.now() - window.since < 4000) return null;
+	return {x: r.x, y: r.y + window.scrollY, width: r.width, height: r.height, scale: r.height > 1000 ? 0.8 : 1};
 })()`
 
 // call sends a command and waits for its answer; what else happens in the

@@ -105,6 +105,8 @@ type Client struct {
 	domain string // of the sender
 	// sessions holds one item for each IMAP session that is open.
 	sessions chan struct{}
+	// resumed spares the certificates of a server that was spoken to before.
+	resumed tls.ClientSessionCache
 }
 
 var _ mail.Mailer = (*Client)(nil)
@@ -135,7 +137,7 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("configure mail over smtp: %s", strings.Join(problems, "; "))
 	}
 	_, domain, _ := cutAddress(c.From.Address)
-	return &Client{config: c, domain: domain, sessions: make(chan struct{}, c.IMAPSessions)}, nil
+	return &Client{config: c, domain: domain, sessions: make(chan struct{}, c.IMAPSessions), resumed: tls.NewLRUClientSessionCache(4)}, nil
 }
 
 func (c Config) problems() []string {
@@ -225,6 +227,9 @@ func (c *Client) tlsFor(address string) *tls.Config {
 	settings := c.config.TLS.Clone()
 	if settings == nil {
 		settings = &tls.Config{}
+	}
+	if settings.ClientSessionCache == nil {
+		settings.ClientSessionCache = c.resumed
 	}
 	if settings.ServerName == "" {
 		settings.ServerName, _, _ = net.SplitHostPort(address)
