@@ -18,8 +18,8 @@ import (
 func (p *process) attend(now time.Time) {
 	p.attendMoney(now)
 	p.attendGoods(now)
+	p.attendQuestions(now) // what nobody answered in time becomes an amendment
 	p.attendAmendment(now)
-	p.attendQuestions(now)
 }
 
 func (p *process) attendMoney(now time.Time) {

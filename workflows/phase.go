@@ -14,9 +14,12 @@ import (
 // as far as what is known allows.
 func (p *process) advance(ctx workflow.Context) {
 	for {
-		now := workflow.Now(ctx)
+		now, seen := workflow.Now(ctx), p.moved
 		p.attend(now)
 		next, why := p.after(now)
+		if next == p.Phase && p.moved != seen {
+			continue // what was taken up may have brought on more
+		}
 		if next == p.Phase {
 			p.news = false
 			return

@@ -34,10 +34,7 @@ func uiPort() int {
 }
 
 // kept is a recorded path and the run that it shows.
-type kept struct {
-	path string
-	page string // of the UI, without the host
-}
+type kept struct{ path, workflow, run string }
 
 // remember has a picture taken of an order's latest run once the stage is over,
 // when nothing is timed any more.
@@ -53,7 +50,7 @@ func (b *bundle) remember(path string, id order.ID) {
 	run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.kept = append(b.kept, kept{path, "/namespaces/default/workflows/" + url.PathEscape(workflows.OrderWorkflowID(id)) + "/" + run + "/timeline"})
+	b.kept = append(b.kept, kept{path, workflows.OrderWorkflowID(id), run})
 }
 
 // photograph takes the pictures of a stage's recorded paths.
@@ -112,7 +109,10 @@ func (s *stage) shoot(ctx context.Context, profile string) error {
 		return err
 	}
 	for _, k := range s.kept {
-		data, err := b.picture(ctx, s.engine.UI+k.page)
+		// The timeline of a running workflow moves all the time; what was recorded is
+		// not needed any more. One that has ended cannot be terminated.
+		_ = s.client.TerminateWorkflow(ctx, k.workflow, k.run, "a picture is taken of it")
+		data, err := b.picture(ctx, s.engine.UI+"/namespaces/default/workflows/"+url.PathEscape(k.workflow)+"/"+k.run+"/timeline")
 		if err == nil {
 			err = os.WriteFile(filepath.Join(shots, k.path+".png"), data, 0o644)
 		}
@@ -142,8 +142,8 @@ func (b *browser) open() error {
 	return b.call("Emulation.setDeviceMetricsOverride", size, &struct{}{})
 }
 
-// picture takes a picture of the timeline on a page. That of a running workflow
-// never stops loading, so it is looked at until it shows one, and not awaited.
+// picture takes a picture of the timeline on a page. It fills itself in after it
+// is loaded, so it is looked at until it shows one.
 func (b *browser) picture(ctx context.Context, page string) ([]byte, error) {
 	// What is asked of a page while it changes its process is never answered, so
 	// that it has to be there first.
@@ -181,9 +181,10 @@ func (b *browser) picture(ctx context.Context, page string) ([]byte, error) {
 const whereTheTimelineIs = `(() => {
 	const canvas = document.querySelector("div.canvas");
 	if (!canvas) return null;
+	window.dispatchEvent(new Event("resize")); // it lays itself out by a width that it may have measured too early
 	const r = canvas.parentElement.getBoundingClientRect();
 	if (window.before !== r.height) { window.before = r.height; window.since = Date.now(); return null; }
-	if (r.height < 100 || Date.now() - window.since < 4000) return null;
+	if (r.height < 100 || Date.now() - window.since < 2500) return null;
 	return {x: r.x, y: r.y + window.scrollY, width: r.width, height: r.height, scale: r.height > 1000 ? 0.8 : 1};
 })()`
 

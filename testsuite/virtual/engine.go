@@ -232,8 +232,12 @@ func (e *engine) Submit(ctx context.Context, s starters.Start, m starters.Messag
 		e.mu.Lock()
 		e.asked = append(e.asked, a)
 		if r != nil && m.Name != "" {
-			opened = a
-			e.opening[s.ID] = a
+			// Of several who re-open it at once the first message that comes is the one
+			// with which it begins.
+			if opened = e.opening[s.ID]; opened == nil {
+				opened = a
+				e.opening[s.ID] = a
+			}
 		}
 		e.mu.Unlock()
 		e.world.env.SignalWorkflow(startSignal, nil)

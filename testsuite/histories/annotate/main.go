@@ -65,6 +65,7 @@ func page(s histories.Story, from, to string) (string, error) {
 	b.WriteString("How to read it: [the life of an order](../order-life.md#how-to-read-a-history-in-the-temporal-ui).\n\n")
 	if _, err := os.Stat(filepath.Join(to, s.Name+".png")); err == nil {
 		fmt.Fprintf(&b, "![The same history in the Temporal UI](%s.png)\n\n", s.Name)
+		b.WriteString("The timeline begins at the bottom. A red bar on top is no failure: that run was alive, and was ended for the picture.\n\n")
 	}
 	lines := tell(h)
 	b.WriteString("| after | what | what came of it |\n|---:|---|---|\n")
