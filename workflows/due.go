@@ -365,6 +365,7 @@ func (s *State) closable(a reconcile.Attempt) bool {
 	return true
 }
 
+// close closes an attempt, so that it can never take money.
 func (s *State) close(a reconcile.Attempt) *Operation {
 	op := s.another(order.SystemPayment, order.Void)
 	op.Ref, op.Amount, op.About = a.ID, a.Held, string(a.State)

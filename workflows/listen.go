@@ -42,7 +42,7 @@ func (p *process) listen(ctx workflow.Context) {
 		for {
 			var n reconciliation.Notices
 			notices.Receive(work, &n)
-			p.noticed(n)
+			p.noticed(workflow.Now(work), n)
 		}
 	})
 }
@@ -58,13 +58,13 @@ func (p *process) drain(ctx workflow.Context) {
 	notices := workflow.GetSignalChannel(ctx, NoticeSignal)
 	var n reconciliation.Notices
 	for notices.ReceiveAsync(&n) {
-		p.noticed(n)
+		p.noticed(workflow.Now(ctx), n)
 		n = reconciliation.Notices{}
 	}
 }
 
 // noticed takes in notices, each once: what arrives twice is dropped here.
-func (p *process) noticed(all reconciliation.Notices) {
+func (p *process) noticed(now time.Time, all reconciliation.Notices) {
 	for _, n := range all.Notices {
 		if !p.saw(string(n.System) + "/" + n.ID) {
 			continue
@@ -80,16 +80,25 @@ func (p *process) noticed(all reconciliation.Notices) {
 			at = at.Add(time.Second - time.Nanosecond)
 		}
 		p.hint(n.System, at)
+		if n.System == order.SystemPayment && !p.ours(n.Echo) {
+			p.sure(n.System, now)
+		}
 	}
+}
+
+// ours says that a key is one of this order's.
+func (p *process) ours(key string) bool {
+	intent, ours := order.ParseKey(key)
+	return ours && intent.Order == p.Order.ID
 }
 
 // echoed says that a notice tells of an operation of ours whose effect was read
 // back. While it is open or in doubt its notice is news.
 func (p *process) echoed(key string) bool {
-	intent, ours := order.ParseKey(key)
-	if !ours || intent.Order != p.Order.ID {
+	if !p.ours(key) {
 		return false
 	}
+	intent, _ := order.ParseKey(key)
 	op := p.find(intent.Operation, intent.N)
 	return op != nil && op.Status == Done
 }
@@ -105,6 +114,16 @@ func (p *process) hint(system order.System, at time.Time) {
 		}
 	}
 	p.Hints = append(p.Hints, Hint{System: system, At: at})
+}
+
+// sure makes the hint at a system one that no operation of ours answers: the
+// gateway says whose doing an event is, and this one was somebody else's.
+func (p *process) sure(system order.System, now time.Time) {
+	for i := range p.Hints {
+		if p.Hints[i].System == system {
+			p.Hints[i].Sure = now
+		}
+	}
 }
 
 func (p *process) sameOrder(_ workflow.Context, s Submit) error {

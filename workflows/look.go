@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -36,14 +37,16 @@ func (p *process) follow(ctx workflow.Context) {
 			p.touch()
 			continue
 		}
-		p.forget(next.System)
+		if next.Sure.IsZero() {
+			p.forget(next.System) // a sure one is forgotten when its reading counts
+		}
 		p.looking = true
 		p.read(ctx, next.System)
 		p.looking = false
 		if p.observed(next.System).State == reconcile.Unreadable {
 			wait := min(max(2*next.Wait, 5*time.Second), 5*time.Minute)
 			p.forget(next.System)
-			p.Hints = append(p.Hints, Hint{System: next.System, At: next.At, After: workflow.Now(ctx).Add(wait), Wait: wait})
+			p.Hints = append(p.Hints, Hint{System: next.System, At: next.At, Sure: next.Sure, After: workflow.Now(ctx).Add(wait), Wait: wait})
 		}
 		p.touch()
 	}
@@ -60,7 +63,7 @@ func (p *process) hinted(now time.Time) Hint {
 		if at := p.changed(h.System); at.After(known) {
 			known = at
 		}
-		if o.State != reconcile.Unreadable && !h.At.After(known) {
+		if h.Sure.IsZero() && o.State != reconcile.Unreadable && !h.At.After(known) {
 			continue
 		}
 		kept = append(kept, h)
@@ -132,6 +135,9 @@ func (p *process) take(asked time.Time, seen reconcile.Observation) {
 	}
 	p.learn(seen)
 	p.news = true
+	if seen.State != reconcile.Unreadable {
+		p.Hints = slices.DeleteFunc(p.Hints, func(h Hint) bool { return h.System == seen.System && !h.Sure.IsZero() && !h.Sure.After(asked) })
+	}
 }
 
 // readAll reads all systems side by side. Readings that are asked for while one

@@ -186,6 +186,14 @@ func (p *process) summary(op Operation) string {
 	if op.Amount != 0 && op.System != order.SystemMail {
 		what += order.Amount{Minor: op.Amount, Currency: p.Order.Currency}.String() + " "
 	}
+	switch op.Operation {
+	case order.Reserve, order.Request, order.Return:
+		what += pieces(p.linesOf(op)) + " "
+	case order.Release:
+		if op.Lines != nil {
+			what += "but " + pieces(op.Lines) + " "
+		}
+	}
 	return what + p.Key(op)
 }
 

@@ -321,7 +321,7 @@ func (p *process) deadline(ctx workflow.Context) (time.Time, string) {
 		for !at.After(now) { // it is past and a bank is still at it: look again each hour
 			at = at.Add(time.Hour)
 		}
-		soonest(at, "the customer may answer until then")
+		soonest(at, "the customer may answer")
 	}
 	switch {
 	case p.Phase == order.PhasePaying:
@@ -332,14 +332,14 @@ func (p *process) deadline(ctx workflow.Context) (time.Time, string) {
 	case p.Phase == order.PhaseAccepted:
 		if a := p.holder(); a != nil && !order.Empty(p.unshipped()) {
 			if at := dies(*a); at.After(now) {
-				soonest(at, "the authorization has to be renewed then")
+				soonest(at, "renew the authorization")
 			}
 		}
 	case p.Phase == order.PhaseDelivered:
 		soonest(p.Since.Add(p.settings.Policy.ReturnWindow), "the return window ends")
 	case p.Phase.Ended():
 		if end := p.quietSince().Add(p.settings.Linger); now.Before(end) && len(p.openCases()) == 0 {
-			soonest(end, "late messages may come until then")
+			soonest(end, "late messages may still come")
 		}
 	}
 	return at, what
@@ -353,7 +353,7 @@ func (p *process) payAlarm(now time.Time) (time.Time, string) {
 	case first == nil || first.Status == Open || p.reviewed() || p.paid():
 		return time.Time{}, ""
 	case now.Before(p.payDeadline()):
-		return p.payDeadline(), "the customer may pay until then"
+		return p.payDeadline(), "the customer may pay"
 	case p.processing():
 		if at := p.observed(order.SystemPayment).At.Add(time.Hour); at.After(now) {
 			return at, "the bank is at it; ask the gateway again"

@@ -150,6 +150,9 @@ type Hint struct {
 	// again, and how long that waited.
 	After time.Time     `json:"af,omitzero"`
 	Wait  time.Duration `json:"w,omitempty"`
+	// Sure is set when it is no echo of our own doing: since when it has been
+	// known. Only a reading that was asked for after that answers it.
+	Sure time.Time `json:"sure,omitzero"`
 }
 
 // Entry is one line of an order's compact audit.
