@@ -158,7 +158,7 @@ func (s *State) adoptPhase(now time.Time) {
 	case !s.takenBack():
 		s.promisedIs(s.reservations())
 	case s.mailed(reconcile.MailCancellation, 1) != nil || s.tried(order.Request):
-		s.Cancel = &Cancellation{By: "the systems", Reason: "it had been cancelled before our memory begins", Asked: now}
+		s.Cancel = &Cancellation{By: bySystems, Reason: "it had been cancelled before our memory begins", Asked: now}
 		s.Phase, s.Since = order.PhaseCancelling, now
 		s.note(now, "adopted as cancelled: the warehouse gave it up or the customer was told, so it is not started again")
 	default:
@@ -193,6 +193,9 @@ func (s *State) promisedIs(all []reconcile.Reservation) {
 	}
 	s.Promised = order.Common(s.Order, s.wanted(), lines)
 }
+
+// bySystems stands for whoever cancelled an order before our memory begins.
+const bySystems = "the systems"
 
 // takenBack says that the order was paid for or tried once, and that nothing of
 // the money is left: somebody took it back, or it failed.

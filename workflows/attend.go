@@ -236,7 +236,7 @@ func (p *process) attendSurplus(now time.Time) {
 	}
 	// Pieces that were dropped after others came back change what those were worth.
 	over := p.captured() - order.ValueOf(p.Order, p.kept()) - p.decidedFor(aboutDropped) - p.decidedFor(aboutReturn)
-	if over > 0 && len(p.Dropped) > 0 && p.giveBack(now, over, aboutDropped, 0) > 0 {
+	if over > 0 && len(p.Dropped) > 0 && !p.disputed() && p.giveBack(now, over, aboutDropped, 0) > 0 {
 		p.note(now, p.amount(over).String()+" was taken for what was dropped: it is given back")
 		p.touch()
 	}

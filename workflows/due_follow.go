@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -85,7 +86,29 @@ func (s *State) dueCredit() *Operation {
 		credit.Ref, credit.Of, credit.Amount, credit.About = s.Key(op), op.Of, amount, op.About
 		return credit
 	}
-	return nil
+	return s.dueCorrection()
+}
+
+// dueCorrection credits what was invoiced with a parcel that was lost, was to be
+// sent once more and was given up then, and for which no money was taken.
+func (s *State) dueCorrection() *Operation {
+	again := slices.ContainsFunc(s.Departures, func(d Departure) bool { return d.Again })
+	if !again || !s.Phase.PastPivot() || !order.Empty(s.unshipped()) || s.refunding() || s.owed() > 0 || s.openIn(order.SystemPayment) != nil {
+		return nil
+	}
+	kept := s.captured()
+	for i := range s.Operations {
+		if op := s.Operations[i]; s.through(op) && credited(op.About) {
+			kept -= op.Amount
+		}
+	}
+	over := s.sum(order.Invoice, nil) - s.sum(order.Credit, nil) - kept
+	if over <= 0 {
+		return nil
+	}
+	op := s.another(order.SystemERP, order.Credit)
+	op.Amount, op.About = over, aboutDropped
+	return op
 }
 
 // credited says whether money that goes back for a reason was invoiced.
@@ -224,7 +247,11 @@ func (s *State) mails() []reconcile.MailIntent {
 		}
 	}
 	if s.Phase == order.PhaseCancelled || s.Phase == order.PhaseFailed && s.WasPaid {
-		all = append(all, reconcile.MailIntent{Template: reconcile.MailCancellation, Occasion: 1, Due: s.Since})
+		due := s.Since
+		if s.Cancel != nil && s.Cancel.By == bySystems {
+			due = s.Order.PlacedAt // it was cancelled before our memory begins: that is no news any more
+		}
+		all = append(all, reconcile.MailIntent{Template: reconcile.MailCancellation, Occasion: 1, Due: due})
 	}
 	return all
 }

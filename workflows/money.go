@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -197,13 +198,13 @@ func (s *State) giveBack(now time.Time, amount int64, about string, of int) int 
 func (s *State) giveBackFrom(now time.Time, back Operation) int {
 	first, amount := 0, back.Amount
 	attempts := byAge(s.attempts())
-	if i := slices.IndexFunc(attempts, func(a reconcile.Attempt) bool { return a.ID == back.Ref }); i > 0 {
-		first := attempts[i]
-		attempts = slices.Insert(slices.Delete(attempts, i, i+1), 0, first)
-	}
+	// What was taken twice goes back on its own: the order's money is that of its payers.
+	slices.SortStableFunc(attempts, func(a, b reconcile.Attempt) int {
+		return cmp.Compare(s.rank(a, back.Ref), s.rank(b, back.Ref))
+	})
 	for _, a := range attempts {
 		part := min(amount, s.refundable(a))
-		if part <= 0 {
+		if part <= 0 || back.About == aboutDropped && !s.payer(a) {
 			continue
 		}
 		n := s.count(order.Refund) + 1
@@ -216,6 +217,18 @@ func (s *State) giveBackFrom(now time.Time, back Operation) int {
 		}
 	}
 	return first
+}
+
+// rank orders attempts for giving money back: the one that is meant, the payers,
+// then the others.
+func (s *State) rank(a reconcile.Attempt, meant string) int {
+	switch {
+	case a.ID == meant:
+		return 0
+	case s.payer(a):
+		return 1
+	}
+	return 2
 }
 
 // decidedFor adds up what was decided to go back for a reason, also what the
