@@ -291,17 +291,6 @@ func (s *State) shipments() []reconcile.Shipment {
 	return live
 }
 
-// shipment returns the shipment that was requested as number n, or nil.
-func (s *State) shipment(n int) *reconcile.Shipment {
-	key := order.Intent{Order: s.Order.ID, Operation: order.Request, N: n}.Key()
-	for _, sh := range s.shipments() {
-		if sh.Key == key {
-			return &sh
-		}
-	}
-	return nil
-}
-
 // gone says that a shipment has left the warehouse.
 func gone(state reconcile.ShipmentState) bool {
 	return state == reconcile.ShipmentShipped || state == reconcile.ShipmentDelivered

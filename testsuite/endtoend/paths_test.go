@@ -211,12 +211,6 @@ func (b *bundle) short(o order.Order, sku string) (whole order.Order, there []or
 	return o, append(piece(o, 1, 2), piece(o, 2, 2)...)
 }
 
-func endShort(o order.Order, there []order.Quantity) ending {
-	end := endAccepted(o)
-	end.held, end.mails = order.ValueOf(o, there), []string{"confirmation", "question"}
-	return end
-}
-
 func notAllAvailable(b *bundle, o order.Order) {
 	o, there := b.short(o, "RARE")
 	b.shows("the customer is asked", o, func(r records) bool { return len(r.mail) > 0 })

@@ -125,7 +125,7 @@ func (t *teller) update(e *historypb.HistoryEvent) {
 		return
 	}
 	a := e.GetWorkflowExecutionUpdateCompletedEventAttributes()
-	outcome := ""
+	var outcome string
 	if f := a.GetOutcome().GetFailure(); f != nil {
 		outcome = "refused: " + f.GetMessage()
 	} else {
