@@ -16,7 +16,10 @@ export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
 # The race detector needs a C compiler.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v $$(go env CC) >/dev/null && echo -race)
 # What talks to an engine or lives through months of virtual time; one package at a time, so that none starves another.
-SLOW = $(shell go list ./workflows/... ./starters ./testsuite/... | grep -v -e /simulator -e /endtoend)
+SLOW = $(shell go list ./starters ./testsuite/... | grep -v -e /simulator -e /endtoend)
+# The paths of an order's life, through months of virtual time: a few of them with the race detector, for the code under it is
+# the same in all, and then all of them.
+RACED_PATHS = ^Test(Order_(Shipped|Challenge|Notices|Cancelled)|Inbox|Meet_Refund)
 # The end-to-end tests with the race detector, but for the long ones with deadlines, faults and crashes: those go without,
 # for it makes two cores three times as slow, and lets orders miss their deadlines.
 RACED = ^Test(Life|Cancel|Messages|Refusals|Ledgers)
@@ -34,7 +37,7 @@ demo: engine programs ## one order, six systems that disagree, told for real; KE
 
 test: quick engine ## all tests: first the fast ones, then workflows and the end-to-end tests on the embedded engine
 	@echo "== workflows and the end-to-end tests on the embedded engine (some minutes); the whole log is in .build/test.log"
-	@{ $(TESTS) $(RACE) $(SLOW) && $(TESTS) $(RACE) -run '$(RACED)' ./testsuite/endtoend && $(TESTS) -skip '$(RACED)' ./testsuite/endtoend; } 2>&1 \
+	@{ $(TESTS) -parallel 4 ./workflows && $(TESTS) $(RACE) -run '$(RACED_PATHS)' ./workflows && $(TESTS) $(RACE) $(SLOW) && $(TESTS) $(RACE) -run '$(RACED)' ./testsuite/endtoend && $(TESTS) -skip '$(RACED)' ./testsuite/endtoend; } 2>&1 \
 		| tee .build/test.log | grep --line-buffered -E '^(--- |ok|FAIL|panic:|WARNING: DATA RACE|\?)' \
 		|| { echo "== what failed, in full:"; grep -v -E '^=== |^ *--- (PASS|SKIP)' .build/test.log | tail -n 400; exit 1; }
 

@@ -359,7 +359,7 @@ func disputeShipped(b *bundle, o order.Order) {
 	b.shows("it is requested again", o, func(r records) bool {
 		return len(r.warehouse.Shipments) == 2 && r.warehouse.Shipments[1].State == "waiting"
 	})
-	b.settles(o.ID)
+	b.reaches(o.ID, order.PhaseAccepted, patience)
 	if err := b.world.Warehouse.Work(order.Intent{Order: o.ID, Operation: order.Request, N: 2}.Key(), "shipped"); err != nil {
 		b.t.Fatal(err)
 	}
