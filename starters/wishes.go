@@ -167,6 +167,9 @@ func WhatIsAsked(q workflows.Question) string {
 	if len(pieces) > 0 {
 		text += " (" + strings.Join(pieces, ", ") + ")"
 	}
+	if q.Kind == workflows.AskAboutPayment {
+		return text + ": an attempt to pay, amend or cancel" + Until(q.Deadline)
+	}
 	return text + ", amend, wait or cancel" + Until(q.Deadline)
 }
 

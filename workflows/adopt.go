@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -65,14 +66,29 @@ func (s *State) adoptMoney(now time.Time) {
 			})
 		}
 		for _, r := range a.Refunds {
-			s.adoptKey(r.Key, order.SystemPayment, r.ID, r.Amount, now)
-			if intent, ours := order.ParseKey(r.Key); ours && intent.Order == s.Order.ID {
-				if op := s.find(order.Refund, intent.N); op != nil {
-					op.Ref, op.About = a.ID, aboutHand
-				}
-			}
+			s.adoptRefund(a, r, now)
 		}
 	}
+}
+
+// adoptRefund takes up a refund, ours or one that somebody made at the gateway:
+// it is booked when it is not, and no news to the customer.
+func (s *State) adoptRefund(a reconcile.Attempt, r reconcile.Refund, now time.Time) {
+	n := s.count(order.Refund) + 1
+	if intent, ours := order.ParseKey(r.Key); ours && intent.Order == s.Order.ID && intent.Operation == order.Refund {
+		n = intent.N
+	}
+	if r.State == reconcile.RefundFailed || s.find(order.Refund, n) != nil {
+		return
+	}
+	op := Operation{
+		System: order.SystemPayment, Operation: order.Refund, N: n, Status: Done, First: now, Ended: now,
+		Ref: a.ID, Record: r.ID, Amount: r.Amount, About: aboutHand,
+	}
+	if r.State == reconcile.RefundSucceeded {
+		op.Through = s.Order.PlacedAt
+	}
+	s.Operations = append(s.Operations, op)
 }
 
 // bookedCaptures returns the amounts of the captures that are in the books.
@@ -99,6 +115,61 @@ func (s *State) adoptReturns(now time.Time) {
 		s.Returns = append(s.Returns, Returning{Lines: r.Lines, By: "the warehouse", Asked: now})
 		if op := s.find(order.Return, intent.N); op != nil {
 			op.Of, op.Lines = intent.N, r.Lines
+		}
+	}
+}
+
+// settleReturns takes what came back before our memory begins for paid back: by
+// a refund of its worth, or not by us. Nothing of it goes out a second time.
+func (s *State) settleReturns(now time.Time) {
+	for _, r := range s.returnsSeen() {
+		intent, ours := order.ParseKey(r.Key)
+		if !ours || intent.Operation != order.Return || intent.N > len(s.Returns) || r.State.Rank() < reconcile.ReturnReceived.Rank() {
+			continue
+		}
+		mine := &s.Returns[intent.N-1]
+		mine.Lines = order.Common(s.Order, r.Lines, s.kept())
+		mine.Kept = order.Less(s.Order, s.kept(), mine.Lines)
+		mine.Received, mine.Restocked = now, r.State == reconcile.ReturnRestocked
+		if mine.Restocked {
+			s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Adjust, N: s.count(order.Adjust) + 1}.Key(), order.SystemInventory, "", 0, now)
+			s.last(order.Adjust).Of = intent.N
+		}
+		worth := s.worth(*mine).Total
+		paid := slices.IndexFunc(s.Operations, func(op Operation) bool {
+			return op.Operation == order.Refund && op.About == aboutHand && op.Amount == worth && s.payer(reconcile.Attempt{ID: op.Ref})
+		})
+		if paid >= 0 {
+			s.Operations[paid].About, s.Operations[paid].Of = aboutReturn, intent.N
+			continue
+		}
+		s.Operations = append(s.Operations, Operation{
+			System: order.SystemPayment, Operation: order.Refund, N: s.count(order.Refund) + 1, Status: Unsent, First: now, Ended: now,
+			Amount: worth, About: aboutReturn, Of: intent.N, Why: "it came back before our memory begins, and no refund of its worth is known: a person decides",
+		})
+		s.note(now, "return "+strconv.Itoa(intent.N)+" came back before our memory begins, and no refund of its worth is known: give it back by a refund if it is owed")
+	}
+}
+
+// settleCredits tells which refund each adopted credit note credits, and which
+// refunds gave back what was taken twice.
+func (s *State) settleCredits() {
+	for i := range s.Operations {
+		op := &s.Operations[i]
+		if op.Operation == order.Refund && op.About == aboutHand && len(s.Payers) > 0 && !s.payer(reconcile.Attempt{ID: op.Ref}) {
+			op.About = aboutSurplus
+		}
+	}
+	for i := range s.Operations {
+		credit := &s.Operations[i]
+		if credit.Operation != order.Credit || credit.Ref != "" {
+			continue
+		}
+		for _, op := range s.Operations {
+			if op.Operation == order.Refund && credited(op.About) && op.Amount == credit.Amount && !s.refers(order.Credit, s.Key(op)) {
+				credit.Ref, credit.About, credit.Of = s.Key(op), op.About, op.Of
+				break
+			}
 		}
 	}
 }
@@ -140,7 +211,7 @@ func (s *State) adoptKey(key string, system order.System, record string, amount 
 	}
 	s.Operations = append(s.Operations, Operation{
 		System: system, Operation: intent.Operation, N: intent.N, Status: Done, First: now, Ended: now,
-		Amount: amount, Record: record,
+		Amount: amount, Record: record, Before: true,
 	})
 }
 
@@ -150,6 +221,8 @@ func (s *State) adoptPhase(now time.Time) {
 	if slices.ContainsFunc(s.shipments(), func(sh reconcile.Shipment) bool { return sh.State.Live() }) {
 		s.adoptGoods(now)
 		s.choosePayers()
+		s.settleReturns(now)
+		s.settleCredits()
 		s.Phase, s.Since = order.PhaseAccepted, now
 		s.note(now, "adopted as the systems hold it")
 		return
@@ -170,6 +243,7 @@ func (s *State) adoptPhase(now time.Time) {
 // adoptGoods takes up what has left, and what is promised for the rest.
 func (s *State) adoptGoods(now time.Time) {
 	s.depart(now)
+	s.adoptLines()
 	s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Reserve, N: 1}.Key(), order.SystemInventory, "", 0, now)
 	if len(s.reservations()) == 0 {
 		for n := 1; n <= len(s.Departures); n++ {
@@ -183,6 +257,41 @@ func (s *State) adoptGoods(now time.Time) {
 	if order.Empty(s.unshipped()) && len(s.reservations()) == 0 {
 		s.Promised = nil
 	}
+}
+
+// adoptLines takes what each request was about from its shipments. Where a
+// request was taken back, what is neither with the warehouse nor reserved was
+// given up: it is not requested again.
+func (s *State) adoptLines() {
+	var covered []order.Quantity
+	for _, r := range s.reservations() {
+		covered = order.Plus(s.Order, covered, []order.Quantity{{Line: r.Line, SKU: r.SKU, Quantity: r.Quantity}})
+	}
+	taken := false
+	for n := 1; n <= s.count(order.Request); n++ {
+		op := s.find(order.Request, n)
+		var lines []order.Quantity
+		live := false
+		for _, sh := range s.shipmentsOf(s.Key(*op)) {
+			lines = order.Plus(s.Order, lines, sh.Lines)
+			live = live || sh.State.Live()
+		}
+		if live {
+			for _, q := range lines { // what is with the warehouse may be reserved too
+				covered = union(s.Order, covered, []order.Quantity{q})
+			}
+		}
+		taken = taken || !live
+		op.Lines = s.about(lines)
+	}
+	if taken {
+		s.Dropped = order.Less(s.Order, s.Order.AllLines(), covered)
+	}
+}
+
+// union returns the pieces that are in either: of every line the larger number.
+func union(o order.Order, a, b []order.Quantity) []order.Quantity {
+	return order.Plus(o, a, order.Less(o, b, a))
 }
 
 // promisedIs takes what inventory has reserved for what was promised.

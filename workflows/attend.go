@@ -24,6 +24,10 @@ func (p *process) attend(now time.Time) {
 
 func (p *process) attendMoney(now time.Time) {
 	for _, a := range p.attempts() {
+		if !a.Review && a.Held+a.Captured-a.Refunded > 0 {
+			// The review ended well, or there was none: what becomes of it later is not its end.
+			p.Reviewed = slices.DeleteFunc(p.Reviewed, func(id string) bool { return id == a.ID })
+		}
 		if a.Review && !slices.Contains(p.Reviewed, a.ID) {
 			p.Reviewed = append(p.Reviewed, a.ID)
 			p.note(now, "a review of "+a.ID+" is open: nothing goes to the warehouse")
@@ -39,6 +43,9 @@ func (p *process) attendMoney(now time.Time) {
 			p.attendSurplus(now)
 			p.attendUnpaid(now)
 		}
+	}
+	if p.Phase == order.PhasePaying && slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool { return a.Captured+a.Held > 0 }) {
+		p.WasPaid = true // whatever becomes of it, the customer is told
 	}
 	p.dropAttempts(now)
 	if p.Phase == order.PhaseFailing && (len(p.Payers) > 0 || len(p.Reviewed) > 0 || slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool { return a.Captured+a.Held > 0 })) {
@@ -95,7 +102,11 @@ func (p *process) adoptRefunds(now time.Time) {
 			op := p.refundBy(r)
 			switch {
 			case op == nil && r.State != reconcile.RefundFailed:
-				p.happened(now, Operation{System: order.SystemPayment, Operation: order.Refund, Ref: a.ID, Record: r.ID, Amount: r.Amount, About: aboutHand})
+				about := aboutHand
+				if len(p.Payers) > 0 && !p.payer(a) {
+					about = aboutSurplus // what was taken twice went back: the books have no invoice for it
+				}
+				p.happened(now, Operation{System: order.SystemPayment, Operation: order.Refund, Ref: a.ID, Record: r.ID, Amount: r.Amount, About: about})
 				op = p.last(order.Refund)
 			case op == nil:
 				continue
@@ -161,6 +172,7 @@ func (p *process) attendDisputes(now time.Time) {
 		}
 	}
 	if !p.disputed() {
+		p.ShipDisputed = false
 		if k := p.openCaseOf(reconcile.PaymentDisputed, ""); k != nil {
 			outcome := "the dispute was won"
 			if p.sum(order.Refund, func(op Operation) bool { return op.About == aboutDispute }) > 0 {

@@ -115,6 +115,12 @@ func (p *process) lostParcel(k reconcile.Case) *Departure {
 	return nil
 }
 
+// refusedCancel says that the case is about a cancellation that came too late.
+func (p *process) refusedCancel(k reconcile.Case) bool {
+	b := k.Step.Break
+	return b.Field == reconcile.WarehouseShipment && b.Situation == reconcile.Conflict && b.Item == "" && b.Expected == "cancelled"
+}
+
 // givenUpBy says that the case is about a request that the warehouse refused, or
 // gave up.
 func (p *process) givenUpBy(k reconcile.Case) bool {
@@ -181,6 +187,10 @@ func (p *process) decided(now time.Time, k reconcile.Case, d Decide) {
 		p.wish(now, Cancel{By: d.By, Reason: d.Reason})
 	case DecideByHand:
 		p.letGo(k)
+		if p.refusedCancel(k) && p.warehouseGaveUp() { // the parcel was stopped: the order is taken back
+			p.Cancel = nil
+			p.wish(now, Cancel{By: d.By, Reason: d.Reason})
+		}
 	}
 	p.closeCase(now, d.Case, outcome)
 }
@@ -225,7 +235,7 @@ func (p *process) refundAgain(now time.Time, step reconcile.Step) {
 	back := Operation{Amount: step.Amount, About: aboutPerson}
 	if intent, ours := order.ParseKey(step.Key); ours && intent.Operation == order.Refund {
 		if op := p.find(order.Refund, intent.N); op != nil {
-			back.About, back.Of, back.Ref = op.About, op.Of, op.Ref
+			back.About, back.Of, back.Ref, back.Again = op.About, op.Of, op.Ref, step.Key
 		}
 	}
 	if step.Break.Field == reconcile.PaymentAttempts {

@@ -159,6 +159,9 @@ func (s *State) dueRelease() *Operation {
 	if s.openIn(order.SystemInventory) != nil || order.Empty(order.Less(s.Order, s.Promised, keep)) {
 		return nil
 	}
+	if last := s.last(order.Release); last != nil && last.Status == Refused && order.Empty(order.Less(s.Order, keep, last.Lines)) && order.Empty(order.Less(s.Order, last.Lines, keep)) {
+		return nil // inventory will not: a person decides, see refused
+	}
 	op := s.another(order.SystemInventory, order.Release)
 	op.Lines, op.About = keep, aboutDropped
 	if op.Lines == nil {
@@ -313,7 +316,7 @@ func (s *State) refusedFor(operation order.Operation, n int, ref string) bool {
 // day before the authorization dies. Declined once, the customer is asked.
 func (s *State) dueRenewal(now time.Time) *Operation {
 	amount := s.uncovered(now)
-	if amount == 0 || !s.reusable() || len(s.Payers) == 0 || s.Amendment.open() || s.disputed() && !s.ShipDisputed {
+	if amount == 0 || s.declinedByReview() || !s.reusable() || len(s.Payers) == 0 || s.Amendment.open() || s.disputed() && !s.ShipDisputed {
 		return nil
 	}
 	if last := s.last(order.Authorize); last != nil && last.OffSession && !s.renewed(*last) {

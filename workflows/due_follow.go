@@ -79,7 +79,8 @@ func (s *State) dueCredit() *Operation {
 		if op.About == aboutDropped { // what was sent, lost and then given up was invoiced
 			amount = min(amount, invoiced-order.ValueOf(s.Order, s.kept()))
 		}
-		if !s.through(op) || !credited(op.About) || s.refers(order.Credit, s.Key(op)) || amount <= 0 {
+		if !s.through(op) || !credited(op.About) || s.refers(order.Credit, s.Key(op)) || op.Again != "" && s.refers(order.Credit, op.Again) || amount <= 0 ||
+			amount < op.Amount && op.About != aboutDropped && !order.Empty(s.unshipped()) { // the rest is invoiced later
 			continue
 		}
 		credit := s.another(order.SystemERP, order.Credit)
@@ -98,7 +99,11 @@ func (s *State) dueCorrection() *Operation {
 	}
 	kept := s.captured()
 	for i := range s.Operations {
-		if op := s.Operations[i]; s.through(op) && credited(op.About) {
+		op := s.Operations[i]
+		if op.Operation == order.Credit && op.About == aboutDropped && op.Ref == "" && op.Status == Refused {
+			return nil // a person decides, see refused
+		}
+		if s.through(op) && credited(op.About) {
 			kept -= op.Amount
 		}
 	}
@@ -154,8 +159,11 @@ func (s *State) moved() []movement {
 			all = append(all, movement{a.ID, a.Captured})
 		}
 		for _, r := range a.Refunds {
-			if r.State == reconcile.RefundSucceeded {
+			switch {
+			case r.State == reconcile.RefundSucceeded:
 				all = append(all, movement{r.ID, -r.Amount})
+			case r.State == reconcile.RefundFailed && s.refers(order.Receipt, r.ID):
+				all = append(all, movement{r.ID + "/failed", r.Amount}) // it had succeeded, and came back
 			}
 		}
 		if a.Lost > 0 {
@@ -230,8 +238,8 @@ const mailWithin = 24 * time.Hour
 // cancellation until nothing is held any more; a question for being open.
 func (s *State) mails() []reconcile.MailIntent {
 	var all []reconcile.MailIntent
-	if op := s.find(order.Request, 1); op != nil && op.Status == Done && s.confirmable() {
-		all = append(all, reconcile.MailIntent{Template: reconcile.MailConfirmation, Occasion: 1, Due: op.Ended})
+	if accepted := s.acceptedAt(); !accepted.IsZero() && s.confirmable() {
+		all = append(all, reconcile.MailIntent{Template: reconcile.MailConfirmation, Occasion: 1, Due: accepted})
 	}
 	for n, d := range s.Departures {
 		all = append(all, reconcile.MailIntent{Template: reconcile.MailShipped, Occasion: n + 1, Due: d.At})
@@ -256,11 +264,27 @@ func (s *State) mails() []reconcile.MailIntent {
 	return all
 }
 
+// acceptedAt is when the warehouse took the first request; zero while it has not.
+func (s *State) acceptedAt() time.Time {
+	for n := 1; n <= s.count(order.Request); n++ {
+		if op := s.find(order.Request, n); op.Status == Done {
+			if op.Before {
+				return s.Order.PlacedAt // it was accepted before our memory begins
+			}
+			return op.Ended
+		}
+	}
+	return time.Time{}
+}
+
 // noticed says that the customer is told of a refund: of one that is through,
 // while the order stands, and which gives back what they knew as taken.
 func (s *State) noticed(op Operation) bool {
 	if !s.through(op) || !s.Phase.PastPivot() {
 		return s.mailed(reconcile.MailRefund, op.N) != nil && op.Operation == order.Refund
+	}
+	if intent, _ := order.ParseKey(op.Again); op.Again != "" && s.mailed(reconcile.MailRefund, intent.N) != nil {
+		return false // the customer was told when it went back for the first time
 	}
 	switch op.About {
 	case aboutReturn, aboutPerson, aboutHand, aboutDropped:

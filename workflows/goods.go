@@ -69,12 +69,15 @@ func (s *State) requested() []order.Quantity {
 // person decided so.
 func (s *State) withdrawn(key string) bool {
 	for i := range s.Operations {
-		if op := &s.Operations[i]; op.Operation == order.Cancel && op.Ref == key && op.Status == Done {
+		if op := &s.Operations[i]; op.Operation == order.Cancel && op.Ref == key && op.Status == Done && op.Code != stillThere {
 			return true
 		}
 	}
 	return false
 }
+
+// stillThere marks a request that the warehouse would not give up: it was packed.
+const stillThere = "still_there"
 
 // linesOf is what an operation is about; without lines of its own the whole
 // order.

@@ -186,7 +186,7 @@ func (p *process) openCase(now time.Time, step reconcile.Step, stays bool) bool 
 	deadline := now.Add(p.settings.Policy.Rule(step.Break.Field).CaseDeadline)
 	p.Cases = append(p.Cases, reconcile.Case{
 		N: len(p.Cases) + 1, Step: step, Opened: now, Stays: stays, Deadline: deadline,
-		AtDeadline: "it is announced again; nothing is changed without a decision",
+		AtDeadline: "it stays open; nothing is changed without a decision",
 	})
 	p.note(now, fmt.Sprintf("case %d opened: %s", len(p.Cases), step.Why))
 	p.touch()
@@ -203,6 +203,7 @@ func (p *process) refused(now time.Time, op *Operation) {
 		return // the phases and questions decide: see afterPaying, attendQuestions, packed and applyAddress
 	case order.Capture, order.Void:
 		p.hint(order.SystemPayment, now) // somebody was faster, or it is gone: the gateway knows
+		p.sure(order.SystemPayment, now)
 		return
 	case order.Send:
 		p.note(now, "the mail "+op.About+" is not sent: "+op.Why)

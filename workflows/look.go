@@ -221,11 +221,11 @@ func (p *process) recall(ctx workflow.Context, engineSince time.Time) error {
 	}
 	p.Adopted = true
 	p.note(now, "placed before our memory begins: looked up in every system first")
-	for {
+	for wait := time.Minute; ; wait = min(2*wait, 30*time.Minute) {
 		p.readAll(ctx, 0)
 		payment, erp := p.observed(order.SystemPayment), p.observed(order.SystemERP)
 		if payment.State == reconcile.Unreadable || erp.State == reconcile.Unreadable {
-			if err := workflow.Sleep(ctx, time.Minute); err != nil {
+			if err := workflow.Sleep(ctx, wait); err != nil {
 				return err
 			}
 			continue

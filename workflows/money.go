@@ -209,7 +209,7 @@ func (s *State) giveBackFrom(now time.Time, back Operation) int {
 		}
 		n := s.count(order.Refund) + 1
 		s.Operations = append(s.Operations, Operation{
-			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: back.About, Of: back.Of,
+			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: back.About, Of: back.Of, Again: back.Again,
 		})
 		amount -= part
 		if first == 0 {

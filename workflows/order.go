@@ -111,6 +111,9 @@ func (p *process) live(ctx, work workflow.Context) (*State, error) {
 			return p.end(work)
 		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && p.resting(work) {
+			if p.drain(work); !p.resting(work) {
+				continue // a notice came in the same moment
+			}
 			p.closing = true
 			return nil, workflow.NewContinueAsNewError(work, OrderType, OrderInput{
 				Order: p.Order, Fingerprint: p.Fingerprint, Carried: p.State,

@@ -251,7 +251,7 @@ func (p *process) call(ctx workflow.Context, op Operation) error {
 		return p.withdraw(ctx, op)
 	case order.UpdateAddress:
 		return p.ship(ctx, depot.UpdateShipmentAddress, repair.Write[warehouse.UpdateAddressRequest]{Grant: op.Grant, Since: op.First, Request: warehouse.UpdateAddressRequest{
-			Key: op.Ref, Order: p.Order.ID, ShipTo: *p.Amendment.ShipTo,
+			Key: op.Ref, Order: p.Order.ID, ShipTo: p.newAddress(),
 		}})
 	case order.Record, order.Invoice, order.Receipt, order.Credit:
 		return p.book(ctx, op)
@@ -430,6 +430,9 @@ func (p *process) withdraw(ctx workflow.Context, op Operation) error {
 	if err == nil && len(p.shipmentsOf(op.Ref)) > 1 {
 		p.read(ctx, order.SystemWarehouse)
 	}
+	if slices.ContainsFunc(p.shipmentsOf(op.Ref), func(sh reconcile.Shipment) bool { return sh.State.Live() }) {
+		p.find(op.Operation, op.N).Code = stillThere // whoever cancels it later is somebody else
+	}
 	return err
 }
 
@@ -475,6 +478,14 @@ func (p *process) book(ctx workflow.Context, op Operation) error {
 	p.find(op.Operation, op.N).Record = result.ID
 	p.learnDocument(workflow.Now(ctx), op.Operation, result)
 	return nil
+}
+
+// newAddress is where an amendment sends the goods.
+func (s *State) newAddress() order.Address {
+	if s.Amendment != nil && s.Amendment.ShipTo != nil {
+		return *s.Amendment.ShipTo
+	}
+	return s.shipTo()
 }
 
 // saleKey is the key of the order's one sale, whatever about it is written.
@@ -570,7 +581,7 @@ func (p *process) fill(r *mail.SendRequest, op Operation) {
 	case reconcile.MailCancellation:
 		c.Kind, c.Lines = mail.KindRequest, p.shares(p.Order.AllLines())
 		switch {
-		case p.Phase == order.PhaseFailed && p.Failed == failedStock, p.Revived:
+		case p.Phase == order.PhaseFailed && (p.Failed == failedStock || p.Revived):
 			c.Kind = mail.KindStock
 		case p.Phase == order.PhaseFailed:
 			c.Kind = mail.KindPayment

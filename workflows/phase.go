@@ -50,6 +50,9 @@ func (p *process) enter(now time.Time, next order.Phase) {
 // after returns the phase that follows from what is known, and why. The moves
 // are those of Moves, and no others: see moves.go.
 func (p *process) after(now time.Time) (order.Phase, string) {
+	if c := p.Cancel; c != nil && c.Refused == "" && !c.Done && p.Phase.PastPivot() && len(p.Departures) > 0 {
+		p.note(now, p.refuseCancel(now, "part of it has left the warehouse"))
+	}
 	switch p.Phase {
 	case order.PhaseReceived:
 		return order.PhasePaying, ""

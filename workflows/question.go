@@ -103,6 +103,8 @@ func (p *process) attendPayment(now time.Time) {
 	q := p.asking(AskAboutPayment)
 	uncovered := p.uncovered(now)
 	switch {
+	case p.declinedByReview() && len(p.Departures) > 0 && !order.Empty(p.unshipped()) && !p.Amendment.open():
+		p.dropUnshipped(now, Asked{By: "the review", Reason: "it ended against the payment"})
 	case q != nil && !p.Phase.PastPivot():
 		p.closeQuestion(now, q, "the order went another way")
 	case q != nil && uncovered == 0:
@@ -179,7 +181,7 @@ func (p *process) supply(ctx workflow.Context) {
 		_ = workflow.Await(ctx, func() bool { return p.closing || short() })
 		if p.Supply != nil && !p.closing {
 			last := p.last(order.Reserve)
-			if next := p.Supply.Next.Sub(workflow.Now(ctx)); next > 0 && (last.Status == Done || p.Supply.At.After(last.Ended)) {
+			if next := p.Supply.Next.Sub(workflow.Now(ctx)); next > 0 && (last.Status == Done || last.Lines != nil || p.Supply.At.After(last.Ended)) {
 				_, _ = workflow.AwaitWithTimeout(ctx, next, func() bool { return p.closing || !short() })
 			}
 		}

@@ -196,6 +196,10 @@ type Operation struct {
 	Lines []order.Quantity `json:"ln,omitzero"`
 	// Pay is how an attempt is paid that is not as the order says.
 	Pay *order.Payment `json:"pay,omitempty"`
+	// Before says that it was done before our memory begins.
+	Before bool `json:"bfr,omitempty"`
+	// Again is the key of the refund that this one repeats, because it failed.
+	Again string `json:"agn,omitempty"`
 	// OffSession says that the customer was not there.
 	OffSession bool          `json:"off,omitempty"`
 	Final      bool          `json:"fin,omitempty"`  // of a capture
