@@ -130,7 +130,7 @@ func (w *walk) beforeWords(op Operation, require func(bool, string)) {
 	case order.Receipt:
 		require(op.Amount != 0, "money that moved")
 	case order.Send:
-		require(op.About != string(reconcile.MailConfirmation) || w.done(order.Request, 1), "the warehouse's acceptance")
+		require(op.About != string(reconcile.MailConfirmation) || !w.acceptedAt().IsZero(), "the warehouse's acceptance")
 		require(op.About != string(reconcile.MailShipped) || op.Of <= len(w.Departures), "goods that have left")
 		require(op.About != string(reconcile.MailCancellation) || w.Phase == order.PhaseCancelled || w.Phase == order.PhaseFailed, "the end of the order")
 	}

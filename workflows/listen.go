@@ -72,6 +72,10 @@ func (p *process) noticed(now time.Time, all reconciliation.Notices) {
 		if p.echoed(n.Echo) {
 			continue
 		}
+		if len(n.Says) > 0 {
+			p.told(now, n)
+			continue
+		}
 		at := n.At
 		// An announcement in whole seconds means some moment within that second, so
 		// what we read earlier in it is no answer. While our own operation is open
@@ -84,6 +88,32 @@ func (p *process) noticed(now time.Time, all reconciliation.Notices) {
 			p.sure(n.System, now)
 		}
 	}
+}
+
+// told takes in an announcement that says what has changed: nothing is read when
+// it is known already, or by the time that our own operation has answered.
+func (p *process) told(now time.Time, n reconciliation.Notice) {
+	if p.knows(n.System, n.Says) {
+		return
+	}
+	p.hint(n.System, n.At)
+	p.sure(n.System, now)
+	for i := range p.Hints {
+		if h := &p.Hints[i]; h.System == n.System {
+			h.Says = append(h.Says, n.Says...)
+		}
+	}
+}
+
+// knows says that every record that was announced is known as it is.
+func (p *process) knows(system order.System, says []string) bool {
+	known := reconcile.Says(p.observed(system))
+	for _, one := range says {
+		if !slices.Contains(known, one) {
+			return false
+		}
+	}
+	return true
 }
 
 // ours says that a key is one of this order's.

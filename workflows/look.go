@@ -46,7 +46,7 @@ func (p *process) follow(ctx workflow.Context) {
 		if p.observed(next.System).State == reconcile.Unreadable {
 			wait := min(max(2*next.Wait, 5*time.Second), 5*time.Minute)
 			p.forget(next.System)
-			p.Hints = append(p.Hints, Hint{System: next.System, At: next.At, Sure: next.Sure, After: workflow.Now(ctx).Add(wait), Wait: wait})
+			p.Hints = append(p.Hints, Hint{System: next.System, At: next.At, Sure: next.Sure, Says: next.Says, After: workflow.Now(ctx).Add(wait), Wait: wait})
 		}
 		p.touch()
 	}
@@ -64,6 +64,9 @@ func (p *process) hinted(now time.Time) Hint {
 			known = at
 		}
 		if h.Sure.IsZero() && o.State != reconcile.Unreadable && !h.At.After(known) {
+			continue
+		}
+		if len(h.Says) > 0 && p.openIn(h.System) == nil && p.knows(h.System, h.Says) {
 			continue
 		}
 		kept = append(kept, h)

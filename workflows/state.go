@@ -153,6 +153,9 @@ type Hint struct {
 	// Sure is set when it is no echo of our own doing: since when it has been
 	// known. Only a reading that was asked for after that answers it.
 	Sure time.Time `json:"sure,omitzero"`
+	// Says are digests of the records that were announced: once all of them are
+	// known the hint is answered.
+	Says []string `json:"says,omitempty"`
 }
 
 // Entry is one line of an order's compact audit.

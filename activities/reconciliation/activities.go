@@ -208,7 +208,7 @@ func (a *Activities) pollSystem(ctx context.Context, c *Cursor, batches *[]Notic
 			if slices.Contains(c.Recent, seen) || slices.Contains(recent[:len(recent)-1], seen) {
 				continue
 			}
-			*batches = addNotice(*batches, o.Order, Notice{ID: "feed/" + id, System: c.System, Type: "changed", At: changedAt(o, read)})
+			*batches = addNotice(*batches, o.Order, Notice{ID: "feed/" + id, System: c.System, Type: "changed", At: changedAt(o, read), Says: reconcile.Says(o)})
 		}
 		for _, orphan := range page.Orphans {
 			if !slices.Contains(c.Recent, orphan.Record) {

@@ -27,6 +27,9 @@ type Notice struct {
 	// Echo is the key of the request that caused it, where the system says so: of
 	// our own doing when it is one of ours.
 	Echo string `json:"echo,omitempty"`
+	// Says are digests of the records, where the system is followed by its
+	// contents: see reconcile.Says.
+	Says []string `json:"says,omitempty"`
 }
 
 // Notices are notices for one order that came together.
