@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/crm/hubspot"
 	"github.com/trueup-orders/trueup/activities/reconciliation"
@@ -88,7 +90,7 @@ func TestWebhook_Payment_ToldToItsOrder(t *testing.T) {
 	}
 	message := f.engine.Run("order/A-1").Messages[1].Argument
 	want := reconciliation.Notice{ID: "evt_1", System: order.SystemPayment, Record: "pi_1", Type: "payment_intent.succeeded", At: time.Unix(1767355200, 0).UTC()}
-	if n, ok := message.(reconciliation.Notices); !ok || n.Order != "A-1" || n.Notices[0] != want {
+	if n, ok := message.(reconciliation.Notices); !ok || n.Order != "A-1" || !cmp.Equal(n.Notices[0], want) {
 		t.Errorf("notice %+v", message)
 	}
 	contains(t, f.log.String(), `route="POST /v1/webhooks/{system}"`, "order=A-1")
