@@ -44,13 +44,9 @@ func (p *process) attendMoney(now time.Time) {
 			p.attendUnpaid(now)
 		}
 	}
-	if p.Phase == order.PhasePaying && slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool { return a.Captured+a.Held > 0 }) {
-		p.WasPaid = true // whatever becomes of it, the customer is told
-	}
+	// Whatever becomes of it, a customer who has paid is told.
+	p.WasPaid = p.WasPaid || slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool { return a.Captured+a.Held > 0 })
 	p.dropAttempts(now)
-	if p.Phase == order.PhaseFailing && (len(p.Payers) > 0 || len(p.Reviewed) > 0 || slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool { return a.Captured+a.Held > 0 })) {
-		p.WasPaid = true
-	}
 }
 
 // dropAttempts gives up attempts that were wished for and not begun before the
@@ -312,7 +308,15 @@ func (p *process) attendGoods(now time.Time) {
 	p.Dropped = order.Common(p.Order, p.Dropped, order.Less(p.Order, p.Order.AllLines(), p.shipped()))
 	for n := range p.Departures {
 		d := &p.Departures[n]
-		if sh := p.parcel(*d); sh != nil && !sh.LostAt.IsZero() && sh.State != reconcile.ShipmentDelivered && !d.Lost && !d.Settled && !d.Again {
+		sh := p.parcel(*d)
+		switch {
+		case sh == nil || d.Settled || d.Again:
+		case d.Lost && sh.State == reconcile.ShipmentDelivered:
+			d.Lost = false
+			if k := p.openCaseOf(reconcile.WarehouseShipped, d.item()); k != nil {
+				p.closeCase(now, k.N, "it arrived after all")
+			}
+		case !d.Lost && !sh.LostAt.IsZero() && sh.State != reconcile.ShipmentDelivered:
 			d.Lost = true
 			p.lost(now, *d)
 		}
@@ -328,11 +332,14 @@ func (p *process) attendGoods(now time.Time) {
 	}
 }
 
+// item names a parcel in a case about it.
+func (d Departure) item() string { return "parcel " + d.Shipment }
+
 func (p *process) lost(now time.Time, d Departure) {
-	share := order.ShareOf(p.Order, order.Less(p.Order, p.shipped(), d.Lines), d.Lines)
+	share := order.ShareOf(p.Order, order.Less(p.Order, p.kept(), d.Lines), d.Lines)
 	p.raise(now, reconcile.Step{
 		Break: reconcile.Break{
-			System: order.SystemWarehouse, Field: reconcile.WarehouseShipped, Situation: reconcile.Mismatch, Item: "parcel " + d.Shipment,
+			System: order.SystemWarehouse, Field: reconcile.WarehouseShipped, Situation: reconcile.Mismatch, Item: d.item(),
 			Expected: "delivered", Observed: "lost in transit", Right: string(order.SystemWarehouse), Money: share.Total, FirstSeen: now, Confirmed: now,
 		},
 		Decision:     reconcile.Ask,
@@ -345,11 +352,12 @@ func (p *process) lost(now time.Time, d Departure) {
 // attendReturns takes up what came back: its share of the money goes back once,
 // and it is restocked if the warehouse says so.
 func (p *process) attendReturns(now time.Time) {
-	w := p.observed(order.SystemWarehouse).Warehouse
-	if w == nil {
-		return
+	for n := range p.Returns { // one that the warehouse refuses comes back by nobody's word
+		if op := p.find(order.Return, n+1); op != nil && op.Status == Refused {
+			p.Returns[n].Cancelled = true
+		}
 	}
-	for _, r := range w.Returns {
+	for _, r := range p.returnsSeen() {
 		n := p.returning(r)
 		if n < 0 && r.State.Live() {
 			p.Returns = append(p.Returns, Returning{Lines: r.Lines, By: "nobody announced it", Asked: now, Record: r.ID, Name: r.Name()})

@@ -106,9 +106,8 @@ func (p *process) repairable(s reconcile.Step) bool {
 }
 
 func (p *process) lostParcel(k reconcile.Case) *Departure {
-	id, found := strings.CutPrefix(k.Step.Break.Item, "parcel ")
 	for i := range p.Departures {
-		if d := &p.Departures[i]; found && d.Shipment == id && d.Lost {
+		if d := &p.Departures[i]; d.item() == k.Step.Break.Item && d.Lost {
 			return d
 		}
 	}

@@ -250,7 +250,7 @@ func (s *State) despite(op Operation) bool {
 // needless says that an attempt was wished for before the order was paid another
 // way, or takes no more money: it is not begun.
 func (s *State) needless(op Operation, now time.Time) bool {
-	wanted := s.Phase == order.PhasePaying && !s.paid() || s.uncovered(now) > 0
+	wanted := s.Phase == order.PhasePaying && !s.paid() || s.Phase.PastPivot() && s.needsMoney(now)
 	return op.Operation == order.Authorize && (op.Pay != nil || !s.Phase.PastPivot()) && !wanted
 }
 

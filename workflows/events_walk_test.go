@@ -367,7 +367,7 @@ func (w *walk) cancels() {
 
 func (w *walk) paysAgain() {
 	a := Attempt{Asked: w.asked(), Payment: order.Payment{Method: "pm_other", Capture: w.Order.Payment.Capture, Reusable: w.pick(2, "reusable") == 1}}
-	if w.attemptable(nil, a) == nil {
+	if w.mayPay(w.now, a) == nil {
 		w.say("another attempt")
 		w.takeAttempt(w.now, a)
 	}

@@ -199,8 +199,8 @@ func (p *process) refused(now time.Time, op *Operation) {
 		return
 	}
 	switch op.Operation {
-	case order.Reserve, order.Authorize, order.Cancel, order.UpdateAddress:
-		return // the phases and questions decide: see afterPaying, attendQuestions, packed and applyAddress
+	case order.Reserve, order.Authorize, order.Cancel, order.UpdateAddress, order.Return:
+		return // the phases, questions and replies say it: see afterPaying, attendQuestions, packed, applyAddress and sendBack
 	case order.Capture, order.Void:
 		p.hint(order.SystemPayment, now) // somebody was faster, or it is gone: the gateway knows
 		p.sure(order.SystemPayment, now)

@@ -197,17 +197,15 @@ func (p *process) hasAnswer() bool {
 }
 
 func (p *process) cancellable(_ workflow.Context, _ Cancel) error {
-	refuse := func(why string) error {
-		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("cancel order %s: %s", p.Order.ID, why), RefusedReason, nil)
-	}
+	const what = "cancel"
 	if p.Phase == order.PhaseAccepted && len(p.Departures) > 0 {
-		return refuse("part of it has shipped; drop what has not by an amendment, and ask for a return of what has")
+		return p.refuse(what, "part of it has shipped; drop what has not by an amendment, and ask for a return of what has")
 	}
 	switch p.Phase {
 	case order.PhaseShipped, order.PhaseDelivered, order.PhaseClosed:
-		return refuse("it has shipped; ask for a return instead")
+		return p.refuse(what, "it has shipped; ask for a return instead")
 	case order.PhaseFailing, order.PhaseFailed:
-		return refuse("it has failed by itself (" + p.Failed + "); there is nothing left to cancel")
+		return p.refuse(what, "it has failed by itself ("+p.Failed+"); there is nothing left to cancel")
 	default:
 		return nil
 	}

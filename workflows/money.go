@@ -109,6 +109,14 @@ func (s *State) needsMoney(now time.Time) bool {
 	return s.uncovered(now) > 0 || !s.atOnce() && s.owed() > 0 && s.holder() == nil
 }
 
+// missing is the money that an attempt has to bring then.
+func (s *State) missing(now time.Time) int64 {
+	if amount := s.uncovered(now); amount > 0 {
+		return amount
+	}
+	return max(0, s.owed())
+}
+
 func (s *State) atOnce() bool { return s.Order.Payment.Capture == order.CaptureAtOnce }
 
 // holder returns the attempt that holds the order's money: of several the one
@@ -117,7 +125,7 @@ func (s *State) holder() *reconcile.Attempt {
 	var best *reconcile.Attempt
 	for _, a := range s.attempts() {
 		if a.State == reconcile.AttemptAuthorized && a.Held > 0 && (s.payer(a) || len(s.Payers) == 0) &&
-			(best == nil || !a.HeldUntil.IsZero() && a.HeldUntil.After(best.HeldUntil)) {
+			(best == nil || !best.HeldUntil.IsZero() && (a.HeldUntil.IsZero() || a.HeldUntil.After(best.HeldUntil))) {
 			best = &a
 		}
 	}

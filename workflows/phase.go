@@ -333,8 +333,8 @@ func (p *process) deadline(ctx workflow.Context) (time.Time, string) {
 			soonest(now.Add(24*time.Hour).Truncate(24*time.Hour), "the customer waits for the stock")
 		}
 	case p.Phase == order.PhaseAccepted:
-		if a := p.holder(); a != nil && !order.Empty(p.unshipped()) {
-			if at := dies(*a); at.After(now) {
+		for _, a := range p.attempts() {
+			if at := dies(a); p.payer(a) && at.After(now) && !order.Empty(p.unshipped()) {
 				soonest(at, "renew the authorization")
 			}
 		}

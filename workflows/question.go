@@ -24,7 +24,7 @@ func (s *State) asking(kind QuestionKind) *Question {
 	return nil
 }
 
-// open returns the open question, or nil. There is at most one of each kind, and
+// openQuestion returns the open question, or nil. There is at most one of each kind, and
 // while the order is paid for no other than that about stock.
 func (s *State) openQuestion() *Question {
 	for i := range s.Questions {
@@ -123,11 +123,7 @@ func (p *process) attendPayment(now time.Time) {
 // dropUnshipped gives up what the warehouse has not packed, by its own word: an
 // amendment like any other.
 func (p *process) dropUnshipped(now time.Time, a Asked) {
-	n := 1
-	if p.Amendment != nil {
-		n = p.Amendment.N + 1
-	}
-	p.Amendment = &Amendment{Amend: Amend{Asked: a, Drop: p.unshipped()}, N: n, Since: now, Some: true}
+	p.beginAmendment(now, Amend{Asked: a, Drop: p.unshipped()}).Some = true
 	p.note(now, "to be given up, if it is not packed: "+pieces(p.unshipped()))
 	p.touch()
 }

@@ -42,7 +42,8 @@ type State struct {
 	Wishes []Wish `json:"wishes,omitempty"`
 	// Supply is what inventory could still promise, when it could not promise all.
 	Supply *Supply `json:"supply,omitempty"`
-	// WasPaid says that the customer had paid when the order failed, and is told.
+	// WasPaid says that the customer has paid once: when the order fails, they are
+	// told.
 	WasPaid bool `json:"was_paid,omitempty"`
 	// ShipDisputed says that a person had the goods shipped despite a dispute.
 	ShipDisputed bool `json:"ship_disputed,omitempty"`

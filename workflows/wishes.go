@@ -79,7 +79,7 @@ func (p *process) reply(ctx workflow.Context, kind string, n int) Reply {
 	return Reply{Order: p.Order.ID, Phase: p.Phase, Outcome: v.Outcome, Request: fmt.Sprintf("%s %d", kind, n)}
 }
 
-// asked checks who asks.
+// check names what is wrong with who asks.
 func (a Asked) check() []order.Problem {
 	if strings.TrimSpace(a.By) == "" {
 		return []order.Problem{{Field: "by", Reason: "is missing; say who asks"}}
@@ -87,7 +87,12 @@ func (a Asked) check() []order.Problem {
 	return nil
 }
 
-func (p *process) attemptable(_ workflow.Context, a Attempt) error {
+func (p *process) attemptable(ctx workflow.Context, a Attempt) error {
+	return p.mayPay(workflow.Now(ctx), a)
+}
+
+// mayPay refuses an attempt that makes no sense, or that nothing is owed for.
+func (p *process) mayPay(now time.Time, a Attempt) error {
 	const what = "pay"
 	problems := a.check()
 	if (a.Payment.Method == "") == (a.Payment.Intent == "") {
@@ -107,7 +112,7 @@ func (p *process) attemptable(_ workflow.Context, a Attempt) error {
 		return p.refuse(what, "no stock is promised yet, so there is nothing to pay; ask again, or answer the open question")
 	case p.Phase == order.PhasePaying && p.paid():
 		return p.refuse(what, "it is paid already")
-	case p.Phase == order.PhasePaying, p.Phase.PastPivot() && p.asking(AskAboutPayment) != nil:
+	case p.Phase == order.PhasePaying, p.Phase.PastPivot() && p.needsMoney(now):
 		return nil
 	case p.Phase.PastPivot():
 		return p.refuse(what, "it is paid already")
@@ -150,7 +155,7 @@ func (p *process) takeAttempt(now time.Time, a Attempt) int {
 	n := max(2, p.count(order.Authorize)+1)
 	amount := p.value()
 	if p.Phase.PastPivot() {
-		amount = p.uncovered(now)
+		amount = p.missing(now)
 	}
 	pay := a.Payment
 	pay.Capture, pay.Multicapture = p.Order.Payment.Capture, p.Order.Payment.Multicapture
@@ -222,13 +227,19 @@ func (p *process) amend(ctx workflow.Context, a Amend) (Reply, error) {
 
 // takeAmendment takes an amendment up, and returns its number.
 func (p *process) takeAmendment(now time.Time, a Amend) int {
+	n := p.beginAmendment(now, a).N
+	p.took(now, AmendUpdate, a.Asked, n)
+	return n
+}
+
+// beginAmendment puts an amendment to the warehouse, which decides it.
+func (p *process) beginAmendment(now time.Time, a Amend) *Amendment {
 	n := 1
 	if p.Amendment != nil {
 		n = p.Amendment.N + 1
 	}
 	p.Amendment = &Amendment{Amend: a, N: n, Since: now}
-	p.took(now, AmendUpdate, a.Asked, n)
-	return n
+	return p.Amendment
 }
 
 func (p *process) answerable(_ workflow.Context, a Answer) error {
@@ -323,7 +334,14 @@ func (p *process) sendBack(ctx workflow.Context, r Return) (Reply, error) {
 	if err := workflow.Await(ctx, announced); err != nil {
 		return Reply{}, err
 	}
-	return p.reply(ctx, ReturnUpdate, n), nil
+	reply := p.reply(ctx, ReturnUpdate, n)
+	switch op := p.find(order.Return, n); {
+	case op == nil:
+		reply.Refused = "the return window ended before the warehouse was told"
+	case op.Status == Refused:
+		reply.Refused = op.Why
+	}
+	return reply, nil
 }
 
 // takeReturn expects goods back, and returns the number of the return.
@@ -379,15 +397,17 @@ func (p *process) refundByHand(ctx workflow.Context, r Refund) (Reply, error) {
 	}
 	settled := func() bool {
 		op := p.find(order.Refund, n)
-		return op == nil || op.Status != Meant && op.Status != Open
+		return op == nil || op.Status != Meant && op.Status != Open || op.Status == Meant && p.disputed()
 	}
 	if err := workflow.Await(ctx, settled); err != nil {
 		return Reply{}, err
 	}
 	reply := p.reply(ctx, RefundUpdate, n)
 	switch op := p.find(order.Refund, n); {
-	case op != nil && op.Status == Refused:
+	case op != nil && (op.Status == Refused || op.Status == Unsent):
 		reply.Refused = op.Why
+	case op != nil && op.Status == Meant:
+		reply.Pending = "money of the order is in dispute; it goes out when that is decided, unless the dispute has given it back"
 	case op != nil && op.Through.IsZero():
 		reply.Pending = "the gateway has accepted it; it is final when it says so"
 	}
