@@ -41,7 +41,7 @@ func TestBooks_TwoParcelsAndAReturn_AddUpInEveryCurrency(t *testing.T) {
 		t.Run(string(c), func(t *testing.T) {
 			t.Parallel()
 			w := open(t, virtual.Options{
-				Stock: map[string]int{"MUG": 10, "TSHIRT": 10, "POSTER": 10}, Policy: month, FollowEvery: 2 * time.Hour,
+				Stock: map[string]int{"MUG": 10, "TSHIRT": 10, "POSTER": 10}, Policy: month, FollowEvery: 107 * time.Minute,
 				Pace: warehouse.Pace{Return: day},
 			})
 			o := intricate(c)

@@ -37,7 +37,7 @@ const (
 
 func TestPay_BankTakesFiveDaysAndPays_GoesOn(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{FollowEvery: 3 * time.Hour})
+	w := open(t, virtual.Options{FollowEvery: 167 * time.Minute})
 	w.submit(0, atOnce("pm_sepa_debit"))
 	w.At(4*day, "the bank is still at it", func() {
 		w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
@@ -51,7 +51,7 @@ func TestPay_BankTakesFiveDaysAndPays_GoesOn(t *testing.T) {
 
 func TestPay_BankTakesFiveDaysAndDoesNotPay_Fails(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{FollowEvery: 3 * time.Hour})
+	w := open(t, virtual.Options{FollowEvery: 167 * time.Minute})
 	w.submit(0, atOnce("pm_sepa_debit"))
 	w.At(5*day, "the bank does not pay", func() { w.pay("1", 1, payment.Declined) })
 	w.At(5*day+10*time.Minute, "look", func() { w.stands("1", order.PhaseFailed, reconcile.Failed, reconcile.Agreed) })
@@ -392,7 +392,7 @@ func TestPay_RestCannotBeAuthorizedAndNobodyAnswers_RestIsDropped(t *testing.T) 
 
 func TestPay_AuthorizationNearItsEnd_RenewedAndTheOldOneVoidedAfter(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 3 * time.Hour})
+	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 167 * time.Minute})
 	o := anOrder("1")
 	o.Payment.Reusable = true
 	w.submit(0, o)
@@ -420,7 +420,7 @@ func TestPay_AuthorizationNearItsEnd_RenewedAndTheOldOneVoidedAfter(t *testing.T
 
 func TestPay_AuthorizationNearItsEndAndNoneStored_CustomerPaysAgain(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 3 * time.Hour})
+	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 167 * time.Minute})
 	w.submit(0, anOrder("1"))
 	var paid *replied
 	w.At(6*day+time.Hour, "the customer pays again", func() {
@@ -438,7 +438,7 @@ func TestPay_AuthorizationNearItsEndAndNoneStored_CustomerPaysAgain(t *testing.T
 
 func TestPay_AuthorizationNearItsEndAndNobodyAnswers_FailsAndGivesBack(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 3 * time.Hour})
+	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 167 * time.Minute})
 	w.submit(0, anOrder("1"))
 	want := untouched()
 	want.Attempts, want.Sales, want.Deal = 1, 1, "lost"

@@ -54,8 +54,8 @@ func open(t *testing.T, o virtual.Options) *world {
 	if o.Pace == (warehouse.Pace{}) {
 		o.Pace = warehouse.DefaultPace()
 	}
-	if o.FollowEvery == 0 {
-		o.FollowEvery = time.Hour
+	if o.FollowEvery == 0 { // never in the moment of a step, where either may come first
+		o.FollowEvery = 47 * time.Minute
 	}
 	if o.Policy == "" { // few tests are about the month after the delivery
 		o.Policy = "mode: auto\nreturn_window: 24h\n"
