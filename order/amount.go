@@ -31,6 +31,16 @@ func (c Currency) Decimals() (int, bool) {
 	return n, ok
 }
 
+// Least is the smallest money that a gateway moves, in minor units: ten of a
+// currency with three decimals (docs.stripe.com/currencies, "Three-decimal
+// currencies").
+func (c Currency) Least() int64 {
+	if n, _ := c.Decimals(); n == 3 {
+		return 10
+	}
+	return 1
+}
+
 // Amount is money: integer minor units of a currency.
 type Amount struct {
 	Minor    int64    `json:"minor"`

@@ -154,23 +154,20 @@ func (o Order) portion(whole, part, of int64) int64 {
 	return n - n%o.coin()
 }
 
-// coin is the smallest money of a share: of a currency with three decimals
-// gateways move no less than ten, so an order in tens has its shares in tens.
+// coin is the smallest money of a share: an order all of whose money a gateway
+// could move alone has shares that it can move.
 func (o Order) coin() int64 {
-	const ten = 10
-	if n, _ := o.Currency.Decimals(); n != 3 {
-		return 1
-	}
+	least := o.Currency.Least()
 	money := []int64{o.Shipping, o.ShippingTax, o.Discount}
 	for _, l := range o.Lines {
 		money = append(money, l.UnitPrice, l.Discount, l.Tax)
 	}
 	for _, m := range money {
-		if m%ten != 0 {
+		if m%least != 0 {
 			return 1
 		}
 	}
-	return ten
+	return least
 }
 
 // portion returns whole × part / of, rounded down; part is at most of.
@@ -214,6 +211,9 @@ func Common(o Order, a, b []Quantity) []Quantity {
 	}
 	return listed(o, n)
 }
+
+// Within says that all of a part is in the whole, per line of the order.
+func Within(o Order, part, whole []Quantity) bool { return Empty(Less(o, part, whole)) }
 
 // Empty says that there is not one piece.
 func Empty(q []Quantity) bool {

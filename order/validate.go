@@ -242,6 +242,8 @@ func (v *validation) total(o Order) {
 		v.add("discount", "is more than the goods and their shipping")
 	case o.Total != sum:
 		v.add("total", fmt.Sprintf("is %d but lines, shipping, taxes and discounts add up to %d", o.Total, sum))
+	case sum%o.Currency.Least() != 0:
+		v.add("total", fmt.Sprintf("is %d; %s is paid in multiples of %d, for gateways move no less", o.Total, o.Currency, o.Currency.Least()))
 	case sum == 0:
 		v.add("total", "is 0; an order without money needs no payment and is not taken")
 	}

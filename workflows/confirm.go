@@ -215,12 +215,3 @@ func (p *process) accept(now time.Time, b reconcile.Break) {
 	p.Accepted = reconcile.Remember(p.Accepted, theirs)
 	p.touch()
 }
-
-// settleCases closes the cases whose break is gone by itself.
-func (p *process) settleCases(now time.Time, c reconcile.Comparison) {
-	for i := range p.Cases {
-		if k := &p.Cases[i]; k.Open() && c.Over(*k) {
-			p.closeCase(now, k.N, "the systems agree again")
-		}
-	}
-}

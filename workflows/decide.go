@@ -19,15 +19,6 @@ import (
 // decidedBy begins the outcome of a case that a person decided.
 const decidedBy = "decided: "
 
-func (p *process) caseOf(n int) *reconcile.Case {
-	for i := range p.Cases {
-		if p.Cases[i].N == n {
-			return &p.Cases[i]
-		}
-	}
-	return nil
-}
-
 func (p *process) decidable(_ workflow.Context, d Decide) error {
 	const what = "decide a case of"
 	problems := d.check()
@@ -38,9 +29,7 @@ func (p *process) decidable(_ workflow.Context, d Decide) error {
 	if !slices.Contains(all, d.As) {
 		problems = append(problems, order.Problem{Field: "as", Reason: fmt.Sprintf("is %q; want one of %v", d.As, all)})
 	}
-	if d.Amount < 0 {
-		problems = append(problems, order.Problem{Field: "amount", Reason: "is negative"})
-	}
+	problems = append(problems, p.checkMoney(d.Amount)...)
 	if len(problems) > 0 {
 		return p.invalid(what, problems)
 	}

@@ -180,7 +180,7 @@ func (s *State) captures(attempt string) bool {
 }
 
 // dueCRM: the deal is won at the pivot and lost when the order is taken back;
-// its revenue is what was captured and not given back. A new address is told too.
+// its revenue is what was captured, not given back and not in dispute. A new address is told too.
 func (s *State) dueCRM() *Operation {
 	stage, revenue := s.deal()
 	if stage == "" {
@@ -200,7 +200,7 @@ func (s *State) deal() (reconcile.DealStage, int64) {
 	revenue := int64(0)
 	for _, a := range s.attempts() {
 		if s.payer(a) || !s.Phase.PastPivot() {
-			revenue += a.Captured - a.Refunded - a.Lost
+			revenue += a.Captured - a.Refunded - a.Disputed
 		}
 	}
 	switch {

@@ -3,6 +3,7 @@ package workflows
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -90,7 +91,7 @@ func (s *State) linesOf(op Operation) []order.Quantity {
 
 // about returns lines as an operation keeps them: nil stands for all of the order.
 func (s *State) about(lines []order.Quantity) []order.Quantity {
-	if order.Empty(order.Less(s.Order, s.Order.AllLines(), lines)) {
+	if order.Within(s.Order, s.Order.AllLines(), lines) {
 		return nil
 	}
 	return lines
@@ -183,4 +184,19 @@ func (s *State) shipTo() order.Address {
 		return *s.ShipTo
 	}
 	return s.Order.ShipTo
+}
+
+// pieces writes lines for a person.
+func pieces(lines []order.Quantity) string {
+	text := ""
+	for _, q := range order.BySKU(lines) {
+		if text != "" {
+			text += ", "
+		}
+		text += strconv.FormatInt(q.Quantity, 10) + " × " + q.SKU
+	}
+	if text == "" {
+		return "nothing"
+	}
+	return text
 }

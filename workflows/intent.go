@@ -172,7 +172,7 @@ func (s *State) intentRequest(i *reconcile.Intent, key string, lines []order.Qua
 				intended.State = sh.State
 			}
 		}
-		if !order.Empty(order.Less(s.Order, intended.Lines, lines)) {
+		if !order.Within(s.Order, intended.Lines, lines) {
 			intended.Lines = lines // the same goods in two live shipments are not meant
 		}
 		if !out {

@@ -70,7 +70,7 @@ func (w *walk) beforeGoods(op Operation, require func(bool, string)) {
 			}
 		}
 		require(w.lostMoney || w.byHand || held+taken >= w.value(), "the money")
-		require(order.Empty(order.Less(w.Order, w.linesOf(op), w.Promised)), "promised stock")
+		require(order.Within(w.Order, w.linesOf(op), w.Promised), "promised stock")
 		require(!w.reviewed() && (!w.disputed() || w.ShipDisputed), "the end of a review or dispute")
 		require(!order.Empty(w.linesOf(op)), "goods")
 		require(order.Empty(over(w.linesOf(op), w.unrequested())), "pieces that are not with the warehouse already")

@@ -162,37 +162,6 @@ func (p *process) endedOperations() int {
 	return n*16 + len(p.Phase)
 }
 
-// ask opens a case about something that no rule decides.
-func (p *process) ask(ctx workflow.Context, field reconcile.Field, why, proposal string) {
-	now := workflow.Now(ctx)
-	system := field.System()
-	p.raise(now, reconcile.Step{
-		Break: reconcile.Break{
-			System: system, Field: field, Situation: reconcile.Conflict,
-			Expected: "-", Observed: why, Right: string(system), FirstSeen: now, Confirmed: now,
-		},
-		Decision: reconcile.Ask, System: system, Why: why, Proposal: proposal,
-	})
-}
-
-// openCase opens a case, once per break. One that stays is about what no
-// comparison finds: it does not close because the systems agree.
-func (p *process) openCase(now time.Time, step reconcile.Step, stays bool) bool {
-	for _, c := range p.Cases {
-		if c.Open() && c.Step.Break.ID() == step.Break.ID() {
-			return false
-		}
-	}
-	deadline := now.Add(p.settings.Policy.Rule(step.Break.Field).CaseDeadline)
-	p.Cases = append(p.Cases, reconcile.Case{
-		N: len(p.Cases) + 1, Step: step, Opened: now, Stays: stays, Deadline: deadline,
-		AtDeadline: "it stays open; nothing is changed without a decision",
-	})
-	p.note(now, fmt.Sprintf("case %d opened: %s", len(p.Cases), step.Why))
-	p.touch()
-	return true
-}
-
 // refused deals with an operation that a system refused for good.
 func (p *process) refused(now time.Time, op *Operation) {
 	if op.Status != Refused {

@@ -670,3 +670,32 @@ func TestRefund_MadeInTheGatewaysDashboard_BooksAndCustomerFollowOnce(t *testing
 		t.Errorf("we gave money back %d times", n)
 	}
 }
+
+func TestPay_PackedAndNobodyPaysAgain_OnePersonIsAskedAndTheCustomerOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 167 * time.Minute})
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "packed, and left lying", func() { w.work("1", 1, "packed") })
+	var decided *replied
+	w.At(13*day, "a person lets it go", func() {
+		decided = w.decide("1", w.theCase("1", reconcile.WarehouseShipment), workflows.DecideAccept)
+	})
+	w.At(14*day, "the customer was not asked again", func() {
+		if mails := w.story("1").Mails; !slices.Equal(mails, []string{"confirmation", "question"}) {
+			t.Errorf("the mails are %v", mails)
+		}
+	})
+	w.leaves(15*day, "1", 1)
+	var written *replied
+	w.At(16*day+time.Hour, "it is written off", func() {
+		written = w.decide("1", w.theCase("1", reconcile.PaymentCaptured), workflows.DecideAccept)
+	})
+	w.idle(19*day, "1")
+	w.Run(20 * day)
+	w.took("the decision", decided)
+	w.took("the writing off", written)
+	w.closedAs("1", order.PhaseClosed)
+	if s := w.story("1"); s.Captured != 0 || s.Held != 0 || s.Invoiced != 9980 || !slices.Equal(s.Mails, []string{"confirmation", "question", "shipped"}) {
+		t.Errorf("the systems say %+v", s)
+	}
+}

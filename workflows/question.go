@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/workflow"
-
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 )
@@ -42,13 +39,6 @@ func (q Question) words() string {
 		what = "is not paid for any more"
 	}
 	return pieces(q.Lines) + " " + what + ", until " + q.Deadline.UTC().Format(time.RFC3339)
-}
-
-// short says that not all that is wanted could be promised.
-func (s *State) short() bool {
-	last := s.last(order.Reserve)
-	return s.Phase == order.PhasePaying && last != nil && last.Status != Open && !s.complete() &&
-		(last.Status == Refused && last.Code == outOfStock || s.Supply != nil)
 }
 
 // attendQuestions asks, and closes questions that were answered by events or not
@@ -102,6 +92,9 @@ func (p *process) dropMissing(now time.Time) {
 func (p *process) attendPayment(now time.Time) {
 	q := p.asking(AskAboutPayment)
 	uncovered := p.uncovered(now)
+	if k := p.openCaseOf(reconcile.WarehouseShipment, "unpaid"); k != nil && uncovered == 0 {
+		p.closeCase(now, k.N, "nothing is packed any more that is not paid for")
+	}
 	switch {
 	case p.declinedByReview() && len(p.Departures) > 0 && !order.Empty(p.unshipped()) && !p.Amendment.open():
 		p.dropUnshipped(now, Asked{By: "the review", Reason: "it ended against the payment"})
@@ -114,7 +107,9 @@ func (p *process) attendPayment(now time.Time) {
 			return // the bank is at it, or the warehouse
 		}
 		p.closeQuestion(now, q, "not paid in time: what has not shipped is given up")
-		p.dropUnshipped(now, Asked{By: "the deadline"})
+		p.dropUnshipped(now, Asked{By: byDeadline})
+	case q == nil && p.unpaidPacked() && uncovered > 0:
+		p.packedUnpaid(now, uncovered)
 	case q == nil && uncovered > 0 && !p.Amendment.open() && p.dueRenewal(now) == nil && p.openIn(order.SystemPayment) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview():
 		p.askCustomer(now, AskAboutPayment, p.unshipped())
 	}
@@ -126,6 +121,32 @@ func (p *process) dropUnshipped(now time.Time, a Asked) {
 	p.beginAmendment(now, Amend{Asked: a, Drop: p.unshipped()}).Some = true
 	p.note(now, "to be given up, if it is not packed: "+pieces(p.unshipped()))
 	p.touch()
+}
+
+// byDeadline gives up what nobody paid for in time.
+const byDeadline = "the deadline"
+
+// unpaidPacked says that what nobody paid for in time could not be given up: the
+// warehouse has packed it.
+func (s *State) unpaidPacked() bool {
+	a := s.Amendment
+	return a != nil && a.By == byDeadline && a.Refused != ""
+}
+
+// packedUnpaid asks a person instead of asking the customer over and over.
+func (p *process) packedUnpaid(now time.Time, uncovered int64) {
+	p.raise(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: order.SystemWarehouse, Field: reconcile.WarehouseShipment, Situation: reconcile.Conflict, Item: "unpaid",
+			Expected: "given up", Observed: "packed", Right: string(order.SystemWarehouse), Money: uncovered, FirstSeen: now, Confirmed: now,
+		},
+		Decision: reconcile.Ask, System: order.SystemWarehouse,
+		Why:      pieces(p.unshipped()) + " is packed, and " + p.amount(uncovered).String() + " of its money is not held any more; the customer was asked and did not pay",
+		Proposal: "stop the parcel at the warehouse, or have the customer pay with another attempt",
+		Alternatives: []string{
+			string(DecideByHand) + ": the parcel was stopped, or it was paid another way", string(DecideAccept) + ": it goes out unpaid",
+		},
+	})
 }
 
 // answerBy is until when a question may be answered: who has begun to pay in a
@@ -166,72 +187,4 @@ func (p *process) closeQuestion(now time.Time, q *Question, why string) {
 	q.Closed, q.Why = now, why
 	p.note(now, fmt.Sprintf("question %d is closed: %s", q.N, why))
 	p.touch()
-}
-
-// supply asks inventory what it could promise, while not all that is wanted is
-// promised: at once, and then less and less often.
-func (p *process) supply(ctx workflow.Context) {
-	wait := 5 * time.Minute
-	for {
-		short := func() bool { return p.short() && p.openIn(order.SystemInventory) == nil }
-		_ = workflow.Await(ctx, func() bool { return p.closing || short() })
-		if p.Supply != nil && !p.closing {
-			last := p.last(order.Reserve)
-			if next := p.Supply.Next.Sub(workflow.Now(ctx)); next > 0 && (last.Status == Done || last.Lines != nil || p.Supply.At.After(last.Ended)) {
-				_, _ = workflow.AwaitWithTimeout(ctx, next, func() bool { return p.closing || !short() })
-			}
-		}
-		if p.closing {
-			return
-		}
-		if !short() {
-			continue
-		}
-		p.checkSupply(ctx, wait)
-		wait = min(2*wait, time.Hour)
-	}
-}
-
-func (p *process) checkSupply(ctx workflow.Context, wait time.Duration) {
-	p.supplying = true
-	defer func() { p.supplying = false }()
-	p.reads++
-	options := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: SystemQueue(order.SystemInventory), StartToCloseTimeout: callTimeout,
-		ActivityID:  fmt.Sprintf("inventory.levels/%d.%d", p.Run, p.reads),
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
-		Summary:     "what is there of " + pieces(order.Less(p.Order, p.unshipped(), p.Promised)) + "?",
-	})
-	var skus []string
-	for _, q := range order.BySKU(p.unshipped()) {
-		skus = append(skus, q.SKU)
-	}
-	var levels []reconcile.Level
-	if err := workflow.ExecuteActivity(options, stock.ReadStockLevels, skus).Get(ctx, &levels); err != nil {
-		p.note(workflow.Now(ctx), "the stock could not be asked for: "+plainly(err))
-	}
-	now := workflow.Now(ctx)
-	if last := p.last(order.Reserve); !now.After(last.Ended) {
-		now = last.Ended.Add(time.Nanosecond)
-	}
-	p.Supply = &Supply{At: now, Available: p.available(levels), Next: now.Add(wait)}
-	p.touch()
-}
-
-// available is what inventory could promise to the order, with what it has
-// promised already.
-func (s *State) available(levels []reconcile.Level) []order.Quantity {
-	var lines []order.Quantity
-	for _, l := range levels {
-		left := max(0, l.Stocked-l.Reserved)
-		for _, q := range order.BySKU(s.Promised) {
-			if q.SKU == l.SKU {
-				left += q.Quantity
-			}
-		}
-		if left > 0 {
-			lines = append(lines, order.Quantity{SKU: l.SKU, Quantity: left})
-		}
-	}
-	return order.Common(s.Order, s.wanted(), lines)
 }

@@ -87,6 +87,18 @@ func (a Asked) check() []order.Problem {
 	return nil
 }
 
+// checkMoney names what is wrong with an amount to give back; 0 is all of it.
+func (p *process) checkMoney(amount int64) []order.Problem {
+	least := p.Order.Currency.Least()
+	switch {
+	case amount < 0:
+		return []order.Problem{{Field: "amount", Reason: "is negative"}}
+	case amount%least != 0:
+		return []order.Problem{{Field: "amount", Reason: fmt.Sprintf("is %d; %s is paid in multiples of %d", amount, p.Order.Currency, least)}}
+	}
+	return nil
+}
+
 func (p *process) attemptable(ctx workflow.Context, a Attempt) error {
 	return p.mayPay(workflow.Now(ctx), a)
 }
@@ -194,9 +206,9 @@ func (p *process) amendable(ctx workflow.Context, a Amend) error {
 		return p.refuse(what, "a cancellation is being decided")
 	case len(a.Drop) == 0:
 		return nil
-	case !order.Empty(order.Less(p.Order, a.Drop, p.unshipped())):
+	case !order.Within(p.Order, a.Drop, p.unshipped()):
 		return p.refuse(what, "some of these pieces have left or were dropped already; ask for a return instead")
-	case order.Empty(order.Less(p.Order, p.unshipped(), a.Drop)) && len(p.Departures) == 0:
+	case order.Within(p.Order, p.unshipped(), a.Drop) && len(p.Departures) == 0:
 		return p.refuse(what, "nothing would be left of it; cancel it instead")
 	}
 	return nil
@@ -230,16 +242,6 @@ func (p *process) takeAmendment(now time.Time, a Amend) int {
 	n := p.beginAmendment(now, a).N
 	p.took(now, AmendUpdate, a.Asked, n)
 	return n
-}
-
-// beginAmendment puts an amendment to the warehouse, which decides it.
-func (p *process) beginAmendment(now time.Time, a Amend) *Amendment {
-	n := 1
-	if p.Amendment != nil {
-		n = p.Amendment.N + 1
-	}
-	p.Amendment = &Amendment{Amend: a, N: n, Since: now}
-	return p.Amendment
 }
 
 func (p *process) answerable(_ workflow.Context, a Answer) error {
@@ -315,7 +317,7 @@ func (p *process) returnable(_ workflow.Context, r Return) error {
 		return p.refuse(what, "the return window is over; a person may decide on a refund")
 	case len(p.Departures) == 0:
 		return p.refuse(what, "nothing of it has shipped; cancel or amend it instead")
-	case !order.Empty(order.Less(p.Order, r.Lines, order.Less(p.Order, p.shipped(), p.comingBack()))):
+	case !order.Within(p.Order, r.Lines, order.Less(p.Order, p.shipped(), p.comingBack())):
 		return p.refuse(what, "these pieces have not shipped, or are on their way back already")
 	}
 	return nil
@@ -361,9 +363,7 @@ func (p *process) mayRefund(_ workflow.Context, r Refund) error {
 	if strings.TrimSpace(r.Reason) == "" {
 		problems = append(problems, order.Problem{Field: "reason", Reason: "is missing; money goes out only for a reason"})
 	}
-	if r.Amount < 0 {
-		problems = append(problems, order.Problem{Field: "amount", Reason: "is negative"})
-	}
+	problems = append(problems, p.checkMoney(r.Amount)...)
 	if r.Currency != "" && r.Currency != p.Order.Currency {
 		problems = append(problems, order.Problem{Field: "currency", Reason: fmt.Sprintf("is %s but the order is paid in %s; give the amount in that", r.Currency, p.Order.Currency)})
 	}

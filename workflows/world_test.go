@@ -306,7 +306,7 @@ func (w *world) refund(of order.ID, id string, amount int64) *replied {
 
 func (w *world) decide(of order.ID, n int, as workflows.Decision) *replied {
 	return w.wish(func(ctx context.Context) (workflows.Reply, error) {
-		return w.Client.Decide(ctx, of, workflows.Decide{Asked: by(string(as)), Case: n, As: as})
+		return w.Client.Decide(ctx, of, workflows.Decide{Asked: by(string(as) + strconv.Itoa(n)), Case: n, As: as})
 	})
 }
 

@@ -1,0 +1,202 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// What the warehouse says by itself: parcels that left, were lost or came back,
+// requests that it gave up, and goods that are not there.
+
+func (p *process) attendGoods(now time.Time) {
+	for _, d := range p.depart(now) {
+		p.note(now, "parcel "+d.Shipment+" left with "+pieces(d.Lines))
+		p.touch()
+	}
+	// What was given up and left all the same was not given up.
+	p.Dropped = order.Common(p.Order, p.Dropped, order.Less(p.Order, p.Order.AllLines(), p.shipped()))
+	for n := range p.Departures {
+		d := &p.Departures[n]
+		sh := p.parcel(*d)
+		switch {
+		case sh == nil || d.Settled || d.Again:
+		case d.Lost && sh.State == reconcile.ShipmentDelivered:
+			d.Lost = false
+			if k := p.openCaseOf(reconcile.WarehouseShipped, d.item()); k != nil {
+				p.closeCase(now, k.N, "it arrived after all")
+			}
+		case !d.Lost && !sh.LostAt.IsZero() && sh.State != reconcile.ShipmentDelivered:
+			d.Lost = true
+			p.lost(now, *d)
+		}
+	}
+	p.attendReturns(now)
+	p.payReturns(now)
+	if p.Phase == order.PhaseAccepted {
+		p.attendGivenUp(now)
+		p.attendNotThere(now)
+	}
+	if order.Empty(p.unshipped()) {
+		p.closeShort(now)
+	}
+}
+
+// item names a parcel in a case about it.
+func (d Departure) item() string { return "parcel " + d.Shipment }
+
+func (p *process) lost(now time.Time, d Departure) {
+	share := order.ShareOf(p.Order, order.Less(p.Order, p.kept(), d.Lines), d.Lines)
+	p.raise(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: order.SystemWarehouse, Field: reconcile.WarehouseShipped, Situation: reconcile.Mismatch, Item: d.item(),
+			Expected: "delivered", Observed: "lost in transit", Right: string(order.SystemWarehouse), Money: share.Total, FirstSeen: now, Confirmed: now,
+		},
+		Decision:     reconcile.Ask,
+		Why:          "parcel " + d.Shipment + " with " + pieces(d.Lines) + " was lost on its way",
+		Proposal:     string(DecideShip) + ": send its goods once more",
+		Alternatives: []string{string(DecideRefund) + ": give back " + p.amount(share.Total).String(), string(DecideByHand) + ": it was found"},
+	})
+}
+
+// attendReturns takes up what came back: its share of the money goes back once,
+// and it is restocked if the warehouse says so.
+func (p *process) attendReturns(now time.Time) {
+	for n := range p.Returns { // one that the warehouse refuses comes back by nobody's word
+		if op := p.find(order.Return, n+1); op != nil && op.Status == Refused {
+			p.Returns[n].Cancelled = true
+		}
+	}
+	for _, r := range p.returnsSeen() {
+		n := p.returning(r)
+		if n < 0 && r.State.Live() {
+			p.Returns = append(p.Returns, Returning{Lines: r.Lines, By: "nobody announced it", Asked: now, Record: r.ID, Name: r.Name()})
+			n = len(p.Returns) - 1
+		}
+		if n < 0 {
+			continue
+		}
+		mine := &p.Returns[n]
+		mine.Cancelled = r.State == reconcile.ReturnCancelled && mine.Received.IsZero()
+		if r.State != reconcile.ReturnReceived && r.State != reconcile.ReturnRestocked {
+			continue
+		}
+		if mine.Received.IsZero() {
+			p.received(now, n, r)
+		}
+		if r.State == reconcile.ReturnRestocked && !mine.Restocked {
+			mine.Restocked = true
+			p.touch()
+		}
+	}
+}
+
+// returning returns the place of a return among ours, or -1.
+func (p *process) returning(r reconcile.Return) int {
+	if intent, ours := order.ParseKey(r.Key); ours && intent.Operation == order.Return && intent.N <= len(p.Returns) {
+		return intent.N - 1
+	}
+	return slices.IndexFunc(p.Returns, func(mine Returning) bool { return mine.Record == r.ID })
+}
+
+func (p *process) received(now time.Time, n int, r reconcile.Return) {
+	mine := &p.Returns[n]
+	kept := order.Less(p.Order, p.shipped(), p.returnedThrough(len(p.Returns), true))
+	// More than the customer had cannot come back.
+	mine.Lines = order.Common(p.Order, r.Lines, kept)
+	mine.Kept = order.Less(p.Order, p.kept(), mine.Lines)
+	mine.Received = now
+	p.note(now, fmt.Sprintf("return %d came back with %s: %s goes back", n+1, pieces(mine.Lines), p.amount(p.worth(*mine).Total)))
+	p.touch()
+}
+
+// payReturns decides that the money of what came back goes back, once for each
+// return. While it is in dispute it waits: what is lost there is not left to give.
+func (p *process) payReturns(now time.Time) {
+	for n, r := range p.Returns {
+		if r.Received.IsZero() || r.Lost || p.disputed() || p.refersTo(order.Refund, n+1) {
+			continue
+		}
+		if amount := p.worth(r).Total; amount > 0 && p.giveBack(now, amount, aboutReturn, n+1) > 0 {
+			p.touch()
+		}
+	}
+}
+
+// attendGivenUp asks about requests that the warehouse gave up by itself.
+func (p *process) attendGivenUp(now time.Time) {
+	if p.openIn(order.SystemWarehouse) != nil {
+		return
+	}
+	for n := 1; n <= p.count(order.Request); n++ {
+		op := p.find(order.Request, n)
+		key := p.Key(*op)
+		all := p.shipmentsOf(key)
+		if op.Status != Done || len(all) == 0 || p.withdrawn(key) || slices.ContainsFunc(all, func(sh reconcile.Shipment) bool { return sh.State.Live() }) {
+			continue
+		}
+		p.raise(now, reconcile.Step{
+			Break: reconcile.Break{
+				System: order.SystemWarehouse, Field: reconcile.WarehouseShipment, Situation: reconcile.Mismatch, Item: key,
+				Expected: string(reconcile.ShipmentRequested), Observed: string(reconcile.ShipmentCancelled), Right: string(order.SystemWarehouse),
+				FirstSeen: now, Confirmed: now,
+			},
+			Decision: reconcile.Ask, System: order.SystemWarehouse, Operation: order.Request, Key: key,
+			Why:      "the warehouse cancelled the shipment",
+			Proposal: "request it again", Alternatives: []string{string(DecideCancel) + ": take the order back", string(DecideRelease) + ": give up what has not shipped"},
+		})
+	}
+}
+
+// attendNotThere asks when goods that are to be sent once more are not there.
+func (p *process) attendNotThere(now time.Time) {
+	last := p.last(order.Reserve)
+	if last == nil || last.Status != Refused || p.complete() {
+		return
+	}
+	p.raise(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: order.SystemInventory, Field: reconcile.InventoryReserved, Situation: reconcile.Missing, Item: p.Key(*last),
+			Expected: pieces(p.unshipped()), Observed: "not there on " + last.Ended.Format(time.RFC3339), Right: string(order.SystemInventory),
+			FirstSeen: now, Confirmed: now,
+		},
+		Decision: reconcile.Ask, System: order.SystemInventory, Operation: order.Reserve, Key: p.Key(*last),
+		Why:          pieces(p.unshipped()) + " are to be sent once more, and are not there",
+		Proposal:     "promise them once they are there again",
+		Alternatives: []string{string(DecideRelease) + ": give them up, and give their money back"},
+	})
+}
+
+// closeShort closes what was asked about missing stock, once nothing is to ship.
+func (p *process) closeShort(now time.Time) {
+	for _, q := range order.BySKU(p.Order.AllLines()) {
+		if k := p.openCaseOf(reconcile.InventoryReserved, q.SKU); k != nil && k.Step.Break.Situation == reconcile.Conflict {
+			p.closeCase(now, k.N, "nothing is left to ship")
+		}
+	}
+}
+
+// goesWithout asks a person when the stock was corrected by hand and is not
+// enough for this order any more: older orders are served first.
+func (p *process) goesWithout(now time.Time, short reconciliation.Shortage) {
+	if order.Empty(p.unshipped()) {
+		return
+	}
+	p.raise(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: order.SystemInventory, Field: reconcile.InventoryReserved, Situation: reconcile.Conflict, Item: short.SKU,
+			Expected: strconv.FormatInt(short.Missing, 10) + " more", Observed: strconv.FormatInt(short.Count, 10) + " in the warehouse",
+			Right: string(order.SystemWarehouse), FirstSeen: now, Confirmed: now,
+		},
+		Decision: reconcile.Ask,
+		Why: fmt.Sprintf("the stock was corrected: the warehouse counts %d of %s, which are promised to older orders, and %d for this one are missing",
+			short.Count, short.SKU, short.Missing),
+		Proposal:     string(DecideAccept) + ": wait until there is more",
+		Alternatives: []string{string(DecideRelease) + ": give up what has not shipped, and its money", string(DecideCancel) + ": take the order back"},
+	})
+}

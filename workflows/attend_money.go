@@ -1,0 +1,291 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// What the gateway says by itself: money that somebody else moved, refunds that
+// become final or fail, disputes, reviews, and payments of an old tab.
+
+func (p *process) attendMoney(now time.Time) {
+	for _, a := range p.attempts() {
+		if !a.Review && a.Held+a.Captured-a.Refunded > 0 {
+			// The review ended well, or there was none: what becomes of it later is not its end.
+			p.Reviewed = slices.DeleteFunc(p.Reviewed, func(id string) bool { return id == a.ID })
+		}
+		if a.Review && !slices.Contains(p.Reviewed, a.ID) {
+			p.Reviewed = append(p.Reviewed, a.ID)
+			p.note(now, "a review of "+a.ID+" is open: nothing goes to the warehouse")
+		}
+	}
+	if p.openIn(order.SystemPayment) == nil && p.observed(order.SystemPayment).State == reconcile.Present {
+		p.adoptCaptures(now)
+		p.adoptRefunds(now)
+		p.attendDisputes(now)
+		p.capRefunds(now)
+		if p.Phase.PastPivot() {
+			p.adoptPayers(now)
+			p.attendSurplus(now)
+			p.attendUnpaid(now)
+		}
+	}
+	// Whatever becomes of it, a customer who has paid is told.
+	p.WasPaid = p.WasPaid || slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool { return a.Captured+a.Held > 0 })
+	p.dropAttempts(now)
+}
+
+// dropAttempts gives up attempts that were wished for and not begun before the
+// order was paid another way, or was taken back.
+func (p *process) dropAttempts(now time.Time) {
+	for i := range p.Operations {
+		if op := &p.Operations[i]; op.Status == Meant && p.needless(*op, now) {
+			op.Status, op.Ended, op.Why = Unsent, now, "the order is paid for, or takes no more money"
+			p.note(now, p.Key(*op)+" is not begun: "+op.Why)
+			p.touch()
+		}
+	}
+}
+
+// adoptCaptures takes up what somebody captured at the gateway itself: it
+// decides what money moved, and books and CRM follow.
+func (p *process) adoptCaptures(now time.Time) {
+	if p.atOnce() || !p.Phase.PastPivot() {
+		return
+	}
+	for _, a := range p.attempts() {
+		ours := p.sum(order.Capture, func(op Operation) bool { return op.Ref == a.ID && op.Status == Done })
+		if !p.payer(a) || a.Captured <= ours || p.sum(order.Capture, func(op Operation) bool { return op.Ref == a.ID && op.Status != Done }) > 0 {
+			continue
+		}
+		p.happened(now, Operation{
+			System: order.SystemPayment, Operation: order.Capture, Ref: a.ID, Amount: a.Captured - ours, About: aboutHand, Final: a.Held == 0,
+		})
+	}
+}
+
+// happened records an operation that somebody else carried out.
+func (p *process) happened(now time.Time, op Operation) {
+	op.N, op.Status, op.First = p.count(op.Operation)+1, Done, now
+	// It ended by the time it was read, so that the reading which showed it is not
+	// taken for older than it.
+	op.Ended = p.observed(op.System).At
+	op.Why = "done at the gateway itself"
+	p.Operations = append(p.Operations, op)
+	p.note(now, fmt.Sprintf("%s of %s was done at the gateway itself: taken up as %s", op.Operation, p.amount(op.Amount), p.Key(op)))
+	p.touch()
+}
+
+// adoptRefunds follows refunds to their end: those of ours become final or fail,
+// those that somebody made at the gateway itself are taken up.
+func (p *process) adoptRefunds(now time.Time) {
+	for _, a := range p.attempts() {
+		for _, r := range a.Refunds {
+			op := p.refundBy(r)
+			switch {
+			case op == nil && r.State != reconcile.RefundFailed:
+				about := aboutHand
+				if len(p.Payers) > 0 && !p.payer(a) {
+					about = aboutSurplus // what was taken twice went back: the books have no invoice for it
+				}
+				p.happened(now, Operation{System: order.SystemPayment, Operation: order.Refund, Ref: a.ID, Record: r.ID, Amount: r.Amount, About: about})
+				op = p.last(order.Refund)
+			case op == nil:
+				continue
+			}
+			switch {
+			case r.State == reconcile.RefundSucceeded && op.Status == Done && op.Through.IsZero():
+				op.Through = now
+				p.touch()
+			case r.State == reconcile.RefundFailed && op.Status == Done:
+				op.Status, op.Ended, op.Why, op.Code = Refused, now, "the refund failed after it was accepted", "refund_failed"
+				p.refundFailed(now, *op)
+			}
+		}
+	}
+}
+
+// refundBy returns the operation that made a refund, or nil.
+func (p *process) refundBy(r reconcile.Refund) *Operation {
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Operation == order.Refund && (op.Record == r.ID || keyIs(r.Key, p.Key(*op))) {
+			return op
+		}
+	}
+	return nil
+}
+
+func (p *process) refundFailed(now time.Time, op Operation) {
+	p.raise(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Missing, Item: p.Key(op),
+			Expected: strconv.FormatInt(op.Amount, 10), Observed: "failed", Right: string(order.SystemPayment), Money: op.Amount,
+			FirstSeen: now, Confirmed: now,
+		},
+		Decision: reconcile.Ask, System: order.SystemPayment, Operation: order.Refund, Amount: op.Amount, Key: p.Key(op),
+		Why:          "the refund of " + p.amount(op.Amount).String() + " failed after the gateway had accepted it: the customer does not have the money",
+		Proposal:     "refund again",
+		Alternatives: []string{string(DecideByHand) + ": it was paid back another way", string(DecideAccept) + ": it is not to be paid back"},
+	})
+}
+
+// attendDisputes opens a case for each dispute. One that was lost is the refund.
+func (p *process) attendDisputes(now time.Time) {
+	for _, a := range p.attempts() {
+		open, lost := a.Disputed-a.Lost, p.sum(order.Refund, func(op Operation) bool { return op.Ref == a.ID && op.About == aboutDispute })
+		if a.Lost > lost {
+			p.happened(now, Operation{
+				System: order.SystemPayment, Operation: order.Refund, Ref: a.ID, Record: "dispute/" + a.ID, Amount: a.Lost - lost, About: aboutDispute,
+			})
+			p.last(order.Refund).Through = now
+		}
+		if open > 0 && p.openCaseOf(reconcile.PaymentDisputed, "") == nil {
+			p.raise(now, reconcile.Step{
+				Break: reconcile.Break{
+					System: order.SystemPayment, Field: reconcile.PaymentDisputed, Situation: reconcile.Unexpected, Expected: "0",
+					Observed: strconv.FormatInt(open, 10), Right: string(order.SystemPayment), Money: open, FirstSeen: now, Confirmed: now,
+				},
+				Decision:     reconcile.Ask,
+				Why:          p.amount(open).String() + " is in dispute; automatic refunds stop, and what has not shipped does not ship",
+				Proposal:     "answer the dispute at the gateway with the evidence; this case closes when it is decided there",
+				Alternatives: []string{string(DecideShip) + ": ship what has not shipped all the same", string(DecideRelease) + ": give up what has not shipped", string(DecideAccept) + ": let it run"},
+			})
+		}
+	}
+	if !p.disputed() {
+		p.ShipDisputed = false
+		if k := p.openCaseOf(reconcile.PaymentDisputed, ""); k != nil {
+			outcome := "the dispute was won"
+			if p.sum(order.Refund, func(op Operation) bool { return op.About == aboutDispute }) > 0 {
+				outcome = "the dispute was lost: that is the refund, and no second money goes out"
+			}
+			p.closeCase(now, k.N, outcome)
+		}
+	}
+}
+
+// capRefunds takes back what was decided to go back and cannot any more: somebody
+// at the gateway, or a lost dispute, has given it back.
+func (p *process) capRefunds(now time.Time) {
+	left := map[string]int64{}
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Operation != order.Refund || op.Status != Meant {
+			continue
+		}
+		if a := p.attemptBy(op.Ref); a != nil {
+			if _, known := left[a.ID]; !known {
+				left[a.ID] = max(0, a.Captured-a.Refunded-a.Lost)
+			}
+			op.Amount = min(op.Amount, left[a.ID])
+			left[a.ID] -= op.Amount
+		}
+		if op.Amount == 0 {
+			op.Status, op.Why, op.Ended = Unsent, "the money went back another way", now
+			p.note(now, p.Key(*op)+" is not made: "+op.Why)
+		}
+	}
+}
+
+// adoptPayers lets an attempt decide the order that the customer has paid while
+// what has not shipped was not covered: one of ours, or one of an old tab.
+func (p *process) adoptPayers(now time.Time) {
+	for _, a := range byAge(p.attempts()) {
+		if !p.payer(a) && a.Held+p.refundable(a) > 0 && p.needsMoney(now) && len(p.Payers) > 0 {
+			p.takeOver(a.ID)
+			p.note(now, a.ID+" pays for what has not shipped")
+			if k := p.openCaseOf(reconcile.PaymentAttempts, a.ID); k != nil {
+				p.closeCase(now, k.N, "what it took pays for the order now")
+			}
+			p.touch()
+		}
+	}
+}
+
+// attendSurplus gives back what was taken twice, once, when the policy lets that
+// happen by itself, and asks otherwise; and what was taken for pieces that were
+// dropped.
+func (p *process) attendSurplus(now time.Time) {
+	for _, a := range p.surplus() {
+		amount := p.refundable(a)
+		if p.settings.Policy.Rule(reconcile.PaymentAttempts).Mode == reconcile.ModeAuto {
+			// One that failed is not made again without a person.
+			if !p.failedRefund(a.ID, time.Time{}) && p.giveBackFrom(now, Operation{Ref: a.ID, Amount: amount, About: aboutSurplus}) > 0 {
+				p.note(now, fmt.Sprintf("%s took %s beyond the order's total: it is given back", a.ID, p.amount(amount)))
+				p.touch()
+			}
+			continue
+		}
+		p.raise(now, reconcile.Step{
+			Break: reconcile.Break{
+				System: order.SystemPayment, Field: reconcile.PaymentAttempts, Situation: reconcile.Duplicate, Item: a.ID, Expected: "0",
+				Observed: strconv.FormatInt(amount, 10), Right: string(order.SystemPayment), Money: amount, FirstSeen: now, Confirmed: now,
+			},
+			Decision: reconcile.Ask, System: order.SystemPayment, Operation: order.Refund, Amount: amount,
+			Why:          p.amount(amount).String() + " was taken beyond the order's total, and the policy does not let it be given back by itself",
+			Proposal:     "refund " + p.amount(amount).String(),
+			Alternatives: []string{string(DecideByHand), string(DecideAccept)},
+		})
+	}
+	// Pieces that were dropped after others came back change what those were worth.
+	over := p.captured() - order.ValueOf(p.Order, p.kept()) - p.decidedFor(aboutDropped) - p.decidedFor(aboutReturn)
+	if over > 0 && len(p.Dropped) > 0 && !p.disputed() && p.giveBack(now, over, aboutDropped, 0) > 0 {
+		p.note(now, p.amount(over).String()+" was taken for what was dropped: it is given back")
+		p.touch()
+	}
+}
+
+// attendUnpaid asks a person when goods have left and nothing holds their money,
+// or when the money of what has not left was given back by somebody.
+func (p *process) attendUnpaid(now time.Time) {
+	owed := p.owed()
+	if k := p.openCaseOf(reconcile.PaymentCaptured, ""); k != nil && owed <= 0 {
+		p.closeCase(now, k.N, "it was captured after all")
+	}
+	if !p.atOnce() && owed > 0 && len(p.Payers) > 0 && p.dueCapture() == nil && p.meantPayment(now) == nil {
+		p.raise(now, reconcile.Step{
+			Break: reconcile.Break{
+				System: order.SystemPayment, Field: reconcile.PaymentCaptured, Situation: reconcile.Missing, Item: "",
+				Expected: strconv.FormatInt(order.ValueOf(p.Order, p.shipped()), 10), Observed: strconv.FormatInt(p.captured(), 10),
+				Right: string(order.SystemPayment), Money: owed, FirstSeen: now, Confirmed: now,
+			},
+			Decision: reconcile.Ask, System: order.SystemPayment, Operation: order.Authorize, Amount: owed,
+			Why:          "the goods have left, and " + p.amount(owed).String() + " of their money cannot be taken any more",
+			Proposal:     "charge the stored method again",
+			Alternatives: []string{string(DecideByHand) + ": it was paid another way", string(DecideAccept) + ": write it off"},
+		})
+	}
+	if p.Phase == order.PhaseAccepted && !p.paid() && p.uncovered(now) == 0 && p.meantPayment(now) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview() && !order.Empty(p.unshipped()) {
+		p.raise(now, reconcile.Step{
+			Break: reconcile.Break{
+				System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Unexpected, Item: unshippedItem,
+				Expected: "0", Observed: "given back", Right: string(order.SystemPayment), Money: p.value(), FirstSeen: now, Confirmed: now,
+			},
+			Decision: reconcile.Ask, System: order.SystemPayment,
+			Why:          "the money was given back at the gateway before the goods left; they do not leave",
+			Proposal:     string(DecideCancel) + ": take the order back",
+			Alternatives: []string{string(DecideRelease)},
+		})
+	}
+}
+
+// unshippedItem is what a case about goods is about that are not paid for any more.
+const unshippedItem = "unshipped"
+
+// declinedByReview says that an attempt which was under review holds nothing any
+// more: the review ended against it.
+func (s *State) declinedByReview() bool {
+	held := int64(0)
+	reviewed := false
+	for _, a := range s.attempts() {
+		held += a.Held + a.Captured - a.Refunded
+		reviewed = reviewed || slices.Contains(s.Reviewed, a.ID) && !a.Review && a.Held+a.Captured-a.Refunded <= 0 && a.State != reconcile.AttemptOpen
+	}
+	return reviewed && held <= 0
+}

@@ -1,0 +1,102 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// The order's cases: opened once each, closed with what became of them.
+
+// openCaseOf returns the open case about a field and item, or nil.
+func (s *State) openCaseOf(f reconcile.Field, item string) *reconcile.Case {
+	for i := range s.Cases {
+		if c := &s.Cases[i]; c.Open() && c.Step.Break.Field == f && c.Step.Break.Item == item {
+			return c
+		}
+	}
+	return nil
+}
+
+// raise opens a case about what the systems said by themselves, unless a person
+// has decided about exactly that. What was to be repaired and is not is asked again.
+func (p *process) raise(now time.Time, step reconcile.Step) {
+	for _, c := range p.Cases {
+		if !c.Open() && c.Step.Break.ID() == step.Break.ID() && c.Step.Break.Observed == step.Break.Observed && strings.HasPrefix(c.Outcome, decidedBy) && !strings.HasPrefix(c.Outcome, decidedBy+string(DecideRepair)) {
+			return
+		}
+	}
+	p.openCase(now, step, !compared(step.Break))
+}
+
+// compared says that a comparison of the systems finds the break too, so that its
+// case closes when they agree again.
+func compared(b reconcile.Break) bool {
+	return b.Field == reconcile.PaymentDisputed || b.Field == reconcile.PaymentCaptured && b.Item == "" ||
+		b.Field == reconcile.WarehouseShipment && b.Situation == reconcile.Mismatch || b.Field == reconcile.PaymentAttempts
+}
+
+// closeCase closes a case with what became of it.
+func (p *process) closeCase(now time.Time, n int, outcome string) {
+	for i := range p.Cases {
+		if c := &p.Cases[i]; c.N == n && c.Open() {
+			c.Closed, c.Outcome = now, outcome
+			p.note(now, fmt.Sprintf("case %d closed: %s", n, outcome))
+			p.touch()
+		}
+	}
+}
+
+// ask opens a case about something that no rule decides.
+func (p *process) ask(ctx workflow.Context, field reconcile.Field, why, proposal string) {
+	now := workflow.Now(ctx)
+	system := field.System()
+	p.raise(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: system, Field: field, Situation: reconcile.Conflict,
+			Expected: "-", Observed: why, Right: string(system), FirstSeen: now, Confirmed: now,
+		},
+		Decision: reconcile.Ask, System: system, Why: why, Proposal: proposal,
+	})
+}
+
+// openCase opens a case, once per break. One that stays is about what no
+// comparison finds: it does not close because the systems agree.
+func (p *process) openCase(now time.Time, step reconcile.Step, stays bool) bool {
+	for _, c := range p.Cases {
+		if c.Open() && c.Step.Break.ID() == step.Break.ID() {
+			return false
+		}
+	}
+	deadline := now.Add(p.settings.Policy.Rule(step.Break.Field).CaseDeadline)
+	p.Cases = append(p.Cases, reconcile.Case{
+		N: len(p.Cases) + 1, Step: step, Opened: now, Stays: stays, Deadline: deadline,
+		AtDeadline: "it stays open; nothing is changed without a decision",
+	})
+	p.note(now, fmt.Sprintf("case %d opened: %s", len(p.Cases), step.Why))
+	p.touch()
+	return true
+}
+
+// caseOf returns case n, or nil.
+func (p *process) caseOf(n int) *reconcile.Case {
+	for i := range p.Cases {
+		if p.Cases[i].N == n {
+			return &p.Cases[i]
+		}
+	}
+	return nil
+}
+
+// settleCases closes the cases whose break is gone by itself.
+func (p *process) settleCases(now time.Time, c reconcile.Comparison) {
+	for i := range p.Cases {
+		if k := &p.Cases[i]; k.Open() && c.Over(*k) {
+			p.closeCase(now, k.N, "the systems agree again")
+		}
+	}
+}
