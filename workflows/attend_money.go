@@ -145,6 +145,9 @@ func (p *process) attendDisputes(now time.Time) {
 			})
 			p.last(order.Refund).Through = now
 		}
+		if open > 0 {
+			p.holdBack(now, a.ID)
+		}
 		if open > 0 && p.openCaseOf(reconcile.PaymentDisputed, "") == nil {
 			p.raise(now, reconcile.Step{
 				Break: reconcile.Break{
@@ -167,6 +170,28 @@ func (p *process) attendDisputes(now time.Time) {
 			}
 			p.closeCase(now, k.N, outcome)
 		}
+	}
+}
+
+// holdBack lets refunds that the gateway refused, for their money was in dispute
+// already, wait for its end like those that were decided since.
+func (p *process) holdBack(now time.Time, attempt string) {
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Operation != order.Refund || op.Ref != attempt || op.Status != Refused || op.Code != "conflict" {
+			continue
+		}
+		op.Status, op.Why = Unsent, "the money is in dispute"
+		for _, k := range p.Cases {
+			if k.Open() && k.Step.Key == p.Key(*op) {
+				p.closeCase(now, k.N, "the money is in dispute: it goes back when that is decided, if it is still here")
+			}
+		}
+		p.Operations = append(p.Operations, Operation{
+			System: op.System, Operation: op.Operation, N: p.count(op.Operation) + 1, Status: Meant, First: now,
+			Ref: op.Ref, Amount: op.Amount, About: op.About, Of: op.Of, Again: op.Again,
+		})
+		p.touch()
 	}
 }
 
@@ -234,7 +259,7 @@ func (p *process) attendSurplus(now time.Time) {
 		})
 	}
 	// Pieces that were dropped after others came back change what those were worth.
-	over := p.captured() - order.ValueOf(p.Order, p.kept()) - p.decidedFor(aboutDropped) - p.decidedFor(aboutReturn)
+	over := p.captured() - order.ValueOf(p.Order, p.kept()) - p.decidedFor(aboutDropped) - p.cameBack()
 	if over > 0 && len(p.Dropped) > 0 && !p.disputed() && p.giveBack(now, over, aboutDropped, 0) > 0 {
 		p.note(now, p.amount(over).String()+" was taken for what was dropped: it is given back")
 		p.touch()

@@ -77,7 +77,7 @@ func (s *State) dueCredit() *Operation {
 		op := s.Operations[i]
 		amount := min(op.Amount, invoiced)
 		if op.About == aboutDropped { // what was sent, lost and then given up was invoiced
-			amount = min(amount, invoiced-order.ValueOf(s.Order, s.kept()))
+			amount = min(amount, s.overInvoiced())
 		}
 		if !s.through(op) || !credited(op.About) || s.refers(order.Credit, s.Key(op)) || op.Again != "" && s.refers(order.Credit, op.Again) || amount <= 0 ||
 			amount < op.Amount && op.About != aboutDropped && !order.Empty(s.unshipped()) { // the rest is invoiced later
@@ -88,6 +88,13 @@ func (s *State) dueCredit() *Operation {
 		return credit
 	}
 	return s.dueCorrection()
+}
+
+// overInvoiced is what was invoiced of goods that were given up later, and not
+// credited yet. What came back has credits of its own.
+func (s *State) overInvoiced() int64 {
+	credited := s.sum(order.Credit, func(op Operation) bool { return op.About == aboutDropped })
+	return s.sum(order.Invoice, nil) - order.ValueOf(s.Order, s.kept()) - credited - s.cameBack()
 }
 
 // dueCorrection credits what was invoiced with a parcel that was lost, was to be

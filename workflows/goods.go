@@ -49,17 +49,20 @@ func (s *State) requested() []order.Quantity {
 	var lines []order.Quantity
 	for n := 1; n <= s.count(order.Request); n++ {
 		op := s.find(order.Request, n)
-		lives, ours := false, s.withdrawn(s.Key(*op))
-		var left []order.Quantity
+		var left, waiting []order.Quantity
 		for _, sh := range s.shipmentsOf(s.Key(*op)) {
-			if gone(sh.State) {
+			switch {
+			case gone(sh.State):
 				left = order.Plus(s.Order, left, sh.Lines)
-			} else {
-				lives = lives || sh.State.Live()
+			case sh.State.Live():
+				waiting = order.Plus(s.Order, waiting, sh.Lines)
 			}
 		}
-		// While a part of it has not left, all of the rest may still come with it.
-		if lives || left == nil && !ours && op.Status != Unsent {
+		switch {
+		case waiting != nil && s.askedBack(s.Key(*op)): // what it did not give up is packed, and the rest is not coming
+			lines = order.Plus(s.Order, lines, waiting)
+		case waiting != nil, left == nil && !s.withdrawn(s.Key(*op)) && op.Status != Unsent:
+			// While a part of it has not left, all of the rest may still come with it.
 			lines = order.Plus(s.Order, lines, order.Less(s.Order, s.linesOf(*op), left))
 		}
 	}
@@ -75,6 +78,13 @@ func (s *State) withdrawn(key string) bool {
 		}
 	}
 	return false
+}
+
+// askedBack says that we asked for a request to be given up, and were answered.
+func (s *State) askedBack(key string) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Cancel && op.Ref == key && op.Status == Done
+	})
 }
 
 // stillThere marks a request that the warehouse would not give up: it was packed.
@@ -176,6 +186,18 @@ func (s *State) kept() []order.Quantity {
 // keeps was worth more by so much before.
 func (s *State) worth(r Returning) order.Share {
 	return order.ShareOf(s.Order, r.Kept, r.Lines)
+}
+
+// cameBack is what all that came back is worth, whatever of it was given back by
+// now.
+func (s *State) cameBack() int64 {
+	total := int64(0)
+	for _, r := range s.Returns {
+		if !r.Received.IsZero() {
+			total += s.worth(r).Total
+		}
+	}
+	return total
 }
 
 // shipTo is where the goods go.

@@ -174,6 +174,9 @@ func (p *process) refused(now time.Time, op *Operation) {
 		p.hint(order.SystemPayment, now) // somebody was faster, or it is gone: the gateway knows
 		p.sure(order.SystemPayment, now)
 		return
+	case order.Refund: // it may be in dispute by now: see holdBack
+		p.hint(order.SystemPayment, now)
+		p.sure(order.SystemPayment, now)
 	case order.Send:
 		p.note(now, "the mail "+op.About+" is not sent: "+op.Why)
 		return

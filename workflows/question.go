@@ -60,7 +60,7 @@ func (p *process) attendStock(now time.Time) {
 	case q != nil && !now.Before(q.Deadline):
 		p.closeQuestion(now, q, "no answer in time: what is there is sent, and the rest is given up")
 		p.dropMissing(now)
-	case q == nil && p.short() && p.Supply != nil && p.Cancel == nil && p.dueReserve() == nil && p.openIn(order.SystemInventory) == nil && !p.waits(now) && !p.Revived:
+	case q == nil && p.short() && p.Supply != nil && p.Cancel == nil && p.dueReserve() == nil && p.openIn(order.SystemInventory) == nil && !p.waits(now):
 		p.askCustomer(now, AskAboutStock, order.Less(p.Order, p.wanted(), p.Promised))
 	}
 }
@@ -127,10 +127,10 @@ func (p *process) dropUnshipped(now time.Time, a Asked) {
 const byDeadline = "the deadline"
 
 // unpaidPacked says that what nobody paid for in time could not be given up: the
-// warehouse has packed it.
+// warehouse has packed all of it that has not left.
 func (s *State) unpaidPacked() bool {
 	a := s.Amendment
-	return a != nil && a.By == byDeadline && a.Refused != ""
+	return a != nil && a.By == byDeadline && a.Refused != "" && order.Empty(s.remaining())
 }
 
 // packedUnpaid asks a person instead of asking the customer over and over.
