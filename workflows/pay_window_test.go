@@ -66,3 +66,17 @@ func TestPayDeadline_ByTheAttemptsThatAreStillOpen(t *testing.T) {
 		}
 	}
 }
+
+// The customer may begin anew before the submission's own attempt has begun: each
+// attempt has a number, and so a key, of its own.
+func TestAttempt_TwoBeforeTheFirstHasBegun_EachHasItsOwnKey(t *testing.T) {
+	t.Parallel()
+	p := &process{State: &State{Order: order.Order{ID: "1", Currency: "EUR"}, Phase: order.PhasePaying}}
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	for i, want := range []int{2, 3} {
+		a := Attempt{Asked: Asked{ID: string(rune('a' + i)), By: "customer"}, Payment: order.Payment{Method: "pm_card"}}
+		if got := p.takeAttempt(now, a); got != want {
+			t.Errorf("attempt %d has the number %d, want %d", i+1, got, want)
+		}
+	}
+}

@@ -164,7 +164,10 @@ func (p *process) attemptAgain(ctx workflow.Context, a Attempt) (Reply, error) {
 
 // takeAttempt means another attempt, and returns its number.
 func (p *process) takeAttempt(now time.Time, a Attempt) int {
-	n := max(2, p.count(order.Authorize)+1)
+	n := 2 // the first is that of the submission, also when it has not begun yet
+	for p.find(order.Authorize, n) != nil {
+		n++
+	}
 	amount := p.value()
 	if p.Phase.PastPivot() {
 		amount = p.missing(now)
