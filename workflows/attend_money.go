@@ -90,8 +90,8 @@ func (p *process) adoptRefunds(now time.Time) {
 			switch {
 			case op == nil && r.State != reconcile.RefundFailed:
 				about := aboutHand
-				if len(p.Payers) > 0 && !p.payer(a) {
-					about = aboutSurplus // what was taken twice went back: the books have no invoice for it
+				if !p.Phase.PastPivot() || len(p.Payers) > 0 && !p.payer(a) {
+					about = aboutSurplus // the books have no invoice for what it took, nor will they
 				}
 				p.happened(now, Operation{System: order.SystemPayment, Operation: order.Refund, Ref: a.ID, Record: r.ID, Amount: r.Amount, About: about})
 				op = p.last(order.Refund)
@@ -234,36 +234,64 @@ func (p *process) adoptPayers(now time.Time) {
 }
 
 // attendSurplus gives back what was taken twice, once, when the policy lets that
-// happen by itself, and asks otherwise; and what was taken for pieces that were
-// dropped.
+// happen by itself, and asks otherwise.
 func (p *process) attendSurplus(now time.Time) {
 	for _, a := range p.surplus() {
-		amount := p.refundable(a)
-		if p.settings.Policy.Rule(reconcile.PaymentAttempts).Mode == reconcile.ModeAuto {
-			// One that failed is not made again without a person.
-			if !p.failedRefund(a.ID, time.Time{}) && p.giveBackFrom(now, Operation{Ref: a.ID, Amount: amount, About: aboutSurplus}) > 0 {
-				p.note(now, fmt.Sprintf("%s took %s beyond the order's total: it is given back", a.ID, p.amount(amount)))
-				p.touch()
-			}
-			continue
+		// One that failed is not made again without a person.
+		if !p.failedRefund(a.ID, time.Time{}) {
+			p.giveSurplus(now, a.ID, p.refundable(a))
 		}
-		p.raise(now, reconcile.Step{
-			Break: reconcile.Break{
-				System: order.SystemPayment, Field: reconcile.PaymentAttempts, Situation: reconcile.Duplicate, Item: a.ID, Expected: "0",
-				Observed: strconv.FormatInt(amount, 10), Right: string(order.SystemPayment), Money: amount, FirstSeen: now, Confirmed: now,
-			},
-			Decision: reconcile.Ask, System: order.SystemPayment, Operation: order.Refund, Amount: amount,
-			Why:          p.amount(amount).String() + " was taken beyond the order's total, and the policy does not let it be given back by itself",
-			Proposal:     "refund " + p.amount(amount).String(),
-			Alternatives: []string{string(DecideByHand), string(DecideAccept)},
-		})
 	}
-	// Pieces that were dropped after others came back change what those were worth.
-	over := p.captured() - order.ValueOf(p.Order, p.kept()) - p.decidedFor(aboutDropped) - p.cameBack()
-	if over > 0 && len(p.Dropped) > 0 && !p.disputed() && p.giveBack(now, over, aboutDropped, 0) > 0 {
+	over := p.overpaid()
+	switch {
+	case over <= 0 || p.disputed():
+	case len(p.Dropped) == 0:
+		// One that began to pay for the rest took more than the rest is worth.
+		p.giveSurplus(now, p.Payers[len(p.Payers)-1], over-p.decidedFor(aboutHand))
+	case p.giveBack(now, over, aboutDropped, 0) > 0:
 		p.note(now, p.amount(over).String()+" was taken for what was dropped: it is given back")
 		p.touch()
 	}
+}
+
+// overpaid is what the order's payers took beyond what was kept or came back, and
+// what was not given back for that yet.
+func (p *process) overpaid() int64 {
+	if len(p.Payers) == 0 {
+		return 0
+	}
+	given := int64(0)
+	for _, op := range p.Operations { // also what was refused: that is not made again without a person
+		if op.Operation == order.Refund && op.About == aboutSurplus && op.Status != Unsent && slices.Contains(p.Payers, op.Ref) {
+			given += op.Amount
+		}
+	}
+	// Pieces that were dropped after others came back change what those were worth.
+	return p.captured() - order.ValueOf(p.Order, p.kept()) - p.decidedFor(aboutDropped) - p.cameBack() - given
+}
+
+// giveSurplus gives back what an attempt took beyond the order's total, or asks.
+func (p *process) giveSurplus(now time.Time, attempt string, amount int64) {
+	if amount <= 0 {
+		return
+	}
+	if p.settings.Policy.Rule(reconcile.PaymentAttempts).Mode == reconcile.ModeAuto {
+		if p.giveBackFrom(now, Operation{Ref: attempt, Amount: amount, About: aboutSurplus}) > 0 {
+			p.note(now, fmt.Sprintf("%s took %s beyond the order's total: it is given back", attempt, p.amount(amount)))
+			p.touch()
+		}
+		return
+	}
+	p.raise(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: order.SystemPayment, Field: reconcile.PaymentAttempts, Situation: reconcile.Duplicate, Item: attempt, Expected: "0",
+			Observed: strconv.FormatInt(amount, 10), Right: string(order.SystemPayment), Money: amount, FirstSeen: now, Confirmed: now,
+		},
+		Decision: reconcile.Ask, System: order.SystemPayment, Operation: order.Refund, Amount: amount,
+		Why:          p.amount(amount).String() + " was taken beyond the order's total, and the policy does not let it be given back by itself",
+		Proposal:     "refund " + p.amount(amount).String(),
+		Alternatives: []string{string(DecideByHand), string(DecideAccept)},
+	})
 }
 
 // attendUnpaid asks a person when goods have left and nothing holds their money,
