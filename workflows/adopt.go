@@ -41,6 +41,7 @@ func (s *State) adopt(now time.Time) {
 		}
 	}
 	s.adoptPhase(now)
+	s.settleReceipts()
 }
 
 // adoptMoney takes up what the gateway holds: attempts, captures and refunds.
@@ -78,15 +79,24 @@ func (s *State) adoptRefund(a reconcile.Attempt, r reconcile.Refund, now time.Ti
 	if intent, ours := order.ParseKey(r.Key); ours && intent.Order == s.Order.ID && intent.Operation == order.Refund {
 		n = intent.N
 	}
-	if r.State == reconcile.RefundFailed || s.find(order.Refund, n) != nil {
+	if s.find(order.Refund, n) != nil {
 		return
 	}
 	op := Operation{
 		System: order.SystemPayment, Operation: order.Refund, N: n, Status: Done, First: now, Ended: now,
 		Ref: a.ID, Record: r.ID, Amount: r.Amount, About: aboutHand,
 	}
-	if r.State == reconcile.RefundSucceeded {
+	switch r.State {
+	case reconcile.RefundSucceeded:
 		op.Through = s.Order.PlacedAt
+	case reconcile.RefundFailed:
+		op.Status, op.Code, op.Why = Refused, "refund_failed", "the refund failed before our memory begins"
+	}
+	for _, failed := range s.Operations { // the next of the same amount repeats it
+		if failed.Operation == order.Refund && failed.Code == "refund_failed" && failed.Ref == op.Ref && failed.Amount == op.Amount && !s.repeated(s.Key(failed)) {
+			op.Again = s.Key(failed)
+			break
+		}
 	}
 	s.Operations = append(s.Operations, op)
 }
@@ -115,6 +125,30 @@ func (s *State) adoptReturns(now time.Time) {
 		s.Returns = append(s.Returns, Returning{Lines: r.Lines, By: "the warehouse", Asked: now})
 		if op := s.find(order.Return, intent.N); op != nil {
 			op.Of, op.Lines = intent.N, r.Lines
+		}
+	}
+}
+
+// settlePayers says whose money paid for the order: of what was given back by now
+// the earliest. What others took is no capture of ours.
+func (s *State) settlePayers() {
+	s.choosePayers()
+	if len(s.Payers) == 0 {
+		need := s.value()
+		for _, a := range byAge(s.attempts()) {
+			if a.Captured > 0 && need > 0 {
+				s.Payers, need = append(s.Payers, a.ID), need-a.Captured
+			}
+		}
+	}
+	s.Operations = slices.DeleteFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Capture && !slices.Contains(s.Payers, op.Ref)
+	})
+	n := 0
+	for i := range s.Operations {
+		if op := &s.Operations[i]; op.Operation == order.Capture {
+			n++
+			op.N, op.Of = n, n
 		}
 	}
 }
@@ -187,10 +221,16 @@ func (s *State) adoptBooks(now time.Time) {
 		}
 	}
 	for i := range s.Operations {
-		op := &s.Operations[i]
-		if op.Operation == order.Invoice {
+		if op := &s.Operations[i]; op.Operation == order.Invoice {
 			op.Of = op.N
 		}
+	}
+}
+
+// settleReceipts tells which movement each adopted receipt books.
+func (s *State) settleReceipts() {
+	for i := range s.Operations {
+		op := &s.Operations[i]
 		if op.Operation != order.Receipt || op.Ref != "" {
 			continue
 		}
@@ -220,9 +260,11 @@ func (s *State) adoptKey(key string, system order.System, record string, amount 
 func (s *State) adoptPhase(now time.Time) {
 	if slices.ContainsFunc(s.shipments(), func(sh reconcile.Shipment) bool { return sh.State.Live() }) {
 		s.adoptGoods(now)
-		s.choosePayers()
+		s.settlePayers()
 		s.settleReturns(now)
+		s.settleLost(now)
 		s.settleCredits()
+		s.settleDropped()
 		s.Phase, s.Since = order.PhaseAccepted, now
 		s.note(now, "adopted as the systems hold it")
 		return
@@ -270,19 +312,22 @@ func (s *State) adoptLines() {
 	taken := false
 	for n := 1; n <= s.count(order.Request); n++ {
 		op := s.find(order.Request, n)
-		var lines []order.Quantity
-		live := false
+		var lines, living []order.Quantity
 		for _, sh := range s.shipmentsOf(s.Key(*op)) {
 			lines = order.Plus(s.Order, lines, sh.Lines)
-			live = live || sh.State.Live()
-		}
-		if live {
-			for _, q := range lines { // what is with the warehouse may be reserved too
-				covered = union(s.Order, covered, []order.Quantity{q})
+			if sh.State.Live() {
+				living = order.Plus(s.Order, living, sh.Lines)
+			} else {
+				taken = true
 			}
 		}
-		taken = taken || !live
+		for _, q := range living { // what is with the warehouse may be reserved too
+			covered = union(s.Order, covered, []order.Quantity{q})
+		}
 		op.Lines = s.about(lines)
+		if order.Empty(living) {
+			s.requestTakenBack(s.Key(*op))
+		}
 	}
 	if taken {
 		s.Dropped = order.Less(s.Order, s.Order.AllLines(), covered)
@@ -311,4 +356,63 @@ const bySystems = "the systems"
 func (s *State) takenBack() bool {
 	held, captured, refunded, open := s.money()
 	return len(s.attempts()) > 0 && held == 0 && open == 0 && captured == refunded
+}
+
+// requestTakenBack records a request that the warehouse gave up before our memory
+// begins as taken back: nobody is asked about it.
+func (s *State) requestTakenBack(key string) {
+	cancel := s.another(order.SystemWarehouse, order.Cancel)
+	cancel.Ref, cancel.Status, cancel.Before, cancel.Why = key, Done, true, "it was taken back before our memory begins"
+	s.Operations = append(s.Operations, *cancel)
+}
+
+// settleDropped takes refunds that no credit note is about for what was taken for
+// pieces that were given up before they left.
+func (s *State) settleDropped() {
+	over := s.captured() - s.value()
+	for i := range s.Operations {
+		op := &s.Operations[i]
+		if len(s.Dropped) == 0 || op.Operation != order.Refund || op.About != aboutHand || s.refers(order.Credit, s.Key(*op)) || op.Amount > over {
+			continue
+		}
+		op.About = aboutDropped
+		over -= op.Amount
+	}
+}
+
+func (s *State) repeated(refund string) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool { return op.Again == refund })
+}
+
+// settleLost takes a lost parcel whose worth went back for settled.
+func (s *State) settleLost(now time.Time) {
+	for n := range s.Departures {
+		d := &s.Departures[n]
+		sh := s.parcel(*d)
+		if sh == nil || sh.LostAt.IsZero() || sh.State == reconcile.ShipmentDelivered {
+			continue
+		}
+		var others []order.Quantity
+		for m := range s.Departures {
+			if m != n {
+				others = order.Plus(s.Order, others, s.Departures[m].Lines)
+			}
+		}
+		if order.Empty(order.Common(s.Order, order.Less(s.Order, s.wanted(), others), d.Lines)) {
+			d.Again = true // its goods were sent once more
+			continue
+		}
+		r := Returning{Lines: d.Lines, By: "the warehouse", Asked: now, Lost: true, Received: now}
+		r.Kept = order.Less(s.Order, s.kept(), r.Lines)
+		worth := s.worth(r).Total
+		paid := slices.IndexFunc(s.Operations, func(op Operation) bool {
+			return op.Operation == order.Refund && op.About == aboutHand && op.Status == Done && op.Amount == worth && s.payer(reconcile.Attempt{ID: op.Ref})
+		})
+		if paid < 0 {
+			continue
+		}
+		s.Returns = append(s.Returns, r)
+		s.Operations[paid].About, s.Operations[paid].Of = aboutReturn, len(s.Returns)
+		d.Settled = true
+	}
 }

@@ -236,6 +236,11 @@ func (p *process) adoptPayers(now time.Time) {
 // attendSurplus gives back what was taken twice, once, when the policy lets that
 // happen by itself, and asks otherwise.
 func (p *process) attendSurplus(now time.Time) {
+	for _, k := range p.openCases() {
+		if a := p.attemptBy(k.Step.Break.Item); k.Step.Break.Field == reconcile.PaymentAttempts && a != nil && p.refundable(*a) == 0 && !p.refunding() {
+			p.closeCase(now, k.N, "it went back at the gateway")
+		}
+	}
 	for _, a := range p.surplus() {
 		// One that failed is not made again without a person.
 		if !p.failedRefund(a.ID, time.Time{}) {

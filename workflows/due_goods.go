@@ -22,6 +22,9 @@ func (s *State) dueInventory() *Operation {
 	case order.PhaseAccepted, order.PhaseShipped, order.PhaseDelivered, order.PhaseClosed:
 		return s.dueStock()
 	case order.PhaseCancelling, order.PhaseFailing:
+		if last := s.last(order.Release); last != nil && last.Status == Refused && !last.Ended.Before(s.Since) {
+			return nil // inventory will not: a person decides, see refused
+		}
 		if s.promisesOut() && s.openIn(order.SystemInventory) == nil && s.warehouseGaveUp() && !s.takesMoney() {
 			return s.another(order.SystemInventory, order.Release)
 		}
@@ -67,7 +70,7 @@ func (s *State) complete() bool {
 func (s *State) promisesOut() bool {
 	for i := len(s.Operations) - 1; i >= 0; i-- {
 		switch op := s.Operations[i]; {
-		case op.Operation == order.Release && op.Lines == nil && op.Status == Done:
+		case op.Operation == order.Release && op.Lines == nil && (op.Status == Done || op.Status == Refused):
 			return len(s.reservations()) > 0
 		case op.Operation == order.Reserve && op.Status != Refused:
 			return true

@@ -168,7 +168,11 @@ func (p *process) refused(now time.Time, op *Operation) {
 		return
 	}
 	switch op.Operation {
-	case order.Reserve, order.Authorize, order.Cancel, order.UpdateAddress, order.Return:
+	case order.Return:
+		p.hint(op.System, now)
+		p.sure(op.System, now)
+		return
+	case order.Reserve, order.Authorize, order.Cancel, order.UpdateAddress:
 		return // the phases, questions and replies say it: see afterPaying, attendQuestions, packed, applyAddress and sendBack
 	case order.Capture, order.Void:
 		p.hint(order.SystemPayment, now) // somebody was faster, or it is gone: the gateway knows

@@ -106,7 +106,7 @@ func (s *State) owed() int64 { return order.ValueOf(s.Order, s.shipped()) - s.ca
 // needsMoney says that what has not shipped is not covered, or that what has
 // left cannot be captured.
 func (s *State) needsMoney(now time.Time) bool {
-	return s.uncovered(now) > 0 || !s.atOnce() && s.owed() > 0 && s.holder() == nil
+	return s.uncovered(now) > 0 || !s.atOnce() && s.owed() > 0 && s.dueCapture() == nil
 }
 
 // missing is the money that an attempt has to bring then.

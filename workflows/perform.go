@@ -129,7 +129,9 @@ func (p *process) finish(ctx workflow.Context, op *Operation, status OperationSt
 	op.Status, op.Ended, op.Why, op.Doubt = status, now, why, false
 	p.news = true
 	if status == Done { // a write that was read back is an agreement too
-		op.Code = ""
+		if op.Code != stillThere {
+			op.Code = ""
+		}
 		p.Bases = reconcile.Remember(p.Bases, p.compare(p.settings.Policy, now).Agreed)
 	}
 	line := p.Key(*op) + " " + string(status)

@@ -40,6 +40,9 @@ func (p *process) enter(now time.Time, next order.Phase) {
 		p.choosePayers()
 	}
 	p.Phase, p.Since = next, now
+	if next.Ended() && next != order.PhaseClosed {
+		p.closeTakenBack(now)
+	}
 	// Only the gateway's word gives an order up, also when it was never asked: the
 	// checkout may have made a payment of its own.
 	if (next == order.PhaseFailing || next == order.PhaseCancelling) && p.observed(order.SystemPayment).At.IsZero() {
@@ -385,4 +388,14 @@ func (p *process) refuseCancel(now time.Time, reason string) string {
 		Alternatives: []string{string(DecideByHand) + ": the parcel was stopped at the warehouse", string(DecideAccept) + ": the customer keeps the order"},
 	}, true)
 	return "cancellation refused: " + reason
+}
+
+// closeTakenBack closes the cases that asked what to do with goods which nobody
+// waits for any more.
+func (p *process) closeTakenBack(now time.Time) {
+	for _, k := range p.openCases() {
+		if p.refusedCancel(k) || p.givenUpBy(k) {
+			p.closeCase(now, k.N, "the order was taken back")
+		}
+	}
 }
