@@ -380,10 +380,6 @@ func (s *State) settleDropped() {
 	}
 }
 
-func (s *State) repeated(refund string) bool {
-	return slices.ContainsFunc(s.Operations, func(op Operation) bool { return op.Again == refund })
-}
-
 // settleLost takes a lost parcel whose worth went back for settled.
 func (s *State) settleLost(now time.Time) {
 	for n := range s.Departures {

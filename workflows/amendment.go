@@ -33,7 +33,7 @@ func (p *process) attendAmendment(now time.Time) {
 
 func (p *process) applyDrop(now time.Time) {
 	a := p.Amendment
-	free := order.Less(p.Order, p.unshipped(), p.requested())
+	free := order.Less(p.Order, p.unshipped(), p.withWarehouse())
 	if some := order.Common(p.Order, a.Drop, free); a.Some && !order.Empty(some) {
 		a.Drop = some
 	}

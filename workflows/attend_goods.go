@@ -128,17 +128,25 @@ func (p *process) payReturns(now time.Time) {
 	}
 }
 
-// attendGivenUp asks about requests that the warehouse gave up by itself.
+// attendGivenUp asks about requests that the warehouse gave up by itself, as long
+// as their goods are wanted.
 func (p *process) attendGivenUp(now time.Time) {
 	if p.openIn(order.SystemWarehouse) != nil {
 		return
 	}
 	for n := 1; n <= p.count(order.Request); n++ {
 		op := p.find(order.Request, n)
-		key := p.Key(*op)
-		all := p.shipmentsOf(key)
-		if op.Status != Done || len(all) == 0 || p.withdrawn(key) || slices.ContainsFunc(all, func(sh reconcile.Shipment) bool { return sh.State.Live() }) {
+		if !p.givenUp(*op) {
 			continue
+		}
+		key := p.Key(*op)
+		if order.Empty(order.Common(p.Order, p.linesOf(*op), p.unshipped())) {
+			p.requestAnew(now, key)
+			p.closeGivenUp(now, key)
+			continue
+		}
+		if op.Status == Refused {
+			continue // see refused
 		}
 		p.raise(now, reconcile.Step{
 			Break: reconcile.Break{
@@ -153,10 +161,24 @@ func (p *process) attendGivenUp(now time.Time) {
 	}
 }
 
+func (p *process) closeGivenUp(now time.Time, key string) {
+	for _, k := range p.openCases() {
+		if p.givenUpBy(k) && k.Step.Key == key {
+			p.closeCase(now, k.N, "its goods are not wanted any more")
+		}
+	}
+}
+
 // attendNotThere asks when goods that are to be sent once more are not there.
 func (p *process) attendNotThere(now time.Time) {
 	last := p.last(order.Reserve)
-	if last == nil || last.Status != Refused || p.complete() {
+	if last == nil || last.Status != Refused || p.Amendment.open() {
+		return
+	}
+	if k := p.openCaseOf(reconcile.InventoryReserved, p.Key(*last)); p.complete() {
+		if k != nil {
+			p.closeCase(now, k.N, "nothing is missing any more")
+		}
 		return
 	}
 	p.raise(now, reconcile.Step{

@@ -90,7 +90,7 @@ func (p *process) adoptRefunds(now time.Time) {
 			switch {
 			case op == nil && r.State != reconcile.RefundFailed:
 				about := aboutHand
-				if !p.Phase.PastPivot() || len(p.Payers) > 0 && !p.payer(a) {
+				if !p.payer(a) {
 					about = aboutSurplus // the books have no invoice for what it took, nor will they
 				}
 				p.happened(now, Operation{System: order.SystemPayment, Operation: order.Refund, Ref: a.ID, Record: r.ID, Amount: r.Amount, About: about})
@@ -244,7 +244,7 @@ func (p *process) attendSurplus(now time.Time) {
 	for _, a := range p.surplus() {
 		// One that failed is not made again without a person.
 		if !p.failedRefund(a.ID, time.Time{}) {
-			p.giveSurplus(now, a.ID, p.refundable(a))
+			p.giveSurplus(now, a.ID, p.refundable(a)-p.waived(a.ID))
 		}
 	}
 	over := p.overpaid()
@@ -319,7 +319,7 @@ func (p *process) attendUnpaid(now time.Time) {
 			Alternatives: []string{string(DecideByHand) + ": it was paid another way", string(DecideAccept) + ": write it off"},
 		})
 	}
-	if p.Phase == order.PhaseAccepted && !p.paid() && p.uncovered(now) == 0 && p.meantPayment(now) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview() && !order.Empty(p.unshipped()) {
+	if p.Phase == order.PhaseAccepted && !p.paid() && p.uncovered(now) == 0 && p.meantPayment(now) == nil && !p.Amendment.open() && !p.disputed() && !p.reviewed() && !p.declinedByReview() && !order.Empty(p.unshipped()) {
 		p.raise(now, reconcile.Step{
 			Break: reconcile.Break{
 				System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Unexpected, Item: unshippedItem,

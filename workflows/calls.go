@@ -61,6 +61,11 @@ func (p *process) takeOver(id string) {
 		}
 	}
 	p.Payers = append(payers, id)
+	for i := range p.Operations { // it is booked as the order's money from now on
+		if op := &p.Operations[i]; op.Operation == order.Refund && op.Ref == id && op.About == aboutSurplus {
+			op.About = aboutHand
+		}
+	}
 }
 
 // capturedBefore is what the attempt's captures before this one took.

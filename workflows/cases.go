@@ -26,11 +26,19 @@ func (s *State) openCaseOf(f reconcile.Field, item string) *reconcile.Case {
 // has decided about exactly that. What was to be repaired and is not is asked again.
 func (p *process) raise(now time.Time, step reconcile.Step) {
 	for _, c := range p.Cases {
-		if !c.Open() && c.Step.Break.ID() == step.Break.ID() && c.Step.Break.Observed == step.Break.Observed && strings.HasPrefix(c.Outcome, decidedBy) && !strings.HasPrefix(c.Outcome, decidedBy+string(DecideRepair)) {
+		if !c.Open() && c.Step.Break.ID() == step.Break.ID() && c.Step.Break.Observed == step.Break.Observed && settled(c.Outcome) {
 			return
 		}
 	}
 	p.openCase(now, step, !compared(step.Break))
+}
+
+// settled says that a person decided a case in a way that leaves nothing to ask,
+// also when things stay as they are. What was to be repaired or given up is asked
+// about again when it could not be.
+func settled(outcome string) bool {
+	decision, ok := strings.CutPrefix(outcome, decidedBy)
+	return ok && !strings.HasPrefix(decision, string(DecideRepair)) && !strings.HasPrefix(decision, string(DecideRelease))
 }
 
 // compared says that a comparison of the systems finds the break too, so that its

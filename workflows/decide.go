@@ -211,6 +211,9 @@ func (p *process) mendByDecision(now time.Time, step reconcile.Step) {
 		p.Operations = append(p.Operations, op)
 	default:
 		if op := p.again(now, step); op != nil && op.Status != Open {
+			if op.Operation == order.Reserve && op.Status == Refused {
+				op.Lines = p.unshipped() // some of it may have left since it was refused
+			}
 			op.Status = Lost
 		}
 	}
@@ -255,7 +258,7 @@ func (p *process) letGo(k reconcile.Case) {
 	}
 	if intent, ours := order.ParseKey(k.Step.Key); ours && intent.Operation == order.Refund {
 		if op := p.find(order.Refund, intent.N); op != nil && op.Status == Refused {
-			op.Code = waived
+			op.Code = waivedRefund
 			p.touch()
 		}
 	}

@@ -183,7 +183,9 @@ func (s *State) moved() []movement {
 // captures says that what an attempt took is among our captures, or is being
 // taken by one.
 func (s *State) captures(attempt string) bool {
-	return s.refers(order.Capture, attempt)
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Capture && op.Ref == attempt && op.Status != Refused && op.Status != Unsent
+	})
 }
 
 // dueCRM: the deal is won at the pivot and lost when the order is taken back;

@@ -221,7 +221,7 @@ func (s *State) dueGiveBack(now time.Time) *Operation {
 		return op
 	}
 	for _, a := range s.attempts() {
-		if left := s.refundable(a); left > 0 && a.Disputed <= a.Lost && !s.failedRefund(a.ID, s.Since) {
+		if left := s.refundable(a) - s.waived(a.ID); left > 0 && a.Disputed <= a.Lost && !s.failedRefund(a.ID, s.Since) {
 			op := s.another(order.SystemPayment, order.Refund)
 			op.Ref, op.Amount, op.About = a.ID, left, s.why()
 			return op
@@ -231,11 +231,16 @@ func (s *State) dueGiveBack(now time.Time) *Operation {
 }
 
 // failedRefund says that giving back what an attempt took has failed since a
-// moment, or that a person decided that it does not go back.
+// moment, and that no person has decided about that yet.
 func (s *State) failedRefund(attempt string, since time.Time) bool {
 	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
-		return op.Operation == order.Refund && op.Ref == attempt && op.Status == Refused && (!op.Ended.Before(since) || op.Code == waived)
+		return op.Operation == order.Refund && op.Ref == attempt && op.Status == Refused && op.Code != waivedRefund && !s.repeated(s.Key(op)) && !op.Ended.Before(since)
 	})
+}
+
+// repeated says that a refund which failed was decided once more.
+func (s *State) repeated(refund string) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool { return op.Again == refund && op.Status != Unsent })
 }
 
 // refers says whether an operation on a record was already meant.

@@ -46,9 +46,31 @@ func (s *State) remaining() []order.Quantity {
 // requested is what the warehouse was asked for and has not let go: also what it
 // gave up by itself, until a person has decided.
 func (s *State) requested() []order.Quantity {
+	lines := s.withWarehouse()
+	for n := 1; n <= s.count(order.Request); n++ {
+		if op := s.find(order.Request, n); s.givenUp(*op) {
+			lines = order.Plus(s.Order, lines, s.linesOf(*op))
+		}
+	}
+	return lines
+}
+
+// givenUp says that the warehouse has refused a request, or cancelled all of it,
+// and that this was not our doing.
+func (s *State) givenUp(op Operation) bool {
+	all := s.shipmentsOf(s.Key(op))
+	lives := slices.ContainsFunc(all, func(sh reconcile.Shipment) bool { return sh.State.Live() })
+	return !lives && (op.Status == Refused || op.Status == Done && len(all) > 0) && !s.withdrawn(s.Key(op))
+}
+
+// withWarehouse is what the warehouse was asked for, and still has.
+func (s *State) withWarehouse() []order.Quantity {
 	var lines []order.Quantity
 	for n := 1; n <= s.count(order.Request); n++ {
 		op := s.find(order.Request, n)
+		if s.givenUp(*op) {
+			continue
+		}
 		var left, waiting []order.Quantity
 		for _, sh := range s.shipmentsOf(s.Key(*op)) {
 			switch {

@@ -106,7 +106,16 @@ func (s *State) owed() int64 { return order.ValueOf(s.Order, s.shipped()) - s.ca
 // needsMoney says that what has not shipped is not covered, or that what has
 // left cannot be captured.
 func (s *State) needsMoney(now time.Time) bool {
-	return s.uncovered(now) > 0 || !s.atOnce() && s.owed() > 0 && s.dueCapture() == nil
+	return s.uncovered(now) > 0 || !s.atOnce() && s.owed() > 0 && !s.capturable()
+}
+
+// capturable says that an attempt holds the money of what has left, and has not
+// refused to have it captured.
+func (s *State) capturable() bool {
+	holder := s.holder()
+	return holder != nil && !slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Capture && op.Ref == holder.ID && op.Status == Refused
+	})
 }
 
 // missing is the money that an attempt has to bring then.
@@ -212,12 +221,15 @@ func (s *State) giveBackFrom(now time.Time, back Operation) int {
 	})
 	for _, a := range attempts {
 		part := min(amount, s.refundable(a))
-		if part <= 0 || back.About == aboutDropped && !s.payer(a) {
+		if part <= 0 || back.About == aboutDropped && !s.payer(a) || back.About == aboutSurplus && a.ID != back.Ref {
 			continue
 		}
-		n := s.count(order.Refund) + 1
+		n, about := s.count(order.Refund)+1, back.About
+		if len(s.Payers) > 0 && !s.payer(a) {
+			about = aboutSurplus // what was taken twice is in no invoice
+		}
 		s.Operations = append(s.Operations, Operation{
-			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: back.About, Of: back.Of, Again: back.Again,
+			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: about, Of: back.Of, Again: back.Again,
 		})
 		amount -= part
 		if first == 0 {
@@ -251,15 +263,17 @@ func (s *State) decidedFor(about string) int64 {
 	return total
 }
 
-// waived is the code of a refund that the gateway refused and a person let go: it
+// waivedRefund is the code of a refund that the gateway refused and a person let go: it
 // was paid back another way, or is not to be paid back.
-const waived = "waived"
+const waivedRefund = "waived"
 
-// waivedMoney is what a person decided not to have given back.
-func (s *State) waivedMoney() int64 {
+// waived is what a person decided not to have given back of an attempt; of all of
+// them without one.
+func (s *State) waived(attempt string) int64 {
 	total := int64(0)
 	for i := range s.Operations {
-		if op := s.Operations[i]; op.Operation == order.Refund && op.Status == Refused && op.Code == waived {
+		op := s.Operations[i]
+		if op.Operation == order.Refund && op.Status == Refused && op.Code == waivedRefund && (attempt == "" || op.Ref == attempt) {
 			total += op.Amount
 		}
 	}

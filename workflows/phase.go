@@ -256,7 +256,7 @@ func (s *State) moneyOut() bool {
 	for _, a := range s.attempts() {
 		captured -= a.Disputed
 	}
-	return held > 0 || open > 0 || captured > refunded+s.waivedMoney()
+	return held > 0 || open > 0 || captured > refunded+s.waived("")
 }
 
 func (p *process) afterAccepted() (order.Phase, string) {
@@ -308,7 +308,7 @@ func (p *process) givenBack() bool {
 		return false
 	}
 	return !p.promisesOut() && p.openIn(order.SystemInventory) == nil && p.warehouseGaveUp() && held == 0 && open == 0 &&
-		captured-refunded-lost <= p.waivedMoney() && !p.refunding() && len(p.reservations()) == 0
+		captured-refunded-lost <= p.waived("") && !p.refunding() && len(p.reservations()) == 0
 }
 
 // deadline returns the next moment at which something happens by itself, and

@@ -92,12 +92,16 @@ func (p *process) dropMissing(now time.Time) {
 func (p *process) attendPayment(now time.Time) {
 	q := p.asking(AskAboutPayment)
 	uncovered := p.uncovered(now)
-	if k := p.openCaseOf(reconcile.WarehouseShipment, "unpaid"); k != nil && uncovered == 0 {
+	declined := p.declinedByReview() && len(p.Departures) > 0 && !order.Empty(p.unshipped())
+	if k := p.openCaseOf(reconcile.WarehouseShipment, unpaidItem); k != nil && uncovered == 0 && !declined {
 		p.closeCase(now, k.N, "nothing is packed any more that is not paid for")
 	}
 	switch {
-	case p.declinedByReview() && len(p.Departures) > 0 && !order.Empty(p.unshipped()) && !p.Amendment.open():
-		p.dropUnshipped(now, Asked{By: "the review", Reason: "it ended against the payment"})
+	case declined && p.Amendment.open():
+	case declined && p.unpaidPacked(byReview):
+		p.packedUnpaid(now, "its review ended against the payment")
+	case declined:
+		p.dropUnshipped(now, Asked{By: byReview, Reason: "it ended against the payment"})
 	case q != nil && !p.Phase.PastPivot():
 		p.closeQuestion(now, q, "the order went another way")
 	case q != nil && uncovered == 0:
@@ -108,8 +112,8 @@ func (p *process) attendPayment(now time.Time) {
 		}
 		p.closeQuestion(now, q, "not paid in time: what has not shipped is given up")
 		p.dropUnshipped(now, Asked{By: byDeadline})
-	case q == nil && p.unpaidPacked() && uncovered > 0:
-		p.packedUnpaid(now, uncovered)
+	case q == nil && p.unpaidPacked(byDeadline) && uncovered > 0:
+		p.packedUnpaid(now, "the customer was asked and did not pay")
 	case q == nil && uncovered > 0 && !p.Amendment.open() && p.dueRenewal(now) == nil && p.openIn(order.SystemPayment) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview():
 		p.askCustomer(now, AskAboutPayment, p.unshipped())
 	}
@@ -123,25 +127,33 @@ func (p *process) dropUnshipped(now time.Time, a Asked) {
 	p.touch()
 }
 
-// byDeadline gives up what nobody paid for in time.
-const byDeadline = "the deadline"
+// What gives up goods by itself: nobody paid for them in time, or a review ended
+// against their payment.
+const (
+	byDeadline = "the deadline"
+	byReview   = "the review"
+)
 
-// unpaidPacked says that what nobody paid for in time could not be given up: the
-// warehouse has packed all of it that has not left.
-func (s *State) unpaidPacked() bool {
+// unpaidPacked says that goods could not be given up for a reason: the warehouse
+// has packed all of them that have not left.
+func (s *State) unpaidPacked(by string) bool {
 	a := s.Amendment
-	return a != nil && a.By == byDeadline && a.Refused != "" && order.Empty(s.remaining())
+	return a != nil && a.By == by && a.Refused != "" && order.Empty(s.remaining())
 }
 
+// unpaidItem is what a case about goods is about that are packed and not paid for.
+const unpaidItem = "unpaid"
+
 // packedUnpaid asks a person instead of asking the customer over and over.
-func (p *process) packedUnpaid(now time.Time, uncovered int64) {
+func (p *process) packedUnpaid(now time.Time, why string) {
+	worth := p.value() - order.ValueOf(p.Order, p.shipped())
 	p.raise(now, reconcile.Step{
 		Break: reconcile.Break{
-			System: order.SystemWarehouse, Field: reconcile.WarehouseShipment, Situation: reconcile.Conflict, Item: "unpaid",
-			Expected: "given up", Observed: "packed", Right: string(order.SystemWarehouse), Money: uncovered, FirstSeen: now, Confirmed: now,
+			System: order.SystemWarehouse, Field: reconcile.WarehouseShipment, Situation: reconcile.Conflict, Item: unpaidItem,
+			Expected: "given up", Observed: "packed", Right: string(order.SystemWarehouse), Money: worth, FirstSeen: now, Confirmed: now,
 		},
 		Decision: reconcile.Ask, System: order.SystemWarehouse,
-		Why:      pieces(p.unshipped()) + " is packed, and " + p.amount(uncovered).String() + " of its money is not held any more; the customer was asked and did not pay",
+		Why:      pieces(p.unshipped()) + " is packed, and nothing covers its " + p.amount(worth).String() + " any more: " + why,
 		Proposal: "stop the parcel at the warehouse, or have the customer pay with another attempt",
 		Alternatives: []string{
 			string(DecideByHand) + ": the parcel was stopped, or it was paid another way", string(DecideAccept) + ": it goes out unpaid",
