@@ -91,6 +91,7 @@ func (s *State) adoptRefund(a reconcile.Attempt, r reconcile.Refund, now time.Ti
 		op.Through = s.Order.PlacedAt
 	case reconcile.RefundFailed:
 		op.Status, op.Code, op.Why = Refused, "refund_failed", "the refund failed before our memory begins"
+	case reconcile.RefundPending: // it is final later
 	}
 	for _, failed := range s.Operations { // the next of the same amount repeats it
 		if failed.Operation == order.Refund && failed.Code == "refund_failed" && failed.Ref == op.Ref && failed.Amount == op.Amount && !s.repeated(s.Key(failed)) {
