@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -90,11 +89,11 @@ func (s *State) adoptRefund(a reconcile.Attempt, r reconcile.Refund, now time.Ti
 	case reconcile.RefundSucceeded:
 		op.Through = s.Order.PlacedAt
 	case reconcile.RefundFailed:
-		op.Status, op.Code, op.Why = Refused, "refund_failed", "the refund failed before our memory begins"
+		op.Status, op.Code, op.Why = Refused, failedLater, "the refund failed before our memory begins"
 	case reconcile.RefundPending: // it is final later
 	}
 	for _, failed := range s.Operations { // the next of the same amount repeats it
-		if failed.Operation == order.Refund && failed.Code == "refund_failed" && failed.Ref == op.Ref && failed.Amount == op.Amount && !s.repeated(s.Key(failed)) {
+		if failed.Operation == order.Refund && failed.Code == failedLater && failed.Ref == op.Ref && failed.Amount == op.Amount && !s.repeated(s.Key(failed)) {
 			op.Again = s.Key(failed)
 			break
 		}
@@ -130,85 +129,6 @@ func (s *State) adoptReturns(now time.Time) {
 	}
 }
 
-// settlePayers says whose money paid for the order: of what was given back by now
-// the earliest. What others took is no capture of ours.
-func (s *State) settlePayers() {
-	s.choosePayers()
-	if len(s.Payers) == 0 {
-		need := s.value()
-		for _, a := range byAge(s.attempts()) {
-			if a.Captured > 0 && need > 0 {
-				s.Payers, need = append(s.Payers, a.ID), need-a.Captured
-			}
-		}
-	}
-	s.Operations = slices.DeleteFunc(s.Operations, func(op Operation) bool {
-		return op.Operation == order.Capture && !slices.Contains(s.Payers, op.Ref)
-	})
-	n := 0
-	for i := range s.Operations {
-		if op := &s.Operations[i]; op.Operation == order.Capture {
-			n++
-			op.N, op.Of = n, n
-		}
-	}
-}
-
-// settleReturns takes what came back before our memory begins for paid back: by
-// a refund of its worth, or not by us. Nothing of it goes out a second time.
-func (s *State) settleReturns(now time.Time) {
-	for _, r := range s.returnsSeen() {
-		intent, ours := order.ParseKey(r.Key)
-		if !ours || intent.Operation != order.Return || intent.N > len(s.Returns) || r.State.Rank() < reconcile.ReturnReceived.Rank() {
-			continue
-		}
-		mine := &s.Returns[intent.N-1]
-		mine.Lines = order.Common(s.Order, r.Lines, s.kept())
-		mine.Kept = order.Less(s.Order, s.kept(), mine.Lines)
-		mine.Received, mine.Restocked = now, r.State == reconcile.ReturnRestocked
-		if mine.Restocked {
-			s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Adjust, N: s.count(order.Adjust) + 1}.Key(), order.SystemInventory, "", 0, now)
-			s.last(order.Adjust).Of = intent.N
-		}
-		worth := s.worth(*mine).Total
-		paid := slices.IndexFunc(s.Operations, func(op Operation) bool {
-			return op.Operation == order.Refund && op.About == aboutHand && op.Amount == worth && s.payer(reconcile.Attempt{ID: op.Ref})
-		})
-		if paid >= 0 {
-			s.Operations[paid].About, s.Operations[paid].Of = aboutReturn, intent.N
-			continue
-		}
-		s.Operations = append(s.Operations, Operation{
-			System: order.SystemPayment, Operation: order.Refund, N: s.count(order.Refund) + 1, Status: Unsent, First: now, Ended: now,
-			Amount: worth, About: aboutReturn, Of: intent.N, Why: "it came back before our memory begins, and no refund of its worth is known: a person decides",
-		})
-		s.note(now, "return "+strconv.Itoa(intent.N)+" came back before our memory begins, and no refund of its worth is known: give it back by a refund if it is owed")
-	}
-}
-
-// settleCredits tells which refund each adopted credit note credits, and which
-// refunds gave back what was taken twice.
-func (s *State) settleCredits() {
-	for i := range s.Operations {
-		op := &s.Operations[i]
-		if op.Operation == order.Refund && op.About == aboutHand && len(s.Payers) > 0 && !s.payer(reconcile.Attempt{ID: op.Ref}) {
-			op.About = aboutSurplus
-		}
-	}
-	for i := range s.Operations {
-		credit := &s.Operations[i]
-		if credit.Operation != order.Credit || credit.Ref != "" {
-			continue
-		}
-		for _, op := range s.Operations {
-			if op.Operation == order.Refund && credited(op.About) && op.Amount == credit.Amount && !s.refers(order.Credit, s.Key(op)) {
-				credit.Ref, credit.About, credit.Of = s.Key(op), op.About, op.Of
-				break
-			}
-		}
-	}
-}
-
 func (s *State) adoptBooks(now time.Time) {
 	books := s.observed(order.SystemERP).ERP
 	if books == nil {
@@ -224,22 +144,6 @@ func (s *State) adoptBooks(now time.Time) {
 	for i := range s.Operations {
 		if op := &s.Operations[i]; op.Operation == order.Invoice {
 			op.Of = op.N
-		}
-	}
-}
-
-// settleReceipts tells which movement each adopted receipt books.
-func (s *State) settleReceipts() {
-	for i := range s.Operations {
-		op := &s.Operations[i]
-		if op.Operation != order.Receipt || op.Ref != "" {
-			continue
-		}
-		for _, m := range s.moved() { // a receipt does not say which movement it books
-			if m.amount == op.Amount && !s.refers(order.Receipt, m.ref) {
-				op.Ref = m.ref
-				break
-			}
 		}
 	}
 }
@@ -286,7 +190,7 @@ func (s *State) adoptPhase(now time.Time) {
 // adoptGoods takes up what has left, and what is promised for the rest.
 func (s *State) adoptGoods(now time.Time) {
 	s.depart(now)
-	s.adoptLines()
+	s.adoptLines(now)
 	s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Reserve, N: 1}.Key(), order.SystemInventory, "", 0, now)
 	if len(s.reservations()) == 0 {
 		for n := 1; n <= len(s.Departures); n++ {
@@ -302,36 +206,38 @@ func (s *State) adoptGoods(now time.Time) {
 	}
 }
 
-// adoptLines takes what each request was about from its shipments. Where a
-// request was taken back, what is neither with the warehouse nor reserved was
+// adoptLines takes what each request was about from its shipments. Where one was
+// taken back, what has neither left nor is with the warehouse or reserved was
 // given up: it is not requested again.
-func (s *State) adoptLines() {
-	var covered []order.Quantity
+func (s *State) adoptLines(now time.Time) {
+	var kept, living []order.Quantity
 	for _, r := range s.reservations() {
-		covered = order.Plus(s.Order, covered, []order.Quantity{{Line: r.Line, SKU: r.SKU, Quantity: r.Quantity}})
+		kept = order.Plus(s.Order, kept, []order.Quantity{{Line: r.Line, SKU: r.SKU, Quantity: r.Quantity}})
 	}
 	taken := false
 	for n := 1; n <= s.count(order.Request); n++ {
 		op := s.find(order.Request, n)
-		var lines, living []order.Quantity
+		var lines []order.Quantity
+		lives := false
 		for _, sh := range s.shipmentsOf(s.Key(*op)) {
 			lines = order.Plus(s.Order, lines, sh.Lines)
-			if sh.State.Live() {
-				living = order.Plus(s.Order, living, sh.Lines)
-			} else {
+			if !sh.State.Live() {
 				taken = true
+				continue
+			}
+			lives = true
+			living = order.Plus(s.Order, living, sh.Lines)
+			if gone(sh.State) {
+				kept = order.Plus(s.Order, kept, sh.Lines)
 			}
 		}
-		for _, q := range living { // what is with the warehouse may be reserved too
-			covered = union(s.Order, covered, []order.Quantity{q})
-		}
 		op.Lines = s.about(lines)
-		if order.Empty(living) {
-			s.requestTakenBack(s.Key(*op))
+		if !lives {
+			s.freeRequest(now, s.Key(*op), "it was taken back before our memory begins")
 		}
 	}
-	if taken {
-		s.Dropped = order.Less(s.Order, s.Order.AllLines(), covered)
+	if taken { // what is with the warehouse may be reserved too
+		s.Dropped = order.Less(s.Order, s.Order.AllLines(), union(s.Order, kept, living))
 	}
 }
 
@@ -357,59 +263,4 @@ const bySystems = "the systems"
 func (s *State) takenBack() bool {
 	held, captured, refunded, open := s.money()
 	return len(s.attempts()) > 0 && held == 0 && open == 0 && captured == refunded
-}
-
-// requestTakenBack records a request that the warehouse gave up before our memory
-// begins as taken back: nobody is asked about it.
-func (s *State) requestTakenBack(key string) {
-	cancel := s.another(order.SystemWarehouse, order.Cancel)
-	cancel.Ref, cancel.Status, cancel.Before, cancel.Why = key, Done, true, "it was taken back before our memory begins"
-	s.Operations = append(s.Operations, *cancel)
-}
-
-// settleDropped takes refunds that no credit note is about for what was taken for
-// pieces that were given up before they left.
-func (s *State) settleDropped() {
-	over := s.captured() - s.value()
-	for i := range s.Operations {
-		op := &s.Operations[i]
-		if len(s.Dropped) == 0 || op.Operation != order.Refund || op.About != aboutHand || s.refers(order.Credit, s.Key(*op)) || op.Amount > over {
-			continue
-		}
-		op.About = aboutDropped
-		over -= op.Amount
-	}
-}
-
-// settleLost takes a lost parcel whose worth went back for settled.
-func (s *State) settleLost(now time.Time) {
-	for n := range s.Departures {
-		d := &s.Departures[n]
-		sh := s.parcel(*d)
-		if sh == nil || sh.LostAt.IsZero() || sh.State == reconcile.ShipmentDelivered {
-			continue
-		}
-		var others []order.Quantity
-		for m := range s.Departures {
-			if m != n {
-				others = order.Plus(s.Order, others, s.Departures[m].Lines)
-			}
-		}
-		if order.Empty(order.Common(s.Order, order.Less(s.Order, s.wanted(), others), d.Lines)) {
-			d.Again = true // its goods were sent once more
-			continue
-		}
-		r := Returning{Lines: d.Lines, By: "the warehouse", Asked: now, Lost: true, Received: now}
-		r.Kept = order.Less(s.Order, s.kept(), r.Lines)
-		worth := s.worth(r).Total
-		paid := slices.IndexFunc(s.Operations, func(op Operation) bool {
-			return op.Operation == order.Refund && op.About == aboutHand && op.Status == Done && op.Amount == worth && s.payer(reconcile.Attempt{ID: op.Ref})
-		})
-		if paid < 0 {
-			continue
-		}
-		s.Returns = append(s.Returns, r)
-		s.Operations[paid].About, s.Operations[paid].Of = aboutReturn, len(s.Returns)
-		d.Settled = true
-	}
 }

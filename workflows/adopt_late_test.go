@@ -60,6 +60,19 @@ func (w *walk) comesBack(lines ...order.Quantity) {
 	}
 }
 
+// halves lets the warehouse split the mugs and give one part up before the other
+// leaves: it is requested anew.
+func (w *walk) halves() {
+	w.rests()
+	all := w.sys.shipments[0]
+	one, rest := all, all
+	one.Lines, rest.Lines = []order.Quantity{{Line: 1, SKU: "MUG", Quantity: 1}}, []order.Quantity{{Line: 1, SKU: "MUG", Quantity: 1}, theShirt()}
+	one.State, one.ShippedAt = reconcile.ShipmentShipped, w.now
+	rest.ID, rest.State = all.ID+"-rest", reconcile.ShipmentCancelled
+	w.sys.shipments = []reconcile.Shipment{one, rest}
+	w.rests()
+}
+
 // drops gives pieces up before they are packed.
 func (w *walk) drops(lines ...order.Quantity) {
 	w.rests()
@@ -90,16 +103,17 @@ func (y *systems) written() string {
 func TestAdopt_AfterAWholeLife_NothingIsDueAgain(t *testing.T) {
 	t.Parallel()
 	lives := map[string]func(w *walk){
-		"delivered":               func(w *walk) { w.arrives() },
-		"partly returned":         func(w *walk) { w.arrives(); w.comesBack(theShirt()) },
-		"returned in two parts":   func(w *walk) { w.arrives(); w.comesBack(theShirt()); w.comesBack(bothMugs()) },
-		"wholly returned":         func(w *walk) { w.arrives(); w.comesBack(bothMugs(), theShirt()) },
-		"refunded in part":        func(w *walk) { w.arrives(); w.takeRefund(w.now, Refund{Asked: w.asked(), Amount: 1000}); w.rests() },
-		"refunded wholly":         func(w *walk) { w.arrives(); w.takeRefund(w.now, Refund{Asked: w.asked()}); w.rests() },
-		"a line dropped":          func(w *walk) { w.drops(theShirt()); w.arrives() },
-		"dropped and returned":    func(w *walk) { w.drops(theShirt()); w.arrives(); w.comesBack(bothMugs()) },
-		"lost and given back":     func(w *walk) { w.losesIt(DecideRefund) },
-		"lost and sent once more": func(w *walk) { w.losesIt(DecideShip); w.arrives() },
+		"delivered":                           func(w *walk) { w.arrives() },
+		"partly returned":                     func(w *walk) { w.arrives(); w.comesBack(theShirt()) },
+		"returned in two parts":               func(w *walk) { w.arrives(); w.comesBack(theShirt()); w.comesBack(bothMugs()) },
+		"wholly returned":                     func(w *walk) { w.arrives(); w.comesBack(bothMugs(), theShirt()) },
+		"refunded in part":                    func(w *walk) { w.arrives(); w.takeRefund(w.now, Refund{Asked: w.asked(), Amount: 1000}); w.rests() },
+		"refunded wholly":                     func(w *walk) { w.arrives(); w.takeRefund(w.now, Refund{Asked: w.asked()}); w.rests() },
+		"a line dropped":                      func(w *walk) { w.drops(theShirt()); w.arrives() },
+		"dropped and returned":                func(w *walk) { w.drops(theShirt()); w.arrives(); w.comesBack(bothMugs()) },
+		"lost and given back":                 func(w *walk) { w.losesIt(DecideRefund) },
+		"a part given up, and requested anew": func(w *walk) { w.halves(); w.arrives() },
+		"lost and sent once more":             func(w *walk) { w.losesIt(DecideShip); w.arrives() },
 	}
 	for name, live := range lives {
 		for _, capture := range []order.CaptureMode{order.CaptureOnShip, order.CaptureAtOnce} {

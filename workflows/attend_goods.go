@@ -172,7 +172,7 @@ func (p *process) closeGivenUp(now time.Time, key string) {
 // attendNotThere asks when goods that are to be sent once more are not there.
 func (p *process) attendNotThere(now time.Time) {
 	last := p.last(order.Reserve)
-	if last == nil || last.Status != Refused || p.Amendment.open() {
+	if last == nil || last.Status != Refused {
 		return
 	}
 	if k := p.openCaseOf(reconcile.InventoryReserved, p.Key(*last)); p.complete() {
@@ -196,8 +196,8 @@ func (p *process) attendNotThere(now time.Time) {
 
 // closeShort closes what was asked about missing stock, once nothing is to ship.
 func (p *process) closeShort(now time.Time) {
-	for _, q := range order.BySKU(p.Order.AllLines()) {
-		if k := p.openCaseOf(reconcile.InventoryReserved, q.SKU); k != nil && k.Step.Break.Situation == reconcile.Conflict {
+	for _, k := range p.openCases() {
+		if b := k.Step.Break; b.Field == reconcile.InventoryReserved && (b.Situation == reconcile.Conflict || k.Step.Operation == order.Reserve) {
 			p.closeCase(now, k.N, "nothing is left to ship")
 		}
 	}

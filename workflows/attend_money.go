@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 )
@@ -103,7 +104,7 @@ func (p *process) adoptRefunds(now time.Time) {
 				op.Through = now
 				p.touch()
 			case r.State == reconcile.RefundFailed && op.Status == Done:
-				op.Status, op.Ended, op.Why, op.Code = Refused, now, "the refund failed after it was accepted", "refund_failed"
+				op.Status, op.Ended, op.Why, op.Code = Refused, now, "the refund failed after it was accepted", failedLater
 				p.refundFailed(now, *op)
 			}
 		}
@@ -178,7 +179,7 @@ func (p *process) attendDisputes(now time.Time) {
 func (p *process) holdBack(now time.Time, attempt string) {
 	for i := range p.Operations {
 		op := &p.Operations[i]
-		if op.Operation != order.Refund || op.Ref != attempt || op.Status != Refused || op.Code != "conflict" {
+		if op.Operation != order.Refund || op.Ref != attempt || op.Status != Refused || op.Code != string(apierr.Conflict) {
 			continue
 		}
 		op.Status, op.Why = Unsent, "the money is in dispute"
@@ -265,12 +266,7 @@ func (p *process) overpaid() int64 {
 	if len(p.Payers) == 0 {
 		return 0
 	}
-	given := int64(0)
-	for _, op := range p.Operations { // also what was refused: that is not made again without a person
-		if op.Operation == order.Refund && op.About == aboutSurplus && op.Status != Unsent && slices.Contains(p.Payers, op.Ref) {
-			given += op.Amount
-		}
-	}
+	given := p.decidedBack(func(op Operation) bool { return op.About == aboutSurplus && slices.Contains(p.Payers, op.Ref) })
 	// Pieces that were dropped after others came back change what those were worth.
 	return p.captured() - order.ValueOf(p.Order, p.kept()) - p.decidedFor(aboutDropped) - p.cameBack() - given
 }
@@ -319,7 +315,7 @@ func (p *process) attendUnpaid(now time.Time) {
 			Alternatives: []string{string(DecideByHand) + ": it was paid another way", string(DecideAccept) + ": write it off"},
 		})
 	}
-	if p.Phase == order.PhaseAccepted && !p.paid() && p.uncovered(now) == 0 && p.meantPayment(now) == nil && !p.Amendment.open() && !p.disputed() && !p.reviewed() && !p.declinedByReview() && !order.Empty(p.unshipped()) {
+	if p.Phase == order.PhaseAccepted && !p.paid() && p.uncovered(now) == 0 && p.meantPayment(now) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview() && !order.Empty(p.unshipped()) {
 		p.raise(now, reconcile.Step{
 			Break: reconcile.Break{
 				System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Unexpected, Item: unshippedItem,

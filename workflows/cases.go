@@ -7,6 +7,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 )
 
@@ -26,7 +27,7 @@ func (s *State) openCaseOf(f reconcile.Field, item string) *reconcile.Case {
 // has decided about exactly that. What was to be repaired and is not is asked again.
 func (p *process) raise(now time.Time, step reconcile.Step) {
 	for _, c := range p.Cases {
-		if !c.Open() && c.Step.Break.ID() == step.Break.ID() && c.Step.Break.Observed == step.Break.Observed && settled(c.Outcome) {
+		if !c.Open() && c.Step.Break.ID() == step.Break.ID() && c.Step.Break.Observed == step.Break.Observed && p.settled(c.Outcome) {
 			return
 		}
 	}
@@ -34,11 +35,17 @@ func (p *process) raise(now time.Time, step reconcile.Step) {
 }
 
 // settled says that a person decided a case in a way that leaves nothing to ask,
-// also when things stay as they are. What was to be repaired or given up is asked
-// about again when it could not be.
-func settled(outcome string) bool {
+// also when things stay as they are. What was to be repaired is asked about again
+// when it is not, and what was to be given up when the warehouse would not.
+func (p *process) settled(outcome string) bool {
 	decision, ok := strings.CutPrefix(outcome, decidedBy)
-	return ok && !strings.HasPrefix(decision, string(DecideRepair)) && !strings.HasPrefix(decision, string(DecideRelease))
+	switch {
+	case !ok, strings.HasPrefix(decision, string(DecideRepair)):
+		return false
+	case strings.HasPrefix(decision, string(DecideRelease)):
+		return p.Amendment.open() || order.Empty(p.unshipped())
+	}
+	return true
 }
 
 // compared says that a comparison of the systems finds the break too, so that its

@@ -236,11 +236,9 @@ func (p *process) refundAgain(now time.Time, step reconcile.Step) {
 }
 
 // requestAnew lets a request that the warehouse gave up be made again, as a new
-// one: what it gave up counts as taken back.
+// one.
 func (p *process) requestAnew(now time.Time, key string) {
-	op := p.another(order.SystemWarehouse, order.Cancel)
-	op.Ref, op.Status, op.First, op.Ended, op.Why = key, Done, now, now, "the warehouse gave it up by itself"
-	p.Operations = append(p.Operations, *op)
+	p.freeRequest(now, key, "the warehouse gave it up by itself")
 	p.touch()
 }
 

@@ -102,6 +102,14 @@ func (s *State) withdrawn(key string) bool {
 	return false
 }
 
+// freeRequest records that a request is not the warehouse's any more without our
+// asking: it counts as taken back.
+func (s *State) freeRequest(now time.Time, key, why string) {
+	op := s.another(order.SystemWarehouse, order.Cancel)
+	op.Ref, op.Status, op.First, op.Ended, op.Why = key, Done, now, now, why
+	s.Operations = append(s.Operations, *op)
+}
+
 // askedBack says that we asked for a request to be given up, and were answered.
 func (s *State) askedBack(key string) bool {
 	return slices.ContainsFunc(s.Operations, func(op Operation) bool {

@@ -259,10 +259,10 @@ func (w *walk) moneyAddsUp() {
 	kept := order.Less(w.Order, w.shipped(), w.returnedThrough(len(w.Returns), true))
 	owed := order.ValueOf(w.Order, kept)
 	switch net := w.sys.net(); {
-	case len(w.Dropped) > 0 && len(w.Returns) > 0:
+	case w.halved() > 0 && !w.byHand && !w.lostMoney:
 		// A piece of a line came back while another was still wanted: what that one
 		// cost less is known only when it is given up, and is not asked for again.
-		if net > owed || owed-net > int64(len(w.Order.Lines)) && !w.byHand && !w.lostMoney {
+		if net > owed || owed-net > w.halved() {
 			w.fatal("in the end %d are kept for goods of %d: %v", net, owed, kept)
 		}
 	case w.byHand || w.lostMoney:
@@ -272,6 +272,17 @@ func (w *walk) moneyAddsUp() {
 	case net != owed:
 		w.fatal("in the end %d are kept for goods of %d: %v", net, owed, kept)
 	}
+}
+
+// halved is how many lines have pieces that came back and others that were given up.
+func (w *walk) halved() int64 {
+	n := int64(0)
+	for _, back := range w.returnedThrough(len(w.Returns), true) {
+		if slices.ContainsFunc(w.Dropped, func(q order.Quantity) bool { return q.Line == back.Line }) {
+			n++
+		}
+	}
+	return n
 }
 
 func (w *walk) booksAddUp() {

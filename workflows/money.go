@@ -251,17 +251,25 @@ func (s *State) rank(a reconcile.Attempt, meant string) int {
 	return 2
 }
 
-// decidedFor adds up what was decided to go back for a reason, also what the
-// gateway refused: that is not made again without a person.
+// decidedFor adds up what was decided to go back for a reason.
 func (s *State) decidedFor(about string) int64 {
+	return s.decidedBack(func(op Operation) bool { return op.About == about })
+}
+
+// decidedBack adds up what was decided to go back, also what the gateway refused:
+// that is not made again without a person.
+func (s *State) decidedBack(counts func(op Operation) bool) int64 {
 	total := int64(0)
-	for i := range s.Operations {
-		if op := s.Operations[i]; op.Operation == order.Refund && op.About == about && op.Status != Unsent {
+	for _, op := range s.Operations {
+		if op.Operation == order.Refund && op.Status != Unsent && counts(op) {
 			total += op.Amount
 		}
 	}
 	return total
 }
+
+// failedLater is the code of a refund that failed after the gateway had taken it.
+const failedLater = "refund_failed"
 
 // waivedRefund is the code of a refund that the gateway refused and a person let go: it
 // was paid back another way, or is not to be paid back.
@@ -270,14 +278,9 @@ const waivedRefund = "waived"
 // waived is what a person decided not to have given back of an attempt; of all of
 // them without one.
 func (s *State) waived(attempt string) int64 {
-	total := int64(0)
-	for i := range s.Operations {
-		op := s.Operations[i]
-		if op.Operation == order.Refund && op.Status == Refused && op.Code == waivedRefund && (attempt == "" || op.Ref == attempt) {
-			total += op.Amount
-		}
-	}
-	return total
+	return s.decidedBack(func(op Operation) bool {
+		return op.Status == Refused && op.Code == waivedRefund && (attempt == "" || op.Ref == attempt)
+	})
 }
 
 // refundOf returns the gateway's record of a refund, or nil.
