@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -67,7 +68,20 @@ func Start(ctx context.Context, binary string, o Options) (*Process, error) {
 	return p, p.start(ctx)
 }
 
+// start starts the engine, and once more when somebody took one of its free ports
+// between the moment it chose them and the moment it listened.
 func (p *Process) start(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := p.startOnce(ctx)
+		if !errors.Is(err, errPortTaken) || try == 5 {
+			return err
+		}
+	}
+}
+
+var errPortTaken = errors.New("a port was taken meanwhile")
+
+func (p *Process) startOnce(ctx context.Context) error {
 	addresses := filepath.Join(p.options.Dir, "engine-address.json")
 	_ = os.Remove(addresses)
 	p.command = exec.Command(p.binary, "--db", filepath.Join(p.options.Dir, "engine.db"),
@@ -86,7 +100,7 @@ func (p *Process) start(ctx context.Context) error {
 	for {
 		select {
 		case err := <-p.exited:
-			return fmt.Errorf("the engine ended before it was ready (%v); see %s", err, output.Name()) //nolint:errorlint // nil when it ended well
+			return endedEarly(err, output.Name())
 		case <-ctx.Done():
 			p.Kill()
 			return fmt.Errorf("the engine was not ready in time: %w", ctx.Err())
@@ -102,6 +116,17 @@ func (p *Process) start(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// endedEarly says why an engine ended before it was ready, with the end of its
+// log: the folder may be gone by the time that somebody reads this.
+func endedEarly(ended error, file string) error {
+	data, _ := os.ReadFile(file)
+	last := string(data[max(0, len(data)-2000):])
+	if strings.Contains(last, "address already in use") {
+		return fmt.Errorf("the engine ended before it was ready: %w", errPortTaken)
+	}
+	return fmt.Errorf("the engine ended before it was ready (%v): %s", ended, last) //nolint:errorlint // nil when it ended well
 }
 
 // Dial connects a client.
