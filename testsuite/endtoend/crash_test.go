@@ -103,10 +103,10 @@ func TestCrash_WorkerKilledInTheMiddleOfAWrite_OneEffect(t *testing.T) {
 			}
 			b.accept(o)
 			b.work(o.ID, "shipped")
-			b.until("the call is under way", 30*time.Second, func() bool { return b.fired(w.system) == 1 })
+			b.until("the call is under way", patience, func() bool { return b.fired(w.system) == 1 })
 			b.kill(worker)
 			b.workerProcess()
-			b.until("shipped and agreed after the death", 3*time.Minute, func() bool {
+			b.until("shipped and agreed after the death", patience, func() bool {
 				v, err := b.orders.Verdict(t.Context(), o.ID, false)
 				return err == nil && v.Phase == order.PhaseShipped && v.Agreement == reconcile.Agreed
 			})
@@ -127,20 +127,20 @@ func TestCrash_EngineKilledAtManyMoments_NothingLostNothingTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n > 0 { // the one before is accepted or about to be
-			b.until("its shipment is there", 60*time.Second, func() bool {
+			b.until("its shipment is there", patience, func() bool {
 				return b.world.Warehouse.Work(shipmentKey(orders[n-1].ID), "shipped") == nil
 			})
 		}
 		time.Sleep(time.Duration(n) * 70 * time.Millisecond) // another moment each time
 		b.engine.Kill()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		err := b.engine.Restart(ctx)
 		cancel()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for n, o := range orders {
 		t.Cleanup(func() { b.tell(o.ID) })
@@ -178,20 +178,20 @@ func TestCrash_EngineDataLostInMidFlight_NoSecondEffect(t *testing.T) {
 		}
 	}
 	for _, stage := range []string{"accepted", "packed", "shipped", "delivered", "cancelled", "atonce", "atonceshipped"} {
-		b.reaches(at[stage].ID, order.PhaseAccepted, 30*time.Second)
+		b.reaches(at[stage].ID, order.PhaseAccepted, patience)
 	}
 	b.work(at["packed"].ID, "packed")
 	for _, stage := range []string{"shipped", "atonceshipped"} {
 		b.work(at[stage].ID, "shipped")
-		b.reaches(at[stage].ID, order.PhaseShipped, 30*time.Second)
+		b.reaches(at[stage].ID, order.PhaseShipped, patience)
 	}
 	b.work(at["delivered"].ID, "delivered")
-	b.reaches(at["delivered"].ID, order.PhaseDelivered, 30*time.Second)
+	b.reaches(at["delivered"].ID, order.PhaseDelivered, patience)
 	if _, err := b.orders.Cancel(t.Context(), at["cancelled"].ID, workflows.Cancel{By: "customer", Reason: "no"}); err != nil {
 		t.Fatal(err)
 	}
-	b.reaches(at["cancelled"].ID, order.PhaseCancelled, 30*time.Second)
-	b.reaches(at["declined"].ID, order.PhasePaying, 30*time.Second)
+	b.reaches(at["cancelled"].ID, order.PhaseCancelled, patience)
+	b.reaches(at["declined"].ID, order.PhasePaying, patience)
 	if _, err := b.orders.Submit(t.Context(), at["received"]); err != nil { // in mid-flight
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func (b *bundle) rebuilt(at map[string]order.Order, before map[string]map[order.
 			b := &bundle{b.stage, t}
 			o := at[s.stage]
 			t.Cleanup(func() { b.tell(o.ID) })
-			b.reaches(o.ID, s.phase, 40*time.Second)
+			b.reaches(o.ID, s.phase, patience)
 			b.check(o, s.want)
 			if s.settled {
 				same(t, "effects of the rebuilt order", effects(t, b.world, o.ID), before[s.stage])
@@ -258,7 +258,7 @@ func (b *bundle) rebuilt(at map[string]order.Order, before map[string]map[order.
 		if err != nil || reply.Declined != "" || reply.Refused != "" {
 			t.Fatalf("the second attempt: %+v, %v", reply, err)
 		}
-		b.reaches(o.ID, order.PhaseAccepted, 40*time.Second)
+		b.reaches(o.ID, order.PhaseAccepted, patience)
 		b.check(o, endAccepted(o))
 	})
 	b.t.Run("acting", func(t *testing.T) {
@@ -266,7 +266,7 @@ func (b *bundle) rebuilt(at map[string]order.Order, before map[string]map[order.
 		o := at["acting"]
 		t.Cleanup(func() { b.tell(o.ID) })
 		b.edit(order.SystemPayment, map[string]any{"order": o.ID, "pay": "succeeded"})
-		b.until("the payment is noticed", 40*time.Second, func() bool {
+		b.until("the payment is noticed", patience, func() bool {
 			v := b.fresh(o.ID) // the webhook's gateway died with its engine
 			return v.Phase == order.PhaseAccepted && v.Agreement == reconcile.Agreed
 		})

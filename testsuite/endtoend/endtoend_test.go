@@ -361,6 +361,11 @@ func shipmentKey(id order.ID) string {
 	return order.Intent{Order: id, Operation: order.Request, N: 1}.Key()
 }
 
+// patience is how long a step may take. What is waited for comes within seconds
+// on an idle machine; the limit only ends a wait for what never comes, and says
+// nothing about speed.
+const patience = 3 * time.Minute
+
 // until waits for something that the systems or the engine will say.
 func (b *bundle) until(what string, within time.Duration, ok func() bool) {
 	b.t.Helper()
@@ -377,7 +382,7 @@ func (b *bundle) until(what string, within time.Duration, ok func() bool) {
 func (b *bundle) submit(o order.Order) {
 	b.t.Helper()
 	b.t.Cleanup(func() { b.tell(o.ID) })
-	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	if _, err := b.orders.Submit(ctx, o); err != nil {
 		b.t.Fatalf("submit %s: %v", o.ID, err)
@@ -387,7 +392,7 @@ func (b *bundle) submit(o order.Order) {
 // verdict is the verdict from memory.
 func (b *bundle) verdict(id order.ID) reconcile.Verdict {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	v, err := b.orders.Verdict(ctx, id, false)
 	if err != nil {
@@ -399,7 +404,7 @@ func (b *bundle) verdict(id order.ID) reconcile.Verdict {
 // fresh is the verdict from what the six systems say now.
 func (b *bundle) fresh(id order.ID) reconcile.Verdict {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	v, err := b.orders.Verdict(ctx, id, true)
 	if err != nil {

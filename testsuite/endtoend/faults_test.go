@@ -110,7 +110,7 @@ func TestFaults_EveryWriteUnderEveryFault_OneEffect(t *testing.T) {
 			cells = append(cells, c)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // for all of them together
 	defer cancel()
 	var driven sync.WaitGroup
 	for i, c := range cells {
@@ -217,7 +217,7 @@ func TestFaults_ASystemDownInEachPhase_AgreesWhenItIsBack(t *testing.T) {
 	b := onOwn(t, options{})
 	var cells []*cell
 	var driven sync.WaitGroup
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // for all of them together
 	defer cancel()
 	for _, system := range order.Systems() {
 		for _, phase := range []order.Phase{order.PhasePaying, order.PhaseShipped, order.PhaseCancelling} {
@@ -269,12 +269,12 @@ func TestFaults_ERPAndCRMDown_GoodsMoneyAndMailGoOn(t *testing.T) {
 	}
 	o := anOrder("alone-1")
 	b.submit(o)
-	b.until("confirmed and requested while ERP and CRM are down", 20*time.Second, func() bool {
+	b.until("confirmed and requested while ERP and CRM are down", patience, func() bool {
 		r := readRecords(t, b.world, o)
 		return len(r.mail) == 2 && len(r.warehouse.Shipments) == 1
 	})
 	b.work(o.ID, "shipped")
-	b.until("captured, committed and told while ERP and CRM are down", 20*time.Second, func() bool {
+	b.until("captured, committed and told while ERP and CRM are down", patience, func() bool {
 		r := readRecords(t, b.world, o)
 		return r.payment.Totals.Captured == o.Total && len(r.inventory.Reservations) == 0 && len(r.mail) == 4
 	})
@@ -284,7 +284,7 @@ func TestFaults_ERPAndCRMDown_GoodsMoneyAndMailGoOn(t *testing.T) {
 	for _, system := range []order.System{order.SystemERP, order.SystemCRM} {
 		b.world.Frame(system).Clear("*")
 	}
-	b.reaches(o.ID, order.PhaseShipped, 90*time.Second)
+	b.reaches(o.ID, order.PhaseShipped, patience)
 	b.check(o, endShipped(o))
 }
 
@@ -297,7 +297,7 @@ func TestFaults_WarehouseUnreadableWhenItShips_Noticed(t *testing.T) {
 	b.accept(o)
 	b.fault(order.SystemWarehouse, "lookup", simulator.Unavailable, o.ID, 2)
 	b.work(o.ID, "shipped")
-	b.reaches(o.ID, order.PhaseShipped, 60*time.Second)
+	b.reaches(o.ID, order.PhaseShipped, patience)
 	b.check(o, endShipped(o))
 	b.suffered(o.ID)
 }
@@ -315,7 +315,7 @@ func TestFaults_RefusedForGood(t *testing.T) {
 		o := anOrder(fmt.Sprintf("rejected-%s-%s", f.system, f.operation))
 		b.fault(f.system, f.operation, simulator.Rejected, o.ID, 1)
 		b.submit(o)
-		b.until("a case about "+string(f.operation), 30*time.Second, func() bool {
+		b.until("a case about "+string(f.operation), patience, func() bool {
 			v := b.verdict(o.ID)
 			return v.Agreement == reconcile.NeedsPerson && slices.ContainsFunc(v.Cases, func(c reconcile.Case) bool { return c.Step.System == f.system })
 		})

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -155,9 +154,9 @@ func TestHistory_OfAnOrder_WithinItsBudget(t *testing.T) {
 		t.Errorf("%d events until all six agree, without %d announcements; want 50 at most\n%s", n, signals, lines(h))
 	}
 	b.work(o.ID, "shipped")
-	b.reaches(o.ID, order.PhaseShipped, 30*time.Second)
+	b.reaches(o.ID, order.PhaseShipped, patience)
 	b.work(o.ID, "delivered")
-	b.reaches(o.ID, order.PhaseDelivered, 30*time.Second)
+	b.reaches(o.ID, order.PhaseDelivered, patience)
 	if h, err = b.history(t.Context(), o.ID); err != nil {
 		t.Fatal(err)
 	}

@@ -397,9 +397,9 @@ func TestLedgers_PlantedSecondEffects_Found(t *testing.T) {
 	b := onOwn(t, options{})
 	o := anOrder("planted")
 	b.submit(o)
-	b.reaches(o.ID, order.PhaseAccepted, 20*time.Second)
+	b.reaches(o.ID, order.PhaseAccepted, patience)
 	b.work(o.ID, "shipped")
-	b.reaches(o.ID, order.PhaseShipped, 20*time.Second)
+	b.reaches(o.ID, order.PhaseShipped, patience)
 	b.check(o, endShipped(o))
 	b.stopWorkers()
 	if problems := readRecords(t, b.world, o).differs(endAccepted(o)); len(problems) < 5 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -18,7 +17,7 @@ import (
 func (b *bundle) accept(o order.Order) {
 	b.t.Helper()
 	b.submit(o)
-	b.reaches(o.ID, order.PhaseAccepted, 30*time.Second)
+	b.reaches(o.ID, order.PhaseAccepted, patience)
 }
 
 func TestLife_ShippedAndDelivered_CapturedInvoicedCommittedTold(t *testing.T) {
@@ -28,10 +27,10 @@ func TestLife_ShippedAndDelivered_CapturedInvoicedCommittedTold(t *testing.T) {
 	b.accept(o)
 	b.check(o, endAccepted(o))
 	b.work(o.ID, "shipped")
-	b.reaches(o.ID, order.PhaseShipped, 30*time.Second)
+	b.reaches(o.ID, order.PhaseShipped, patience)
 	b.check(o, endShipped(o))
 	b.work(o.ID, "delivered")
-	v := b.reaches(o.ID, order.PhaseDelivered, 30*time.Second)
+	v := b.reaches(o.ID, order.PhaseDelivered, patience)
 	if v.Outcome != reconcile.Succeeded {
 		t.Errorf("outcome is %s; want succeeded", v.Outcome)
 	}
@@ -48,7 +47,7 @@ func TestLife_PickedAndPackedStepByStep_NothingCapturedBeforeItLeaves(t *testing
 	b.accept(o)
 	for _, state := range []string{"assigned", "picked", "packed"} {
 		b.work(o.ID, state)
-		b.until("the warehouse says "+state, 20*time.Second, func() bool {
+		b.until("the warehouse says "+state, patience, func() bool {
 			return b.says(o.ID, order.SystemWarehouse, "goods requested") != "" && b.fresh(o.ID).Agreement == reconcile.Agreed
 		})
 		want := endAccepted(o)
@@ -56,7 +55,7 @@ func TestLife_PickedAndPackedStepByStep_NothingCapturedBeforeItLeaves(t *testing
 		b.check(o, want)
 	}
 	b.work(o.ID, "shipped")
-	b.reaches(o.ID, order.PhaseShipped, 30*time.Second)
+	b.reaches(o.ID, order.PhaseShipped, patience)
 	b.check(o, endShipped(o))
 }
 
@@ -106,7 +105,7 @@ func TestLife_Closes_WhenTheReturnWindowIsOver(t *testing.T) {
 // closes waits until the order's workflow has completed.
 func (b *bundle) closes(id order.ID) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	if err := b.client.GetWorkflow(ctx, workflows.OrderWorkflowID(id), "").Get(ctx, nil); err != nil {
 		b.t.Fatalf("order %s does not close: %v", id, err)
@@ -123,7 +122,7 @@ func TestLife_Declined_FailedAndNothingHeld(t *testing.T) {
 	if err != nil || answer.Declined == "" || answer.PayUntil.IsZero() {
 		t.Errorf("submitted: %+v, %v; want why it was declined, and until when the customer may try again", answer, err)
 	}
-	v := b.reaches(o.ID, order.PhaseFailed, 30*time.Second)
+	v := b.reaches(o.ID, order.PhaseFailed, patience)
 	b.keep("declined", o.ID)
 	if v.Outcome != reconcile.Failed {
 		t.Errorf("outcome is %s; want failed", v.Outcome)
@@ -147,7 +146,7 @@ func TestLife_OutOfStock_FailedAndNeverCharged(t *testing.T) {
 	b.edit(order.SystemInventory, map[string]any{"sku": "TSHIRT", "stocked": 0})
 	o := anOrder("nostock-1")
 	b.submit(o)
-	v := b.reaches(o.ID, order.PhaseFailed, 30*time.Second)
+	v := b.reaches(o.ID, order.PhaseFailed, patience)
 	if v.Outcome != reconcile.Failed {
 		t.Errorf("outcome is %s; want failed", v.Outcome)
 	}
@@ -171,7 +170,7 @@ func TestLife_OutOfStock_PaymentOfTheCheckoutIsClosed(t *testing.T) {
 	}
 	o.Payment = order.Payment{Intent: intent, Capture: order.CaptureOnShip}
 	b.submit(o)
-	b.reaches(o.ID, order.PhaseFailed, 30*time.Second)
+	b.reaches(o.ID, order.PhaseFailed, patience)
 	b.check(o, ending{mails: []string{"cancellation", "question"}})
 	b.noneOpen(o.ID)
 }
@@ -189,7 +188,7 @@ func TestLife_PaidAtTheCheckout_Adopted(t *testing.T) {
 	o.Payment = order.Payment{Intent: intent, Capture: order.CaptureOnShip}
 	b.accept(o)
 	b.work(o.ID, "shipped")
-	b.reaches(o.ID, order.PhaseShipped, 30*time.Second)
+	b.reaches(o.ID, order.PhaseShipped, patience)
 	if n := len(readRecords(t, b.world, o).payment.PaymentIntents); n != 1 {
 		t.Errorf("%d attempts; want the one of the checkout alone", n)
 	}
@@ -205,7 +204,7 @@ func TestLife_UnpaidPastTheWindow_GatewayAskedAndAttemptClosed(t *testing.T) {
 	if err != nil || answer.Next == nil {
 		t.Fatalf("submitted: %+v, %v; want the customer's next step", answer, err)
 	}
-	b.reaches(o.ID, order.PhaseFailed, 40*time.Second)
+	b.reaches(o.ID, order.PhaseFailed, patience)
 	b.check(o, ending{})
 	b.noneOpen(o.ID)
 	b.keep("unpaid", o.ID)
@@ -227,14 +226,14 @@ func TestLife_UnpaidAndGatewayUnreadable_WaitsInDoubt(t *testing.T) {
 	b.fault(order.SystemPayment, "lookup", "unavailable", o.ID, -1)
 	b.fault(order.SystemPayment, "list", "unavailable", o.ID, -1)
 	// Past the window and a failed reading later it still waits.
-	b.until("the gateway was asked in vain", 30*time.Second, func() bool { return b.fired(order.SystemPayment) > 0 })
+	b.until("the gateway was asked in vain", patience, func() bool { return b.fired(order.SystemPayment) > 0 })
 	if v := b.verdict(o.ID); v.Outcome == reconcile.Failed {
 		t.Errorf("outcome is %s while the gateway cannot be read", v.Outcome)
 	}
 	// The customer pays after all, before the gateway is back: the order goes on.
 	b.edit(order.SystemPayment, map[string]any{"order": o.ID, "pay": "succeeded"})
 	b.world.Frame(order.SystemPayment).Clear("*")
-	b.reaches(o.ID, order.PhaseAccepted, 90*time.Second)
+	b.reaches(o.ID, order.PhaseAccepted, patience)
 	b.check(o, endAccepted(o))
 }
 
@@ -249,7 +248,7 @@ func TestLife_CustomerActs_GoesOn(t *testing.T) {
 		t.Fatalf("submitted: %+v, %v; want the customer's next step", answer, err)
 	}
 	b.edit(order.SystemPayment, map[string]any{"order": o.ID, "pay": "succeeded"})
-	b.reaches(o.ID, order.PhaseAccepted, 30*time.Second)
+	b.reaches(o.ID, order.PhaseAccepted, patience)
 	b.check(o, endAccepted(o))
 	b.keep("customer-acts", o.ID)
 	again, err := b.orders.Submit(t.Context(), o)
@@ -267,7 +266,7 @@ func TestLife_CustomerFailsTheChallenge_Failed(t *testing.T) {
 	o.Payment.Method = "pm_card_authenticationRequired"
 	b.submit(o)
 	b.edit(order.SystemPayment, map[string]any{"order": o.ID, "pay": "declined"})
-	b.reaches(o.ID, order.PhaseFailed, 30*time.Second)
+	b.reaches(o.ID, order.PhaseFailed, patience)
 	b.check(o, ending{})
 	b.noneOpen(o.ID)
 }
@@ -282,7 +281,7 @@ func TestLife_CapturedAtOnce_NotCapturedAgain(t *testing.T) {
 	want.held, want.captured, want.receipts = 0, o.Total, 1
 	b.check(o, want)
 	b.work(o.ID, "shipped")
-	b.reaches(o.ID, order.PhaseShipped, 30*time.Second)
+	b.reaches(o.ID, order.PhaseShipped, patience)
 	b.check(o, endShipped(o))
 	for _, e := range readRecords(t, b.world, o).ledgers[order.SystemPayment] {
 		if intent, _ := order.ParseKey(e.Key); intent.Operation == order.Capture {
@@ -301,7 +300,7 @@ func TestLife_UnderReview_NothingGoesOutUntilApproved(t *testing.T) {
 		t.Errorf("goods were requested under review: %+v", asked)
 	}
 	b.edit(order.SystemPayment, map[string]any{"order": o.ID, "review": "approved"})
-	b.reaches(o.ID, order.PhaseAccepted, 30*time.Second)
+	b.reaches(o.ID, order.PhaseAccepted, patience)
 	b.check(o, endAccepted(o))
 }
 
@@ -315,7 +314,7 @@ func TestCancel_BeforePacked_EverythingBackAndToldOnce(t *testing.T) {
 	if err != nil || !answer.Cancelled {
 		t.Fatalf("cancel: %+v, %v; want cancelled", answer, err)
 	}
-	v := b.reaches(o.ID, order.PhaseCancelled, 30*time.Second)
+	v := b.reaches(o.ID, order.PhaseCancelled, patience)
 	if v.Outcome != reconcile.Cancelled {
 		t.Errorf("outcome is %s; want cancelled", v.Outcome)
 	}
@@ -357,7 +356,7 @@ func TestCancel_WhilePaying_NothingHeld(t *testing.T) {
 	if err != nil || !answer.Cancelled {
 		t.Fatalf("cancel: %+v, %v; want cancelled", answer, err)
 	}
-	b.reaches(o.ID, order.PhaseCancelled, 30*time.Second)
+	b.reaches(o.ID, order.PhaseCancelled, patience)
 	b.check(o, ending{mails: []string{"cancellation"}})
 	b.noneOpen(o.ID)
 }
@@ -371,7 +370,7 @@ func TestCancel_CapturedAtOnce_RefundedOnce(t *testing.T) {
 	if _, err := b.orders.Cancel(t.Context(), o.ID, workflows.Cancel{By: "customer", Reason: "no"}); err != nil {
 		t.Fatal(err)
 	}
-	b.reaches(o.ID, order.PhaseCancelled, 30*time.Second)
+	b.reaches(o.ID, order.PhaseCancelled, patience)
 	r := readRecords(t, b.world, o)
 	if totals := r.payment.Totals; totals.Captured != o.Total || totals.Refunded != o.Total || totals.Refunds != 1 {
 		t.Errorf("the gateway says %+v; want all of %d refunded once", totals, o.Total)
@@ -397,13 +396,13 @@ func TestCancel_Packed_RefusedWithACaseAndGoesOn(t *testing.T) {
 		t.Errorf("the verdict is %s with %d cases; want needs_person with one", v.Agreement, len(v.Cases))
 	}
 	b.work(o.ID, "shipped")
-	b.until("shipped all the same", 30*time.Second, func() bool {
+	b.until("shipped all the same", patience, func() bool {
 		r := readRecords(t, b.world, o)
 		return b.verdict(o.ID).Phase == order.PhaseShipped && r.payment.Totals.Captured == o.Total && posted(r.erp.Receipts) == 1 &&
 			len(r.inventory.Reservations) == 0 && len(r.mail) == 4
 	})
 	b.keep("cancel-refused", o.ID)
-	b.until("the deal's revenue", 20*time.Second, func() bool { return readRecords(t, b.world, o).crm.Deals[0].Revenue == o.Total })
+	b.until("the deal's revenue", patience, func() bool { return readRecords(t, b.world, o).crm.Deals[0].Revenue == o.Total })
 	b.check(o, endShipped(o))
 }
 
@@ -413,7 +412,7 @@ func TestCancel_Shipped_RefusedClearly(t *testing.T) {
 	o := anOrder("cancel-5")
 	b.accept(o)
 	b.work(o.ID, "shipped")
-	b.reaches(o.ID, order.PhaseShipped, 30*time.Second)
+	b.reaches(o.ID, order.PhaseShipped, patience)
 	_, err := b.orders.Cancel(t.Context(), o.ID, workflows.Cancel{By: "customer", Reason: "too late"})
 	if !errors.Is(err, starters.ErrNotNow) {
 		t.Fatalf("cancel: %v; want ErrNotNow", err)

@@ -30,7 +30,7 @@ func TestMessages_SubmittedByManyAtOnce_OneOrder(t *testing.T) {
 		})
 	}
 	all.Wait()
-	b.reaches(o.ID, order.PhaseAccepted, 30*time.Second)
+	b.reaches(o.ID, order.PhaseAccepted, patience)
 	b.check(o, endAccepted(o))
 	before := effects(t, b.world, o.ID)
 	b.submit(o) // the customer presses refresh
@@ -79,7 +79,7 @@ func TestMessages_ANoticeManyTimes_ReadOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.until("the notice was followed", 10*time.Second, func() bool { return b.reads(order.SystemPayment, o.ID) > before })
+	b.until("the notice was followed", patience, func() bool { return b.reads(order.SystemPayment, o.ID) > before })
 	once := b.reads(order.SystemPayment, o.ID)
 	for range 5 {
 		if err := b.orders.Tell(t.Context(), o.ID, n); err != nil {
@@ -104,7 +104,7 @@ func TestMessages_WebhookBeforeItsOrder_WaitsInTheInbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	inbox := workflows.InboxWorkflowID(order.SystemPayment, intent)
-	b.until("the webhook waits in "+inbox, 20*time.Second, func() bool {
+	b.until("the webhook waits in "+inbox, patience, func() bool {
 		_, err := b.client.DescribeWorkflowExecution(t.Context(), inbox, "")
 		return err == nil
 	})
@@ -128,7 +128,7 @@ func TestMessages_RefundedByHandAfterItClosed_OpenedAgainAndBooked(t *testing.T)
 	b.work(o.ID, "delivered")
 	b.closes(o.ID)
 	b.edit(order.SystemPayment, map[string]any{"order": o.ID, "refunded": 1000})
-	b.until("books, CRM and customer follow the gateway", 60*time.Second, func() bool {
+	b.until("books, CRM and customer follow the gateway", patience, func() bool {
 		r := readRecords(t, b.world, o)
 		return posted(r.erp.Receipts) == 2 && r.erp.Balance == 0 && len(r.crm.Deals) == 1 && r.crm.Deals[0].Revenue == o.Total-1000
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
@@ -21,7 +22,7 @@ import (
 // run makes one reconciliation run and returns its report.
 func (b *bundle) run(in workflows.ReconcileInput) reconciliation.RunReport {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	report, err := b.orders.Reconcile(ctx, in)
 	if err != nil {
@@ -108,7 +109,7 @@ func TestReconcile_EditsByHand(t *testing.T) {
 		b.accept(orders[i])
 		if e.shipped {
 			b.work(orders[i].ID, "shipped")
-			b.reaches(orders[i].ID, order.PhaseShipped, 30*time.Second)
+			b.reaches(orders[i].ID, order.PhaseShipped, patience)
 		}
 	}
 	clean := b.run(workflows.ReconcileInput{})
@@ -156,8 +157,8 @@ func (b *bundle) cameOf(e edited, o order.Order) {
 		}
 		return
 	}
-	b.until(e.name+" is put right", 30*time.Second, func() bool { return b.verdict(o.ID).Agreement == reconcile.Agreed })
-	b.until(e.name+" is as it should be", 10*time.Second, func() bool { return len(readRecords(b.t, b.world, o).differs(e.want(o))) == 0 })
+	b.until(e.name+" is put right", patience, func() bool { return b.verdict(o.ID).Agreement == reconcile.Agreed })
+	b.until(e.name+" is as it should be", patience, func() bool { return len(readRecords(b.t, b.world, o).differs(e.want(o))) == 0 })
 	b.check(o, e.want(o))
 	if e.name == "revenue" {
 		b.keep("repaired", o.ID)
@@ -187,10 +188,10 @@ func (b *bundle) dryRunChangesNothing(atLeast int) {
 	}
 	// What the edits announced is followed first; then nothing moves by itself.
 	var was map[string]int
-	b.until("the orders are at rest", 90*time.Second, func() bool {
+	b.until("the orders are at rest", patience, func() bool {
 		was = events()
-		time.Sleep(1500 * time.Millisecond)
-		return maps.Equal(was, events())
+		b.followedAnew()
+		return maps.Equal(was, events()) && b.idle()
 	})
 	verified := b.status().VerifiedThrough
 	before := effects(b.t, b.world, "")
@@ -205,9 +206,50 @@ func (b *bundle) dryRunChangesNothing(atLeast int) {
 	}
 }
 
+// followedAnew waits until all that the systems show by now was given to its
+// orders. A poll asks the journal last and gives what it found before the next one
+// begins; the first to end may have begun before now.
+func (b *bundle) followedAnew() {
+	b.t.Helper()
+	polls := func() int {
+		entries, err := b.world.Frame(order.SystemMail).Ledger(0, "")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		n := 0
+		for _, e := range entries {
+			if e.Kind == simulator.EntryRequest && e.Operation == "list" {
+				n++
+			}
+		}
+		return n
+	}
+	was := polls()
+	b.until("more polls of the change feeds", patience, func() bool { return polls() >= was+3 })
+}
+
+// idle says that no order has anything scheduled or under way.
+func (b *bundle) idle() bool {
+	b.t.Helper()
+	listed, err := b.orders.Orders(b.t.Context(), "", 1000)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, l := range listed {
+		d, err := b.client.DescribeWorkflowExecution(b.t.Context(), l.ID, "")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if d.PendingWorkflowTask != nil || len(d.PendingActivities) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func (b *bundle) status() reconciliation.Status {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	status, err := b.orders.Status(ctx)
 	if err != nil {
@@ -222,7 +264,7 @@ func TestReconcile_StockCountedByHand_LevelFollows(t *testing.T) {
 	o := anOrder("counted-1")
 	b.accept(o)
 	b.work(o.ID, "shipped")
-	b.reaches(o.ID, order.PhaseShipped, 30*time.Second)
+	b.reaches(o.ID, order.PhaseShipped, patience)
 	b.run(workflows.ReconcileInput{})
 	counted := int64(77)
 	b.edit(order.SystemWarehouse, warehouse.Edit{SKU: "MUG", OnHand: &counted, Reason: "counted"})
@@ -239,7 +281,7 @@ func TestReconcile_StockCountedByHand_LevelFollows(t *testing.T) {
 	next := anOrder("counted-2")
 	b.accept(next)
 	b.work(next.ID, "shipped")
-	b.reaches(next.ID, order.PhaseShipped, 30*time.Second)
+	b.reaches(next.ID, order.PhaseShipped, patience)
 	b.stock("MUG", "TSHIRT")
 }
 
@@ -255,22 +297,25 @@ func TestReconcile_Stopped_RepairsNothingUntilTheStopEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.edit(order.SystemCRM, map[string]any{"order": o.ID, "stage": "lost"})
-			wait(t.Context(), 6*time.Second) // every worker reads the switches every five seconds
+			b.until("the worker has read the switch", patience, func() bool { return b.set.Switches.Check(order.SystemCRM, aGrant()) != nil })
 			before := effects(t, b.world, "")
 			b.run(workflows.ReconcileInput{})
 			same(t, "effects while repairs are stopped", effects(t, b.world, ""), before)
 			if _, err := b.orders.Switch(t.Context(), reconciliation.Stop{System: system, By: "test", Reason: "go on"}); err != nil {
 				t.Fatal(err)
 			}
-			wait(t.Context(), 6*time.Second)
+			b.until("the worker has read the switch", patience, func() bool { return b.set.Switches.Check(order.SystemCRM, aGrant()) == nil })
 			if report := b.run(workflows.ReconcileInput{}); report.Repaired != 1 {
 				t.Errorf("after the stop the run repaired %d; want 1", report.Repaired)
 			}
-			b.reaches(o.ID, order.PhaseAccepted, 20*time.Second)
+			b.reaches(o.ID, order.PhaseAccepted, patience)
 			b.check(o, endAccepted(o))
 		})
 	}
 }
+
+// aGrant is one that has not expired.
+func aGrant() *repair.Grant { return &repair.Grant{N: 1, Expires: time.Now().Add(time.Hour)} }
 
 func TestReconcile_SystemDown_PartialIsNotClean(t *testing.T) {
 	t.Parallel()
@@ -315,11 +360,11 @@ func TestReconcile_MailSentTwice_Adopted(t *testing.T) {
 	o := anOrder("twice-1")
 	b.fault(order.SystemMail, order.Send, simulator.Twice, o.ID, 1)
 	b.submit(o)
-	b.until("the second copy is seen", 30*time.Second, func() bool { return b.fresh(o.ID).Agreement == reconcile.Disagreeing })
+	b.until("the second copy is seen", patience, func() bool { return b.fresh(o.ID).Agreement == reconcile.Disagreeing })
 	if report := b.run(workflows.ReconcileInput{}); report.Adopted != 1 {
 		t.Errorf("the run adopted %d; want 1", report.Adopted)
 	}
-	b.reaches(o.ID, order.PhaseAccepted, 20*time.Second)
+	b.reaches(o.ID, order.PhaseAccepted, patience)
 	before := effects(t, b.world, "")
 	b.run(workflows.ReconcileInput{})
 	same(t, "effects of a second run", effects(t, b.world, ""), before)
@@ -352,7 +397,7 @@ func TestReconcile_CartOfTheOrderStillAbandoned_Closed(t *testing.T) {
 	b.edit(order.SystemCRM, map[string]any{"customer": o.Customer.ID, "cart": o.CartID})
 	settle()
 	b.run(workflows.ReconcileInput{})
-	b.until("the cart is closed", 20*time.Second, func() bool { return len(readRecords(t, b.world, o).crm.Carts) == 0 })
+	b.until("the cart is closed", patience, func() bool { return len(readRecords(t, b.world, o).crm.Carts) == 0 })
 	b.check(o, endAccepted(o))
 }
 
@@ -367,7 +412,7 @@ func TestReconcile_RecordOfNoOrder_WaitsInTheInbox(t *testing.T) {
 	for _, id := range []string{
 		workflows.InboxWorkflowID(order.SystemPayment, intent), workflows.InboxWorkflowID(order.SystemWarehouse, "order-ghost-2"),
 	} {
-		b.until("a record of no order waits in "+id, 20*time.Second, func() bool {
+		b.until("a record of no order waits in "+id, patience, func() bool {
 			_, err := b.client.DescribeWorkflowExecution(t.Context(), id, "")
 			return err == nil
 		})
