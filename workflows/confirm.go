@@ -20,7 +20,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 	work, _ := workflow.NewDisconnectedContext(ctx)
 	answer := reconciliation.Confirmed{Order: p.Order.ID}
 	var err error
-	if p.settings, err = p.refresh(ctx); err != nil {
+	if p.settings, err = p.refresh(ctx, p.settings); err != nil {
 		return answer, err
 	}
 	p.readAll(work, 0)

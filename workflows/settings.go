@@ -3,6 +3,8 @@ package workflows
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,6 +37,8 @@ type Settings struct {
 	Budget Budget `json:"budget"`
 	// Followed are the systems that announce nothing.
 	Followed []order.System `json:"followed,omitempty"`
+
+	version string // a digest of all of it, as it was packed
 }
 
 // strong says that a system's look-ups show every write answered before them.
@@ -73,6 +77,7 @@ func (s Settings) Lag(system order.System) time.Duration {
 // Workflows are the workflow functions with this worker's settings.
 type Workflows struct {
 	packed  []byte
+	version string
 	summary string
 }
 
@@ -93,21 +98,38 @@ func New(s Settings) (*Workflows, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pack the settings: %w", err)
 	}
-	return &Workflows{packed: packed.Bytes(), summary: "settings, with policy " + s.Policy.Version()}, nil
+	return &Workflows{packed: packed.Bytes(), version: digest(packed.Bytes()), summary: "settings, with policy " + s.Policy.Version()}, nil
 }
 
 // settings returns this worker's settings as of now. They go into every order's
-// history, and again whenever they have changed, so they are packed there: a
-// policy in full is as large as the rest of an order's history together.
+// history, so they are packed there: a policy in full is as large as the rest of
+// an order's history together.
 func (w *Workflows) settings(ctx workflow.Context) (Settings, error) {
 	var packed []byte
-	err := workflow.MutableSideEffectWithOptions(ctx, "settings", workflow.MutableSideEffectOptions{Summary: w.summary},
-		func(workflow.Context) any { return w.packed },
-		func(a, b any) bool { return bytes.Equal(a.([]byte), b.([]byte)) }).Get(&packed)
-	if err != nil {
-		return Settings{}, err
+	encoded := workflow.SideEffectWithOptions(ctx, workflow.SideEffectOptions{Summary: w.summary},
+		func(workflow.Context) any { return w.packed })
+	if err := encoded.Get(&packed); err != nil {
+		return Settings{}, fmt.Errorf("read the settings: %w", err)
 	}
 	return unpack(packed)
+}
+
+// renew returns the settings as of now where they are others than those of the
+// run so far: only then are they recorded anew.
+func (w *Workflows) renew(ctx workflow.Context, have Settings) (Settings, error) {
+	var version string
+	err := workflow.MutableSideEffectWithOptions(ctx, "settings", workflow.MutableSideEffectOptions{Summary: w.summary},
+		func(workflow.Context) any { return w.version },
+		func(a, b any) bool { return a == b }).Get(&version)
+	if err != nil || version == have.version {
+		return have, err
+	}
+	return w.settings(ctx)
+}
+
+func digest(packed []byte) string {
+	sum := sha256.Sum256(packed)
+	return hex.EncodeToString(sum[:6])
 }
 
 func unpack(packed []byte) (Settings, error) {
@@ -125,5 +147,6 @@ func unpack(packed []byte) (Settings, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return Settings{}, fmt.Errorf("unpack the settings: %w", err)
 	}
+	s.version = digest(packed)
 	return s, nil
 }

@@ -50,6 +50,8 @@ type Options struct {
 	Pace warehouse.Pace
 	// Carts are abandoned carts in the CRM.
 	Carts []crm.Cart
+	// Authorization is how long the gateway's authorizations live; 0: a week.
+	Authorization time.Duration
 }
 
 // World is six systems at work.
@@ -102,7 +104,7 @@ func (w *World) open(system order.System, o Options, i int) error {
 	switch system {
 	case order.SystemPayment:
 		options.Secret, options.Endpoint = StripeSecret, endpoint(o.Webhooks, system)
-		w.Payment, err = payment.New(options, payment.Settings{})
+		w.Payment, err = payment.New(options, payment.Settings{AuthorizationTTL: o.Authorization})
 		if err == nil {
 			handler, desk = w.Payment.Handler(), w.Payment
 		}
