@@ -136,7 +136,16 @@ func committedLate(b *bundle, o order.Order) {
 			b.t.Fatal(err)
 		}
 	}
-	b.ship(o)
+	b.submit(o)
+	b.becomes(o.ID, order.PhaseAccepted)
+	b.shows("it is requested", o, func(r records) bool { return len(r.warehouse.Shipments) == 1 && r.warehouse.Shipments[0].State == "waiting" })
+	b.work(o.ID, "shipped")
+	b.becomes(o.ID, order.PhaseShipped)
+	b.until("a run has removed what landed beside it", patience, func() bool {
+		settle()
+		b.run(workflows.ReconcileInput{Orders: []order.ID{o.ID}})
+		return b.verdict(o.ID).Agreement == reconcile.Agreed && b.fired(order.SystemERP) == 2
+	})
 	b.check(o, endShipped(o))
 	b.suffered(o.ID)
 }

@@ -55,7 +55,7 @@ func Stories() []Story {
 		{"dispute-shipped", "A dispute before it ships, and a person ships it", "the request is taken back; the decision has it made again.", "Disputes"},
 		{"two-operators", "Two people decide one case", "the first decision is carried out, the second one is told that it came too late.", "Disputes"},
 		{"closed-and-charged-back", "Charged back after it was closed", "the fact opens the closed order again: what it knew is carried in its input.", "Disputes"},
-		{"committed-late", "A write lands after its caller gave up", "the sale and the invoice turn up late: what is there is adopted, and not doubled.", "ERP"},
+		{"committed-late", "A write lands after its caller gave up", "the sale and the invoice land when nobody waits for them any more: what is there is taken over, and a draft beside it, which books nothing, is removed by a run.", "ERP"},
 		{"cart-closed", "The order came from an abandoned cart", "the deal is won at the pivot, and the cart is closed.", "CRM"},
 		{"repaired", "Somebody edits a record, and it is repaired", "confirmed by two readings, written again under its own key, read back.", ""},
 	}
