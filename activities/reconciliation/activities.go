@@ -64,7 +64,10 @@ type Activities struct {
 	Keeper  Keeper
 	// Owner returns the order that a record belongs to, "" when none; nil where
 	// no system can say.
-	Owner  func(ctx context.Context, system order.System, record string) (order.ID, error)
+	Owner func(ctx context.Context, system order.System, record string) (order.ID, error)
+	// Days lists the orders of a day that is swept, as Sweeps say.
+	Days   DayIntents
+	Sweeps Sweeps
 	Policy reconcile.Policy
 	Now    func() time.Time
 	Wait   func(ctx context.Context, d time.Duration) error
@@ -199,20 +202,16 @@ func (a *Activities) pollSystem(ctx context.Context, c *Cursor, batches *[]Notic
 		// dated earlier it would pass for the echo of what we wrote in between.
 		read := a.Now()
 		for _, o := range page.Observations {
-			id := o.Version
-			if id == "" {
-				id = fingerprint(o)
-			}
-			seen := string(o.Order) + "@" + id
+			notice, seen := noticeOf(c.System, o, read)
 			recent = append(recent, seen)
 			if slices.Contains(c.Recent, seen) || slices.Contains(recent[:len(recent)-1], seen) {
 				continue
 			}
-			*batches = addNotice(*batches, o.Order, Notice{ID: "feed/" + id, System: c.System, Type: "changed", At: changedAt(o, read), Says: reconcile.Says(o)})
+			*batches = addNotice(*batches, o.Order, notice)
 		}
 		for _, orphan := range page.Orphans {
 			if !slices.Contains(c.Recent, orphan.Record) {
-				*batches = append(*batches, Notices{Notices: []Notice{{ID: "feed/" + orphan.Record, System: c.System, Record: orphan.Record, Type: orphan.Kind, At: orphan.At}}})
+				*batches = append(*batches, Notices{Notices: []Notice{noticeOfOrphan(c.System, orphan)}})
 			}
 			recent = append(recent, orphan.Record)
 		}

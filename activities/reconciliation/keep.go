@@ -70,6 +70,8 @@ type RunReport struct {
 	Exceptions      []order.ID `json:"exceptions,omitempty"`
 	Lines           []string   `json:"lines,omitempty"`
 	SKUs            []string   `json:"skus,omitempty"` // seen by this run
+	// Swept is set on the report of a sweep.
+	Swept *Swept `json:"swept,omitempty"`
 }
 
 // StockReport is what a run did about levels.
@@ -105,6 +107,8 @@ type Status struct {
 	Outstanding     int       `json:"outstanding"` // grants
 	NextGrant       int64     `json:"next_grant"`
 	SKUs            []string  `json:"skus,omitempty"`
+	// Coverage says which sealed days were swept.
+	Coverage Coverage `json:"coverage,omitzero"`
 	// Reports are the latest runs, the newest last.
 	Reports []RunReport `json:"reports,omitempty"`
 }

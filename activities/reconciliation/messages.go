@@ -22,6 +22,7 @@ type Notice struct {
 	System order.System `json:"system"`
 	Record string       `json:"record,omitempty"`
 	Type   string       `json:"type,omitempty"` // the system's own word, for people
+	What   string       `json:"what,omitempty"` // what the record is, where no order claims it; for people
 	// At is when it happened, by the system's clock.
 	At time.Time `json:"at"`
 	// Echo is the key of the request that caused it, where the system says so: of
