@@ -30,6 +30,14 @@ type Config struct {
 	Retention      time.Duration `split_words:"true" default:"720h"`
 	FollowEvery    time.Duration `split_words:"true" default:"15s"`
 	ReconcileEvery time.Duration `split_words:"true" default:"15m"`
+	// SweepEvery is how often it is looked for sealed days to sweep, SweepAgain at
+	// which ages, in days, a day is swept again; SweepSpan is how long after a day
+	// records of its orders are listed rather than looked up one by one.
+	SweepEvery     time.Duration `split_words:"true" default:"6h"`
+	SweepAgain     []int         `split_words:"true" default:"3,7,30"`
+	SweepSpan      time.Duration `split_words:"true" default:"72h"`
+	SweepShard     int           `split_words:"true" default:"50000"`
+	SweepPerSecond float64       `split_words:"true" default:"20"`
 	Linger         time.Duration `split_words:"true" default:"5m"`
 	FreshFor       time.Duration `split_words:"true" default:"2s"`
 	BudgetCount    int           `split_words:"true" default:"200"`
@@ -126,6 +134,7 @@ func (c Config) validate() error {
 	if c.ReconcileEvery < 0 || c.ReconcileEvery > 0 && c.ReconcileEvery < 10*time.Second {
 		problems = append(problems, fmt.Errorf("TRUEUP_RECONCILE_EVERY is %s; it must be 0 (no schedule) or at least 10s", c.ReconcileEvery))
 	}
+	problems = append(problems, c.sweepProblems()...)
 	if c.Parallel < 1 {
 		problems = append(problems, errors.New("TRUEUP_PARALLEL must be at least 1"))
 	}

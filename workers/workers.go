@@ -64,7 +64,7 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 		},
 		Reconciliation: &reconciliation.Activities{
 			Readers: systems.Readers(), Levels: systems.Inventory, Counts: systems.Warehouse, Orders: client, Keeper: client, Owner: systems.Owner,
-			Policy: policy, Now: now, Wait: wait,
+			Days: client, Sweeps: c.sweeps(policy, systems), Policy: policy, Now: now, Wait: wait,
 		},
 		Switches: switches,
 	}, nil
@@ -84,6 +84,8 @@ func (s *Set) RegisterWorkflows(r Registry) {
 	r.RegisterWorkflowWithOptions(s.Workflows.Inbox, workflow.RegisterOptions{Name: workflows.InboxType})
 	r.RegisterWorkflowWithOptions(s.Workflows.Reconciliation, workflow.RegisterOptions{Name: workflows.ReconciliationType})
 	r.RegisterWorkflowWithOptions(s.Workflows.Reconcile, workflow.RegisterOptions{Name: workflows.ReconcileType})
+	r.RegisterWorkflowWithOptions(s.Workflows.Sweep, workflow.RegisterOptions{Name: workflows.SweepType})
+	r.RegisterWorkflowWithOptions(s.Workflows.Sweeps, workflow.RegisterOptions{Name: workflows.SweepsType})
 }
 
 // ActivitiesOf returns the activities that a task queue serves.
@@ -141,6 +143,9 @@ func Run(ctx context.Context, c Config, engine client.Client, log *logrus.Logger
 	}
 	if err := orders.EnsureReconciliation(ctx, c.ReconcileEvery); err != nil {
 		return fmt.Errorf("start reconciliation: %w", err)
+	}
+	if err := orders.EnsureSweeps(ctx, c.SweepEvery); err != nil {
+		return fmt.Errorf("start sweeps: %w", err)
 	}
 	fatal := make(chan error, 1)
 	all := set.Workers(engine, c, func(err error) {

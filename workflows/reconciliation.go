@@ -144,6 +144,7 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 			k.Status.VerifiedThrough = r.To
 		}
 	}
+	k.cover(r, workflow.Now(ctx))
 	r.VerifiedThrough = k.Status.VerifiedThrough
 	k.Status.Reports = append(k.Status.Reports, r)
 	if n := len(k.Status.Reports); n > 10 {

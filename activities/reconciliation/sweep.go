@@ -164,17 +164,23 @@ func (s SweptShard) Report(r RunReport) RunReport {
 
 const mostLines = 100
 
-// Unanswered adds the orders whose workflows did not answer a sweep to its
-// exceptions: they are asked again, and hold up no other.
-func (r RunReport) Unanswered(ids []order.ID) RunReport {
-	if r.Swept == nil || len(ids) == 0 {
+// Except adds the orders that were not compared, though a run asked them, to
+// the exceptions of a sweep: they are asked again, and hold up no other.
+func (r RunReport) Except(c ConfirmedAll) RunReport {
+	if r.Swept == nil {
 		return r
 	}
 	swept := *r.Swept
 	swept.Exceptions = slices.Clone(swept.Exceptions)
-	for _, id := range ids {
+	for _, id := range c.Unanswered {
 		swept.Exceptions = append(swept.Exceptions, Exception{Order: id, Why: "its workflow did not answer"})
 	}
+	for _, o := range c.Orders {
+		if len(o.Unread) > 0 {
+			swept.Exceptions = append(swept.Exceptions, Exception{Order: o.Order, Why: fmt.Sprintf("its workflow could not read %v", o.Unread)})
+		}
+	}
+	slices.SortFunc(swept.Exceptions, func(x, y Exception) int { return compareIDs(x.Order, y.Order) })
 	r.Swept = &swept
 	return r
 }

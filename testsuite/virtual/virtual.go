@@ -75,6 +75,8 @@ type Options struct {
 	BudgetCount    int   // 0: 100
 	BudgetMoney    int64 // 0: one million
 	Linger         time.Duration
+	// SweepEvery starts sweeps so often; 0 starts none.
+	SweepEvery time.Duration
 }
 
 // World is everything on one clock.
@@ -128,7 +130,10 @@ func Open(t testing.TB, o Options) *World {
 	for _, queue := range workers.ActivityQueues() {
 		w.env.RegisterActivity(w.set.ActivitiesOf(queue))
 	}
-	w.At(0, "start reconciliation", func() { w.Check(w.Client.EnsureReconciliation(ctx, o.ReconcileEvery)) })
+	w.At(0, "start reconciliation", func() {
+		w.Check(w.Client.EnsureReconciliation(ctx, o.ReconcileEvery))
+		w.Check(w.Client.EnsureSweeps(ctx, o.SweepEvery))
+	})
 	return w
 }
 
@@ -267,6 +272,7 @@ func (w *World) configure(o Options) error {
 	w.config = workers.Config{
 		Policy: policy, Channel: "shop", Retention: 720 * time.Hour, FollowEvery: either(o.FollowEvery, 30*time.Minute),
 		Linger: either(o.Linger, 5*time.Minute), FreshFor: 2 * time.Second, Parallel: 20,
+		SweepAgain: []int{3, 7}, SweepSpan: 72 * time.Hour, SweepShard: 1000,
 		BudgetCount: either(o.BudgetCount, 100), BudgetMoney: either(o.BudgetMoney, 1_000_000),
 		Stripe:    workers.Stripe{URL: "http://" + paymentHost, Key: payment.DefaultAPIKey},
 		Medusa:    workers.Medusa{URL: "http://" + inventoryHost, Email: inventory.DefaultEmail, Password: inventory.DefaultPassword, Location: inventory.DefaultLocation},
