@@ -25,6 +25,7 @@ import (
 
 	"github.com/trueup-orders/trueup/activities/crm/hubspot"
 	"github.com/trueup-orders/trueup/activities/payment/stripe"
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
@@ -343,3 +344,7 @@ func (silent) Debug(string, ...any) {}
 func (silent) Info(string, ...any)  {}
 func (silent) Warn(string, ...any)  {}
 func (silent) Error(string, ...any) {}
+
+// Reconciliation returns the activities of reconciliation runs, wired to the
+// world's systems.
+func (w *World) Reconciliation() *reconciliation.Activities { return w.set.Reconciliation }
