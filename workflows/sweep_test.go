@@ -249,3 +249,107 @@ func (w *world) plantOrphans() {
 	w.edit(w.CRM, `{"order":"stranger","stage":"won"}`)
 	w.edit(w.Mail, `{"do":"put","order":"unheard","key":"order/unheard/send/1","template":"confirmation","occasion":1}`)
 }
+
+func TestSweeps_EachSealedDayOnceAndAgainWhenItIsOlder(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{SweepEvery: 6 * time.Hour})
+	w.submit(time.Minute, anOrder("1"))
+	runs := func(n int) int {
+		runs, _, open := w.Runs(workflows.SweepWorkflowID(firstDay.Add(time.Duration(n) * day)))
+		if open {
+			t.Errorf("the sweep of day %d is still open", n)
+		}
+		return runs
+	}
+	w.At(17*time.Hour, "before the first day is sealed and a run is due", func() {
+		if n := runs(0); n != 0 {
+			t.Errorf("an unsealed day was swept %d times", n)
+		}
+	})
+	w.At(40*time.Hour, "the first day was swept", func() {
+		if n := runs(0); n != 1 {
+			t.Errorf("the first day was swept %d times in two days, want 1", n)
+		}
+		w.edit(w.CRM, `{"order":"1","stage":"lost"}`)
+	})
+	w.At(60*time.Hour, "within three days of the day's beginning", func() {
+		if s := w.story("1"); s.Deal != "lost" {
+			t.Errorf("the deal is %s before the day was swept again", s.Deal)
+		}
+	})
+	w.At(5*day, "after three days", func() {
+		if s := w.story("1"); s.Deal != "won" {
+			t.Errorf("the day was swept again, and the deal is %s", s.Deal)
+		}
+		if got := []int{runs(0), runs(1), runs(2), runs(3)}; !slices.Equal(got, []int{2, 2, 2, 1}) {
+			t.Errorf("the first four days were swept %v times", got)
+		}
+		if c := w.coverage(); !c.Through.Equal(firstDay.Add(4*day)) && !c.Through.Equal(firstDay.Add(5*day)) {
+			t.Errorf("after five days it is swept through %s", c.Through)
+		}
+	})
+	w.Run(5*day + time.Hour)
+}
+
+func TestSweeps_OrderThatCannotBeRead_IsAskedAgainUntilItCan(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{SweepEvery: 6 * time.Hour})
+	w.submit(time.Minute, anOrder("poison"))
+	w.submit(time.Minute, anOrder("zebra"))
+	w.At(2*time.Hour, "plant", func() {
+		w.edit(w.ERP, `{"order":"poison","kind":"sale","delete":true}`)
+		w.edit(w.CRM, `{"order":"zebra","stage":"lost"}`)
+		w.inject(w.ERP, simulator.Fault{Operation: "lookup", Order: "poison", Kind: simulator.Garbage, Times: -1})
+	})
+	exceptions := func() []reconciliation.Exception { return w.coverage().Exceptions }
+	w.At(20*time.Hour, "the day was swept", func() {
+		e := exceptions()
+		if len(e) != 1 || e[0].Order != "poison" || e[0].Tries != 1 {
+			t.Errorf("the exceptions are %+v", e)
+		}
+		if c := w.coverage(); !c.Through.Equal(firstDay.Add(day)) {
+			t.Errorf("one order held up the day: %+v", c)
+		}
+		if s := w.story("zebra"); s.Deal != "won" {
+			t.Errorf("one order held up the next: its deal is %s", s.Deal)
+		}
+	})
+	w.At(32*time.Hour, "it was asked again", func() {
+		if e := exceptions(); len(e) != 1 || e[0].Tries < 2 {
+			t.Errorf("the exceptions are %+v", e)
+		}
+		w.ERP.Frame().Clear("*")
+	})
+	w.At(50*time.Hour, "it can be read", func() {
+		if e := exceptions(); len(e) != 0 {
+			t.Errorf("the exceptions are %+v", e)
+		}
+		if v := w.Verdict("poison"); len(v.Cases) != 1 {
+			t.Errorf("its sale is gone, and nobody is asked: %s", v.Table())
+		}
+	})
+	w.Run(51 * time.Hour)
+}
+
+func TestSweep_ContinuesAsNew_GoesOnWithTheNextShard(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{SweepShard: 2})
+	for _, id := range []string{"1", "2", "3", "4", "5"} {
+		w.submit(time.Minute, anOrder(id))
+		w.At(2*time.Hour, "edit", func() { w.edit(w.CRM, `{"order":"`+id+`","stage":"lost"}`) })
+	}
+	id := workflows.SweepWorkflowID(firstDay)
+	w.At(18*time.Hour, "once it runs, the engine suggests to continue as new", func() {
+		w.CRM.Frame().Clear("*")
+		w.inject(w.CRM, simulator.Fault{Operation: "list", Kind: simulator.RateLimited, Times: 3})
+	})
+	swept := w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+	w.At(18*time.Hour+time.Second, "suggest", func() { w.SuggestContinue(id) })
+	w.Run(20 * time.Hour)
+	if _, continued, _ := w.Runs(id); continued != 1 {
+		t.Errorf("the sweep continued as new %d times", continued)
+	}
+	if swept.Looked != 5 || swept.Repaired != 5 || swept.Swept.Shards != 3 || !swept.Complete() {
+		t.Errorf("in %d shards %d orders were looked at and %d repaired: %s", swept.Swept.Shards, swept.Looked, swept.Repaired, swept.SweptText())
+	}
+}

@@ -78,6 +78,7 @@ type Options struct {
 	Linger         time.Duration
 	// SweepEvery starts sweeps so often; 0 starts none.
 	SweepEvery time.Duration
+	SweepShard int // orders; 0: 1000
 }
 
 // World is everything on one clock.
@@ -273,7 +274,7 @@ func (w *World) configure(o Options) error {
 	w.config = workers.Config{
 		Policy: policy, Channel: "shop", Retention: 720 * time.Hour, FollowEvery: either(o.FollowEvery, 30*time.Minute),
 		Linger: either(o.Linger, 5*time.Minute), FreshFor: 2 * time.Second, Parallel: 20,
-		SweepAgain: []int{3, 7}, SweepSpan: 72 * time.Hour, SweepShard: 1000,
+		SweepAgain: []int{3, 7}, SweepSpan: 72 * time.Hour, SweepShard: either(o.SweepShard, 1000),
 		BudgetCount: either(o.BudgetCount, 100), BudgetMoney: either(o.BudgetMoney, 1_000_000),
 		Stripe:    workers.Stripe{URL: "http://" + paymentHost, Key: payment.DefaultAPIKey},
 		Medusa:    workers.Medusa{URL: "http://" + inventoryHost, Email: inventory.DefaultEmail, Password: inventory.DefaultPassword, Location: inventory.DefaultLocation},
