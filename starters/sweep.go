@@ -3,8 +3,11 @@ package starters
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
+
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
@@ -131,7 +134,21 @@ func (c *Client) Sweep(ctx context.Context, in workflows.SweepInput) (reconcilia
 	if err != nil {
 		return report, err
 	}
-	return report, c.Engine.Result(ctx, id, &report)
+	return report, notSealed(c.Engine.Result(ctx, id, &report))
+}
+
+// notSealed tells a refusal from an error.
+func notSealed(err error) error {
+	for cause := err; ; {
+		a, ok := errors.AsType[*temporal.ApplicationError](cause)
+		if !ok {
+			return err
+		}
+		if a.Type() == reconciliation.NotSealedReason {
+			return fmt.Errorf("%w: %s", ErrNotNow, a.Message())
+		}
+		cause = errors.Unwrap(a)
+	}
 }
 
 // EnsureSweeps makes sure that sealed days are swept. Every 0 schedules none.

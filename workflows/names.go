@@ -100,7 +100,10 @@ const (
 	ReportUpdate    = "report"
 	SwitchUpdate    = "switch"
 	StatusQuery     = "status"
-	OrderSignal     = "order"
+	// InboxQuery and InboxDecideUpdate are those of a record that no order claims.
+	InboxQuery        = "inbox"
+	InboxDecideUpdate = "decide"
+	OrderSignal       = "order"
 )
 
 // The search attributes (D15), upserted together.

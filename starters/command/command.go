@@ -38,7 +38,7 @@ const (
 	ExitFailed      = 12 // verdict: failed
 	ExitInDoubt     = 13 // verdict: in_doubt
 	ExitNotAgreed   = 20 // verdict --require-agreement: succeeded, but the systems do not agree
-	ExitPartial     = 21 // reconcile: a system could not be read
+	ExitPartial     = 21 // reconcile, sweep: a system could not be read
 )
 
 // World is what the program touches.
@@ -76,7 +76,9 @@ func commands() []one {
 		{"cases", "[--all]", "what waits for a person to decide; the list lags a little behind", cases},
 		{"orders", "", "list orders; the list lags a little behind", orders},
 		{"reconcile", "[ORDER...]", "compare what all systems believe, now, and repair what may be repaired", reconcileNow},
-		{"status", "", "switches, cursors, verified-through and the latest runs", status},
+		{"sweep", "DAY", "compare every order of a sealed day, as 2006-01-02, in every system, and repair what may be repaired", sweep},
+		{"inbox", "[--all]", "records that no order claims; decide what waits for a person", inbox},
+		{"status", "", "switches, cursors, verified-through, the days that were swept and the latest runs", status},
 		{"switch", "off|on [SYSTEM] --by NAME --reason TEXT", "stop repairs of a system, or of all; or end the stop", turn},
 		{"policy", "[print [FILE]|check FILE]", "print a policy as a table (without FILE the built-in one), or check one", policy},
 	}...)
@@ -265,7 +267,7 @@ exit codes
   12  verdict: failed
   13  verdict: in doubt
   20  verdict --require-agreement: succeeded, but the systems do not agree
-  21  reconcile: a system could not be read, so nothing was verified
+  21  reconcile, sweep: a system could not be read, so nothing was verified
 
 The engine is found by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and its kin, or by a
 profile of temporal.toml (TEMPORAL_PROFILE); it is 127.0.0.1:7233 by default.

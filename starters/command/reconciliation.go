@@ -137,6 +137,7 @@ func statusText(s reconciliation.Status, now time.Time) string {
 	for _, c := range s.Cursors {
 		rows = append(rows, []string{string(c.System) + " followed to", moment(c.Through, now)})
 	}
+	rows = append(rows, coverage(s.Coverage, now)...)
 	b.WriteString(columns(rows))
 	if len(s.Reports) == 0 {
 		b.WriteString("\nno run has reported yet\n")
