@@ -45,6 +45,12 @@ func (c *Client) Inbox(ctx context.Context, all bool, limit int) ([]workflows.In
 	}
 }
 
+// InboxCase asks what is known about a record that waits for its order.
+func (c *Client) InboxCase(ctx context.Context, system order.System, record string) (workflows.InboxCase, error) {
+	var one workflows.InboxCase
+	return one, c.Engine.Query(ctx, workflows.InboxWorkflowID(system, record), workflows.InboxQuery, nil, &one)
+}
+
 // DecideInbox decides about a record that no order claims. ErrNotFound when no
 // such record waits, ErrNotNow when somebody else has decided, or no such order
 // is known.

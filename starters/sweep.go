@@ -35,12 +35,12 @@ func ofDay(day, placed, started time.Time) bool {
 	return own.Equal(day)
 }
 
-// dayQuery finds the runs that may be of the day: an order may be placed a
-// little in our future, for clocks differ.
-func dayQuery(day time.Time) string {
+// dayQuery finds the runs that may be of the day, when they started at most so
+// late: an order may be placed a little in our future, for clocks differ.
+func dayQuery(day time.Time, late time.Duration) string {
 	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 	return fmt.Sprintf("WorkflowType = '%s' AND StartTime >= '%s' AND StartTime < '%s'",
-		workflows.OrderType, at(day.Add(-order.ClockSkew)), at(day.Add(reconciliation.Day+startsLate)))
+		workflows.OrderType, at(day.Add(-order.ClockSkew)), at(day.Add(reconciliation.Day+late)))
 }
 
 // dayPage is how many runs one page of visibility has at most.
@@ -52,15 +52,15 @@ type counter interface {
 	Count(ctx context.Context, query string) (int, error)
 }
 
-// CountDay implements reconciliation.DayIntents. It counts what may be of the
-// day: up to as much again when the next day is as busy.
+// CountDay implements reconciliation.DayIntents. It counts the runs that started
+// on the day: nearly all of its orders, and few others.
 func (c *Client) CountDay(ctx context.Context, day time.Time) (int, error) {
 	if engine, ok := c.Engine.(counter); ok {
-		return engine.Count(ctx, dayQuery(day))
+		return engine.Count(ctx, dayQuery(day, 0))
 	}
 	count := 0
 	for page := []byte(nil); ; {
-		listed, next, err := c.Engine.List(ctx, dayQuery(day), dayPage, page)
+		listed, next, err := c.Engine.List(ctx, dayQuery(day, 0), dayPage, page)
 		count += len(listed)
 		if err != nil || len(next) == 0 {
 			return count, err
@@ -77,7 +77,7 @@ func (c *Client) DayIntents(ctx context.Context, day time.Time, shard reconcile.
 	if err != nil {
 		return nil, "", fmt.Errorf("list the orders of %s: the page is none of ours: %w", day.Format(time.DateOnly), err)
 	}
-	listed, next, err := c.Engine.List(ctx, dayQuery(day), dayPage, token)
+	listed, next, err := c.Engine.List(ctx, dayQuery(day, startsLate), dayPage, token)
 	if err != nil {
 		return nil, "", fmt.Errorf("list the orders of %s: %w", day.Format(time.DateOnly), err)
 	}

@@ -41,7 +41,15 @@ func (a *Activities) LookAround(ctx context.Context, u Unclaimed) ([]string, err
 	if u.Order == "" {
 		return append(lines, "it names no order"), nil
 	}
-	subject, held := reconcile.Subject{Order: u.Order}, false
+	// A look-up at the gateway needs a moment to begin at. The order may be older
+	// than its record, by how much nobody knows.
+	subject, held := reconcile.Subject{Order: u.Order, PlacedAt: a.Now()}, false
+	for _, n := range u.Notices {
+		if n.At.Before(subject.PlacedAt) {
+			subject.PlacedAt = n.At
+		}
+	}
+	subject.PlacedAt = subject.PlacedAt.Add(-Day)
 	for _, r := range a.Readers { // payment comes first, and knows the currency
 		seen, err := r.Reader.Lookup(ctx, subject)
 		o := reconcile.Read(r.System, u.Order, a.Now(), seen, err)
@@ -49,7 +57,7 @@ func (a *Activities) LookAround(ctx context.Context, u Unclaimed) ([]string, err
 			subject.Currency = o.Payment.Attempts[0].Currency
 		}
 		held = held || o.State == reconcile.Present && (o.System == order.SystemPayment || o.System == order.SystemERP)
-		lines = append(lines, said(o))
+		lines = append(lines, said(o, subject.PlacedAt))
 		activity.RecordHeartbeat(ctx)
 	}
 	if held {
@@ -59,11 +67,14 @@ func (a *Activities) LookAround(ctx context.Context, u Unclaimed) ([]string, err
 }
 
 // said is what an observation says, in one line.
-func said(o reconcile.Observation) string {
+func said(o reconcile.Observation, since time.Time) string {
 	switch o.State {
 	case reconcile.Unreadable:
 		return fmt.Sprintf("%s could not be read: %s", o.System, o.Why)
 	case reconcile.Absent:
+		if o.System == order.SystemPayment {
+			return fmt.Sprintf("%s holds nothing of order %s since %s", o.System, o.Order, since.UTC().Format(time.DateOnly))
+		}
 		return fmt.Sprintf("%s holds nothing of order %s", o.System, o.Order)
 	case reconcile.Present:
 	}
