@@ -18,8 +18,9 @@ import (
 // startsLate is how long after its day an order may start and still be listed
 // with it. One that starts later, because it was submitted late, adopted or
 // re-opened, belongs to the day when it started: visibility knows when a run
-// started and not when its order was placed.
-const startsLate = reconciliation.Day
+// started and not when its order was placed. What starts before its day is swept
+// for the first time is listed with it.
+const startsLate = reconciliation.Day + 2*time.Hour
 
 var _ reconciliation.DayIntents = (*Client)(nil)
 

@@ -97,7 +97,7 @@ func TestClient_DayIntents_EachOrderOnTheDayWhereItIsFound(t *testing.T) {
 			}
 		}
 	}
-	if query := v.queries[0]; !strings.Contains(query, "StartTime >= '2026-03-01T23:") || !strings.Contains(query, "StartTime < '2026-03-04T00:00:00Z'") {
+	if query := v.queries[0]; !strings.Contains(query, "StartTime >= '2026-03-01T23:") || !strings.Contains(query, "StartTime < '2026-03-04T02:00:00Z'") {
 		t.Errorf("the query of monday is %s", query)
 	}
 	if n, err := c.CountDay(t.Context(), monday); err != nil || n != len(v.runs) {

@@ -353,3 +353,26 @@ func TestSweep_ContinuesAsNew_GoesOnWithTheNextShard(t *testing.T) {
 		t.Errorf("in %d shards %d orders were looked at and %d repaired: %s", swept.Swept.Shards, swept.Looked, swept.Repaired, swept.SweptText())
 	}
 }
+
+func TestSweeps_ByHandBesideTheScheduledOne_IsOneSweep(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{SweepEvery: 6 * time.Hour})
+	w.submit(time.Minute, anOrder("1"))
+	w.At(2*time.Hour, "plant", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+	w.At(17*time.Hour, "the ERP asks to wait", func() {
+		w.inject(w.ERP, simulator.Fault{Operation: "list", Kind: simulator.RateLimited, Times: 5})
+	})
+	hand := w.sweep(18*time.Hour+time.Second, workflows.SweepInput{Day: firstDay})
+	w.At(23*time.Hour, "both have ended", func() {
+		if runs, _, open := w.Runs(workflows.SweepWorkflowID(firstDay)); runs != 1 || open {
+			t.Errorf("the day was swept %d times at once, open %t", runs, open)
+		}
+		if runs, _, open := w.Runs(workflows.SweepsID); runs == 0 || open {
+			t.Errorf("the scheduled run waits: run %d, open %t", runs, open)
+		}
+	})
+	w.Run(23*time.Hour + time.Minute)
+	if hand.Looked != 1 || hand.Repaired != 1 || !hand.Complete() {
+		t.Errorf("by hand: %s, %d repaired", hand.SweptText(), hand.Repaired)
+	}
+}
