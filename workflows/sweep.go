@@ -93,9 +93,14 @@ func (w *Workflows) planSweep(ctx workflow.Context, in SweepInput) (*SweepState,
 	return s, nil
 }
 
-// confirmAtOnce is how many suspects one activity has confirmed: so many that
-// none of them answers still end in time.
-const confirmAtOnce = 40
+const (
+	// confirmAtOnce is how many suspects one activity has confirmed: what was not
+	// needed of their grants comes back soon.
+	confirmAtOnce = 40
+	// confirmPatience is longer than an order is waited for: one that does not
+	// answer must not make the whole activity begin anew.
+	confirmPatience = 5 * time.Minute
+)
 
 // sweep sweeps the next shard, and has its suspects confirmed.
 func (s *SweepState) sweep(ctx workflow.Context, in SweepInput) error {
@@ -112,11 +117,13 @@ func (s *SweepState) sweep(ctx workflow.Context, in SweepInput) error {
 	if in.DryRun {
 		return nil
 	}
+	patient := sweepOptions()
+	patient.HeartbeatTimeout, patient.Summary = confirmPatience, named.Summary+": confirm what is suspected"
 	for from := 0; from < len(swept.Suspects); from += confirmAtOnce {
 		suspects := swept.Suspects[from:min(from+confirmAtOnce, len(swept.Suspects))]
 		part := fmt.Sprintf("%s/%d.%d", s.Report.Run, s.Next, from)
 		var done reconciliation.ConfirmedAll
-		if err := workflow.ExecuteActivity(ctx, run.ConfirmSuspects, reconciliation.Confirm{Run: part, Suspects: suspects}).Get(ctx, &done); err != nil {
+		if err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, patient), run.ConfirmSuspects, reconciliation.Confirm{Run: part, Suspects: suspects}).Get(ctx, &done); err != nil {
 			return fmt.Errorf("confirm suspects: %w", err)
 		}
 		before := s.Report

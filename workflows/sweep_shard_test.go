@@ -407,3 +407,61 @@ func TestPlanSweep_DayNotOver_IsRefused(t *testing.T) {
 		t.Errorf("eleven orders in shards of five: %+v, %v", plan, err)
 	}
 }
+
+func TestSweepShard_AskedToWait_WaitsAndKeepsItsRate(t *testing.T) {
+	t.Parallel()
+	p := theDay(t, 2, func(*world) {})
+	var mu sync.Mutex
+	now, calls := p.now, map[order.System][]time.Time{}
+	p.a.Now = func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return now
+	}
+	p.a.Wait = func(_ context.Context, d time.Duration) error {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(d)
+		return nil
+	}
+	p.a.Sweeps.PerSecond = 2
+	p.a.Readers = p.a.Readers[:1] // one system, so that the clock is its own
+	p.small(1, func(r *paged) {
+		r.list = func(page int) error {
+			mu.Lock()
+			defer mu.Unlock()
+			calls[r.system] = append(calls[r.system], now)
+			if page == 2 {
+				return &apierr.Error{Code: apierr.RateLimited, After: 7 * time.Second, Err: errors.New("slow down")}
+			}
+			return nil
+		}
+	})
+	got := p.must(reconciliation.SweepShard{})
+	if len(got.Unread) > 0 || len(got.Suspects) > 0 {
+		t.Errorf("who was asked to wait is unread: %v", got.Missed)
+	}
+	all := calls[order.SystemPayment]
+	if len(all) < 4 {
+		t.Fatalf("there were %d calls", len(all))
+	}
+	for i, at := range all[1:] {
+		least := 500 * time.Millisecond
+		if i == 1 {
+			least = 7 * time.Second
+		}
+		if gap := at.Sub(all[i]); gap < least {
+			t.Errorf("call %d came %s after the one before, want %s at least", i+2, gap, least)
+		}
+	}
+}
+
+func TestSweepShard_MoreOrdersThanMemoryWasPlannedFor_Partial(t *testing.T) {
+	t.Parallel()
+	p := theDay(t, 6, func(*world) {})
+	p.a.Sweeps.Shard = 0 // the day has grown since it was counted
+	got := p.must(reconciliation.SweepShard{})
+	if got.Looked != 3 || !got.Truncated || len(got.Missed) != 1 {
+		t.Errorf("it holds %d orders of 6, and says %v", got.Looked, got.Missed)
+	}
+}

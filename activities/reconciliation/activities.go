@@ -281,6 +281,9 @@ func (r RunReport) Markdown() string {
 			r.Looked, r.Records, mode, r.Found, r.Repaired, r.Adopted, r.Cases, r.Left, r.Settling),
 		fmt.Sprintf("Stock: %d levels compared, %d differed, %d set from the warehouse's count.", r.Stock.Compared, r.Stock.Found, r.Stock.Repaired),
 	}
+	if r.Swept != nil {
+		paragraphs[1] = "It " + r.SweptText() + "."
+	}
 	if !r.Complete() {
 		paragraphs = append(paragraphs, fmt.Sprintf("**Partial**: %v could not be read.", r.Unread))
 	}

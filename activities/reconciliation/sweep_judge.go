@@ -299,7 +299,6 @@ func (s *sweeping) file(id order.ID, f lookedUp) {
 			return
 		}
 		s.out.Suspects = append(s.out.Suspects, Suspect{Order: id, Breaks: f.breaks, Systems: systemsOf(f.breaks)})
-		return
 	}
 	if f.why == "" {
 		return
