@@ -128,6 +128,7 @@ func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) b
 		return false
 	}
 	op.Status, op.Grant = Lost, &grant
+	p.own(now, step.Break.ID())
 	p.note(now, fmt.Sprintf("repair %s under grant %d: %s", step.Break.ID(), grant.N, step.Why))
 	p.touch()
 	return true
@@ -210,6 +211,7 @@ func (s *State) latest(system order.System) *Operation {
 // that. Money that somebody moved at the gateway was taken up already: see
 // attend.go.
 func (p *process) accept(now time.Time, b reconcile.Break) {
+	p.own(now, b.ID())
 	theirs := []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}}
 	p.Bases = reconcile.Remember(p.Bases, theirs)
 	p.Accepted = reconcile.Remember(p.Accepted, theirs)

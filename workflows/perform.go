@@ -71,7 +71,9 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 		case code == apierr.Declined || code == apierr.Conflict || code == apierr.Invalid || code == apierr.NotFound:
 			op.Code = apierr.ReasonOf(err)
 			p.finish(ctx, op, refusal(*op, err), plainly(err))
-			if apierr.ReasonOf(err) != repair.StoppedReason {
+			if apierr.ReasonOf(err) == repair.StoppedReason {
+				p.disown(op.System)
+			} else {
 				p.refused(workflow.Now(ctx), op)
 			}
 			return
