@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -177,6 +178,7 @@ func (s *Set) Workers(engine client.Client, c Config, fatal func(error)) []worke
 	for _, queue := range ActivityQueues() {
 		w := worker.New(engine, queue, worker.Options{
 			WorkerStopTimeout: stopTimeout, DisableRegistrationAliasing: true, DisableWorkflowWorker: true, OnFatalError: fatal,
+			Interceptors:                       []interceptor.WorkerInterceptor{repair.Doubts()},
 			MaxConcurrentActivityExecutionSize: c.Parallel, TaskQueueActivitiesPerSecond: c.PerSecond,
 			ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 2}),
 		})

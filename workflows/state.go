@@ -189,6 +189,7 @@ type Operation struct {
 	Ended     time.Time       `json:"end,omitzero"`   // when it last ended
 	Through   time.Time       `json:"thr,omitzero"`   // of a refund: when the gateway was seen to say that it succeeded
 	Doubt     bool            `json:"dbt,omitempty"`  // it may have happened, and could not be read yet
+	Doubted   time.Time       `json:"dbts,omitzero"`  // since when it has been in doubt
 	Why       string          `json:"why,omitempty"`  // the last error, while it is not done
 	Code      string          `json:"code,omitempty"` // the system's own code of a refusal
 	Amount    int64           `json:"amt,omitempty"`  // minor units

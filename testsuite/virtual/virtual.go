@@ -20,11 +20,13 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/trueup-orders/trueup/activities/crm/hubspot"
 	"github.com/trueup-orders/trueup/activities/payment/stripe"
+	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
@@ -112,7 +114,9 @@ func Open(t testing.TB, o Options) *World {
 	w.env.SetStartTime(Start)
 	w.env.SetTestTimeout(time.Minute) // of real time in which nothing happens
 	w.env.SetDetachedChildWait(false)
-	w.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 20 * time.Second})
+	w.env.SetWorkerOptions(worker.Options{
+		DeadlockDetectionTimeout: 20 * time.Second, Interceptors: []interceptor.WorkerInterceptor{repair.Doubts()},
+	})
 	w.asleep = sleepersOf(w.env)
 	w.engine = newEngine(w)
 	w.Client = &starters.Client{Engine: w.engine, Now: w.Now}
