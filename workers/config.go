@@ -34,6 +34,10 @@ type Config struct {
 	FreshFor       time.Duration `split_words:"true" default:"2s"`
 	BudgetCount    int           `split_words:"true" default:"200"`
 	BudgetMoney    int64         `split_words:"true" default:"10000000"`
+	// CanaryOrder is the id of an order of the operator's own, in whose CRM deal a
+	// break is planted every PlantEvery; without one, or with 0, none is.
+	CanaryOrder string        `split_words:"true"`
+	PlantEvery  time.Duration `split_words:"true" default:"1h"`
 	// Parallel bounds the calls that one worker makes to one system at a time,
 	// PerSecond those of all workers together; 0 sets no rate.
 	Parallel  int     `split_words:"true" default:"20"`
@@ -126,6 +130,12 @@ func (c Config) validate() error {
 	if c.ReconcileEvery < 0 || c.ReconcileEvery > 0 && c.ReconcileEvery < 10*time.Second {
 		problems = append(problems, fmt.Errorf("TRUEUP_RECONCILE_EVERY is %s; it must be 0 (no schedule) or at least 10s", c.ReconcileEvery))
 	}
+	if _, err := order.ParseID(c.CanaryOrder); c.CanaryOrder != "" && err != nil {
+		problems = append(problems, fmt.Errorf("TRUEUP_CANARY_ORDER is %q, which %w", c.CanaryOrder, err))
+	}
+	if c.PlantEvery < 0 || c.PlantEvery > 0 && c.PlantEvery < leastPlant {
+		problems = append(problems, fmt.Errorf("TRUEUP_PLANT_EVERY is %s; it must be 0 (none is planted) or at least %s", c.PlantEvery, leastPlant))
+	}
 	if c.Parallel < 1 {
 		problems = append(problems, errors.New("TRUEUP_PARALLEL must be at least 1"))
 	}
@@ -134,6 +144,9 @@ func (c Config) validate() error {
 	}
 	return errors.Join(problems...)
 }
+
+// leastPlant leaves a run the time to find a planted break before the next.
+const leastPlant = 30 * time.Minute
 
 // policy reads the policy file.
 func (c Config) policy() (reconcile.Policy, error) {
@@ -158,6 +171,9 @@ func (c Config) settings(policy reconcile.Policy, systems *Systems) workflows.Se
 		// About five minutes of polling in one activity: few events on an idle day.
 		FollowPolls: max(1, int(5*time.Minute/c.FollowEvery)),
 		Budget:      workflows.Budget{Count: c.BudgetCount, Money: c.BudgetMoney},
+	}
+	if c.CanaryOrder != "" && c.PlantEvery > 0 {
+		s.Canary, s.PlantEvery = order.ID(c.CanaryOrder), c.PlantEvery
 	}
 	for _, system := range order.Systems() {
 		abilities := systems.Abilities(system)

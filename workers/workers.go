@@ -65,7 +65,7 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 		},
 		Reconciliation: &reconciliation.Activities{
 			Readers: systems.Readers(), Levels: systems.Inventory, Counts: systems.Warehouse, Orders: client, Keeper: client, Owner: systems.Owner,
-			Policy: policy, Now: now, Wait: wait,
+			Canary: order.ID(c.CanaryOrder), Planter: systems.planter(), Policy: policy, Now: now, Wait: wait,
 		},
 		Switches: switches,
 	}, nil

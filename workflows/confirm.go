@@ -44,6 +44,9 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 	mending := false
 	for _, step := range steps {
 		answer.Found++
+		if len(answer.Sights) < 20 {
+			answer.Sights = append(answer.Sights, reconciliation.Sight{Field: step.Break.Field, Observed: step.Break.Observed})
+		}
 		line := fmt.Sprintf("%s: expected %s, is %s; %s", step.Break.ID(), step.Break.Expected, step.Break.Observed, step.Why)
 		switch step.Decision {
 		case reconcile.Repair:

@@ -64,10 +64,14 @@ type Activities struct {
 	Keeper  Keeper
 	// Owner returns the order that a record belongs to, "" when none; nil where
 	// no system can say.
-	Owner  func(ctx context.Context, system order.System, record string) (order.ID, error)
-	Policy reconcile.Policy
-	Now    func() time.Time
-	Wait   func(ctx context.Context, d time.Duration) error
+	Owner func(ctx context.Context, system order.System, record string) (order.ID, error)
+	// Canary is the order in whose deal breaks are planted, "" where none is, and
+	// Planter writes them; nil where the CRM's adapter cannot.
+	Canary  order.ID
+	Planter Planter
+	Policy  reconcile.Policy
+	Now     func() time.Time
+	Wait    func(ctx context.Context, d time.Duration) error
 }
 
 // CommitStock has the level of each SKU set, one after the other.

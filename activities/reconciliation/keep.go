@@ -69,7 +69,8 @@ type RunReport struct {
 	VerifiedThrough time.Time  `json:"verified_through"`
 	Exceptions      []order.ID `json:"exceptions,omitempty"`
 	Lines           []string   `json:"lines,omitempty"`
-	SKUs            []string   `json:"skus,omitempty"` // seen by this run
+	Sights          []Sight    `json:"sights,omitempty"` // of the canary order
+	SKUs            []string   `json:"skus,omitempty"`   // seen by this run
 }
 
 // StockReport is what a run did about levels.
@@ -105,6 +106,8 @@ type Status struct {
 	Outstanding     int       `json:"outstanding"` // grants
 	NextGrant       int64     `json:"next_grant"`
 	SKUs            []string  `json:"skus,omitempty"`
+	// Canary is what is known of the planted breaks; nil where none are planted.
+	Canary *Canary `json:"canary,omitempty"`
 	// Reports are the latest runs, the newest last.
 	Reports []RunReport `json:"reports,omitempty"`
 }

@@ -39,6 +39,7 @@ const (
 	ExitInDoubt     = 13 // verdict: in_doubt
 	ExitNotAgreed   = 20 // verdict --require-agreement: succeeded, but the systems do not agree
 	ExitPartial     = 21 // reconcile: a system could not be read
+	ExitStale       = 22 // status --max-age: the last good run, or the last planted break that was found, is older
 )
 
 // World is what the program touches.
@@ -266,6 +267,7 @@ exit codes
   13  verdict: in doubt
   20  verdict --require-agreement: succeeded, but the systems do not agree
   21  reconcile: a system could not be read, so nothing was verified
+  22  status --max-age: the last good run, or the last planted break that was found, is older
 
 The engine is found by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and its kin, or by a
 profile of temporal.toml (TEMPORAL_PROFILE); it is 127.0.0.1:7233 by default.

@@ -77,6 +77,9 @@ type Options struct {
 	BudgetCount    int   // 0: 100
 	BudgetMoney    int64 // 0: one million
 	Linger         time.Duration
+	// Canary is the order in whose deal a break is planted every PlantEvery.
+	Canary     string
+	PlantEvery time.Duration
 }
 
 // World is everything on one clock.
@@ -272,6 +275,7 @@ func (w *World) configure(o Options) error {
 		Policy: policy, Channel: "shop", Retention: 720 * time.Hour, FollowEvery: either(o.FollowEvery, 30*time.Minute),
 		Linger: either(o.Linger, 5*time.Minute), FreshFor: 2 * time.Second, Parallel: 20,
 		BudgetCount: either(o.BudgetCount, 100), BudgetMoney: either(o.BudgetMoney, 1_000_000),
+		CanaryOrder: o.Canary, PlantEvery: o.PlantEvery,
 		Stripe:    workers.Stripe{URL: "http://" + paymentHost, Key: payment.DefaultAPIKey},
 		Medusa:    workers.Medusa{URL: "http://" + inventoryHost, Email: inventory.DefaultEmail, Password: inventory.DefaultPassword, Location: inventory.DefaultLocation},
 		Warehouse: workers.Tryton{URL: "http://" + warehouseHost + "/warehouse/", User: "admin", Password: "admin"},
