@@ -5,6 +5,7 @@ package workers
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -38,6 +39,8 @@ type Config struct {
 	// break is planted every PlantEvery; without one, or with 0, none is.
 	CanaryOrder string        `split_words:"true"`
 	PlantEvery  time.Duration `split_words:"true" default:"1h"`
+	// MetricsListen is where metrics are served, as 127.0.0.1:9464; empty: nowhere.
+	MetricsListen string `split_words:"true"`
 	// Parallel bounds the calls that one worker makes to one system at a time,
 	// PerSecond those of all workers together; 0 sets no rate.
 	Parallel  int     `split_words:"true" default:"20"`
@@ -135,6 +138,9 @@ func (c Config) validate() error {
 	}
 	if c.PlantEvery < 0 || c.PlantEvery > 0 && c.PlantEvery < leastPlant {
 		problems = append(problems, fmt.Errorf("TRUEUP_PLANT_EVERY is %s; it must be 0 (none is planted) or at least %s", c.PlantEvery, leastPlant))
+	}
+	if _, _, err := net.SplitHostPort(c.MetricsListen); c.MetricsListen != "" && err != nil {
+		problems = append(problems, fmt.Errorf("TRUEUP_METRICS_LISTEN is %q; want an address and a port, as 127.0.0.1:9464", c.MetricsListen))
 	}
 	if c.Parallel < 1 {
 		problems = append(problems, errors.New("TRUEUP_PARALLEL must be at least 1"))

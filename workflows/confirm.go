@@ -112,6 +112,9 @@ func (p *process) confirm(now time.Time) {
 	for i := range p.Breaks {
 		for _, b := range c.Breaks {
 			if b.ID() == p.Breaks[i].ID() {
+				if took, bounded := b.Detection(); bounded && p.Breaks[i].Confirmed.IsZero() && !b.Confirmed.IsZero() {
+					p.measured(DetectionMetric, b.System, took)
+				}
 				p.Breaks[i] = b
 			}
 		}
