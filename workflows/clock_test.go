@@ -1,6 +1,9 @@
 package workflows_test
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +11,7 @@ import (
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/starters/connect"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
@@ -18,7 +22,8 @@ import (
 // goes on when the order continues as new, until the repair was seen to hold.
 func TestClock_DealChangedByHand_EachStageOnce(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{ReconcileEvery: 20 * time.Minute})
+	metrics := connect.NewMetrics()
+	w := open(t, virtual.Options{ReconcileEvery: 20 * time.Minute, Metrics: metrics})
 	w.CRM.Frame().HandleNotifications("", simulator.Drop)
 	w.submit(0, anOrder("1"))
 	edited := virtual.Start.Add(6*time.Hour + time.Minute)
@@ -69,6 +74,13 @@ func TestClock_DealChangedByHand_EachStageOnce(t *testing.T) {
 	if _, continued, _ := w.Runs(workflows.OrderWorkflowID("1")); continued == 0 {
 		t.Error("the order did not continue as new")
 	}
+	answer := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for _, name := range []string{workflows.DetectionMetric, workflows.RepairMetric} {
+		if want := regexp.MustCompile(name + `_seconds_count\{.*system="crm".*\} 1\n`); !want.MatchString(answer.Body.String()) {
+			t.Errorf("%s was not measured once", name)
+		}
+	}
 }
 
 // A break that a person is asked about is owned from then on.
@@ -88,4 +100,41 @@ func TestClock_AskedAboutBreak_OwnedByItsCase(t *testing.T) {
 		}
 	})
 	w.Run(8 * time.Hour)
+}
+
+// What is at stake is in the memo for as long as there is anything, also of an
+// order that has continued as new meanwhile; one that goes well never says so.
+func TestStakes_InTheMemoWhileSystemsDisagree(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{ReconcileEvery: 20 * time.Minute, Policy: "mode: ask\nreturn_window: 24h\n"})
+	w.submit(0, anOrder("1"))
+	w.submit(0, anOrder("2"))
+	stakes := func(id string) (s workflows.Stakes, said bool) {
+		said = w.Published("order/"+id).DecodeMemo(workflows.StakesMemo, &s) == nil
+		return s, said
+	}
+	w.At(6*time.Hour+time.Minute, "somebody changes the revenue", func() { w.edit(w.CRM, `{"order":"1","revenue":9000}`) })
+	w.At(7*time.Hour, "asked", func() {
+		v := w.Verdict("1")
+		if len(v.Cases) != 1 {
+			t.Errorf("want one case:\n%s", v.Table())
+			return
+		}
+		want := workflows.Stakes{Currency: "EUR", Money: 980, Cases: 1, Opened: v.Cases[0].Opened, Deadline: v.Cases[0].Deadline}
+		if s, _ := stakes("1"); s.Money != want.Money || s.Currency != want.Currency || s.Cases != 1 || !s.Opened.Equal(want.Opened) || !s.Deadline.Equal(want.Deadline) {
+			t.Errorf("at stake is %+v, want %+v", s, want)
+		}
+		w.SuggestContinue(workflows.OrderWorkflowID("1"))
+		w.edit(w.CRM, `{"order":"1","revenue":9980}`)
+	})
+	w.At(7*time.Hour+10*time.Minute, "decided", func() { w.decide("1", 1, workflows.DecideByHand) })
+	w.At(8*time.Hour, "put right by hand", func() {
+		if s, said := stakes("1"); !said || s != (workflows.Stakes{}) {
+			t.Errorf("when all is well again at stake is %+v (%v)\n%s", s, said, w.Verdict("1").Table())
+		}
+		if _, said := stakes("2"); said {
+			t.Error("an order that goes well says what is at stake")
+		}
+	})
+	w.Run(9 * time.Hour)
 }

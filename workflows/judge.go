@@ -91,7 +91,6 @@ func (p *process) freshVerdict(ctx workflow.Context, _ AskVerdict) (reconcile.Ve
 // publication is what the search attributes last said.
 type publication struct {
 	stakes    Stakes
-	stated    bool // the memo of this run may hold stakes
 	outcome   string
 	agreement string
 	breaks    []string
@@ -139,8 +138,8 @@ func (p *process) publish(ctx workflow.Context) error {
 		p.published.changes = ended
 		memo[IntentMemo] = p.intent(now)
 	}
-	if stakes := p.stakes(); stakes != p.published.stakes || p.published.stated {
-		p.published.stakes, p.published.stated = stakes, false
+	if stakes := p.stakes(); stakes != p.published.stakes {
+		p.published.stakes = stakes
 		memo[StakesMemo] = stakes
 	}
 	if len(memo) == 0 {

@@ -50,9 +50,11 @@ func (s *State) stakes() Stakes {
 }
 
 // begin begins what a run tells visibility and the metrics. A run that continues
-// another has its memo, which may be out of date by the time that it speaks.
+// another has its memo, which says what was at stake at its end.
 func (p *process) begin(ctx workflow.Context) {
-	_, p.published.stated = workflow.GetInfo(ctx).Memo.GetFields()[StakesMemo]
+	if _, said := workflow.GetInfo(ctx).Memo.GetFields()[StakesMemo]; said {
+		p.published.stakes = p.stakes()
+	}
 	metrics := workflow.GetMetricsHandler(ctx) // silent while a history is replayed
 	p.measure = func(name string, system order.System, took time.Duration) {
 		metrics.WithTags(map[string]string{"system": string(system)}).Timer(name).Record(took)

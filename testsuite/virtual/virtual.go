@@ -30,6 +30,7 @@ import (
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/starters/connect"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/simulator/crm"
 	"github.com/trueup-orders/trueup/testsuite/simulator/erp"
@@ -80,6 +81,8 @@ type Options struct {
 	// Canary is the order in whose deal a break is planted every PlantEvery.
 	Canary     string
 	PlantEvery time.Duration
+	// Metrics is where the workflows measure; nil: nowhere.
+	Metrics *connect.Metrics
 }
 
 // World is everything on one clock.
@@ -111,6 +114,9 @@ func Open(t testing.TB, o Options) *World {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(silent{})
+	if o.Metrics != nil {
+		suite.SetMetricsHandler(o.Metrics.MetricsHandler())
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &World{t: t, env: suite.NewTestWorkflowEnvironment(), over: make(chan struct{}), transport: transport{}, ctx: ctx}
 	t.Cleanup(cancel)
