@@ -30,7 +30,7 @@ const (
 // Gateway is the way in over HTTP:
 //
 //	POST /v1/orders                 submit an order; idempotent by its id; says what is possible
-//	GET  /v1/orders/{id}/verdict    did it succeed? ?fresh=true reads all systems now
+//	GET  /v1/orders/{id}/verdict    did it succeed? ?fresh=true reads all systems now, ?explain=true tells the whole story
 //	POST /v1/orders/{id}/cancel     {by, reason}: take it back
 //	POST /v1/orders/{id}/attempts   {by, payment}: pay once more, or otherwise
 //	POST /v1/orders/{id}/amendments {by, reason, ship_to, drop}: change what is not packed

@@ -65,10 +65,9 @@ func unread(c reconcile.Comparison, system order.System) bool {
 
 // mended keeps the clock of a break that is over.
 func (p *process) mended(b reconcile.Break) {
-	const most = 20
 	p.Mended = append(p.Mended, b)
-	if len(p.Mended) > most {
-		p.Mended = p.Mended[len(p.Mended)-most:]
+	if len(p.Mended) > mostMended {
+		p.Mended = p.Mended[len(p.Mended)-mostMended:]
 	}
 	p.measured(RepairMetric, b.System, b.Verified.Sub(b.FirstSeen))
 	p.note(b.Verified, fmt.Sprintf("%s is over; it was seen for %s", b.ID(), b.Verified.Sub(b.FirstSeen).Round(time.Second)))

@@ -77,6 +77,7 @@ const (
 	DecideUpdate    = "decide"
 	VerdictUpdate   = "verdict"
 	VerdictQuery    = "verdict"
+	ExplainQuery    = "explain"
 	ReconcileUpdate = "reconcile"
 	NoticeSignal    = "notice"
 	CommitUpdate    = "commit"

@@ -61,6 +61,7 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 	op := p.open(ctx, due)
 	key := p.Key(*op)
 	for try := 0; ; try++ {
+		op.Tries++
 		err := p.call(p.operationContext(ctx, *op, try), *op)
 		op = p.find(due.Operation, due.N) // state may have moved while we waited
 		code := apierr.CodeOf(err)

@@ -106,6 +106,7 @@ func verdict(f *flag.FlagSet) func(*call, []string) (int, error) {
 	asJSON := f.Bool("json", false, "print the verdict as JSON")
 	fresh := f.Bool("fresh", true, "read all six systems now; false answers from memory")
 	agree := f.Bool("require-agreement", false, "exit with 20 when the order succeeded and the systems do not agree")
+	why := f.Bool("explain", false, "tell the whole story: what was asked, each operation with its key, each break's clock, each case with its decision")
 	wait := f.Duration("wait", 30*time.Second, "how long to wait for an answer")
 	return func(c *call, args []string) (int, error) {
 		if len(args) != 1 {
@@ -124,6 +125,17 @@ func verdict(f *flag.FlagSet) func(*call, []string) (int, error) {
 		v, err := client.Verdict(ctx, id, *fresh)
 		if err != nil {
 			return 0, err
+		}
+		if *why {
+			story, err := client.Explain(ctx, id)
+			if err != nil {
+				return 0, err
+			}
+			if *asJSON {
+				return verdictCode(v, *agree), c.json(story)
+			}
+			c.print("%s", storyText(story))
+			return verdictCode(v, *agree), nil
 		}
 		if *asJSON {
 			err = c.json(v)
