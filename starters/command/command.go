@@ -75,7 +75,7 @@ func commands() []one {
 	all = append(all, wishes()...)
 	return append(all, []one{
 		{"cases", "[--all]", "what waits for a person to decide; the list lags a little behind", cases},
-		{"orders", "", "list orders; the list lags a little behind", orders},
+		{"orders", "[--breaks]", "list orders, or the breaks of those on which systems disagree; the list lags a little behind", orders},
 		{"reconcile", "[ORDER...]", "compare what all systems believe, now, and repair what may be repaired", reconcileNow},
 		{"status", "", "switches, cursors, verified-through and the latest runs", status},
 		{"switch", "off|on [SYSTEM] --by NAME --reason TEXT", "stop repairs of a system, or of all; or end the stop", turn},
