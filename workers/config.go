@@ -154,6 +154,15 @@ func (c Config) validate() error {
 // leastPlant leaves a run the time to find a planted break before the next.
 const leastPlant = 30 * time.Minute
 
+// plantable refuses to plant breaks so often that their repairs look like two
+// writers who fight.
+func (c Config) plantable(p reconcile.Policy) error {
+	if c.CanaryOrder != "" && c.PlantEvery > 0 && c.PlantEvery <= p.CoolDown {
+		return fmt.Errorf("TRUEUP_PLANT_EVERY is %s; it must be longer than the policy's cool_down (%s), within which a second repair is taken for a fight", c.PlantEvery, p.CoolDown)
+	}
+	return nil
+}
+
 // policy reads the policy file.
 func (c Config) policy() (reconcile.Policy, error) {
 	if c.Policy == "" {

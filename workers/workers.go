@@ -46,6 +46,9 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 	if err != nil {
 		return nil, err
 	}
+	if err := c.plantable(policy); err != nil {
+		return nil, err
+	}
 	flows, err := workflows.New(c.settings(policy, systems))
 	if err != nil {
 		return nil, err
@@ -65,7 +68,7 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 		},
 		Reconciliation: &reconciliation.Activities{
 			Readers: systems.Readers(), Levels: systems.Inventory, Counts: systems.Warehouse, Orders: client, Keeper: client, Owner: systems.Owner,
-			Canary: order.ID(c.CanaryOrder), Planter: systems.planter(), Policy: policy, Now: now, Wait: wait,
+			Planter: systems.planter(), Policy: policy, Now: now, Wait: wait,
 		},
 		Switches: switches,
 	}, nil

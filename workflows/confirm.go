@@ -44,9 +44,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 	mending := false
 	for _, step := range steps {
 		answer.Found++
-		if len(answer.Sights) < 20 {
-			answer.Sights = append(answer.Sights, reconciliation.Sight{Field: step.Break.Field, Observed: step.Break.Observed})
-		}
+		answer.Sights = p.sights(answer.Sights, step.Break)
 		line := fmt.Sprintf("%s: expected %s, is %s; %s", step.Break.ID(), step.Break.Expected, step.Break.Observed, step.Why)
 		switch step.Decision {
 		case reconcile.Repair:

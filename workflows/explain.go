@@ -158,7 +158,7 @@ func (p *process) tellOperation(t *telling, op Operation) {
 	}
 	text := fmt.Sprintf("%s %s", key, op.Status)
 	if op.Tries > 1 {
-		text += fmt.Sprintf(", in the %d. try", op.Tries)
+		text += fmt.Sprintf(" after %d tries", op.Tries)
 	}
 	if op.Record != "" {
 		text += ": " + op.Record

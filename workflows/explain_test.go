@@ -45,7 +45,7 @@ func TestExplain_TellsTheWholeStory(t *testing.T) {
 		"operation payment authorize 99.80 EUR, under order/1/authorize/1",
 		"operation order/1/authorize/1 done",
 		"operation order/1/record/1 is not through yet: ",
-		"operation order/1/record/1 done, in the ",
+		"operation order/1/record/1 done after ",
 		"notice crm announced deal.propertyChange",
 		"break crm.deal.mismatch first seen: crm says \"lost\", expected is \"won\", and order is right; they last agreed ",
 		"break crm.deal.mismatch confirmed",

@@ -141,3 +141,12 @@ func (k *keeper) planting(ctx workflow.Context, summary string) workflow.Context
 		Summary:     summary, Priority: temporal.Priority{PriorityKey: 5},
 	})
 }
+
+// sights adds a confirmed break to what the canary order has seen. No other order
+// says so.
+func (p *process) sights(seen []reconciliation.Sight, b reconcile.Break) []reconciliation.Sight {
+	if p.settings.Canary != p.Order.ID {
+		return seen
+	}
+	return append(seen, reconciliation.Sight{Field: b.Field, Observed: b.Observed})
+}

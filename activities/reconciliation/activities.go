@@ -65,9 +65,8 @@ type Activities struct {
 	// Owner returns the order that a record belongs to, "" when none; nil where
 	// no system can say.
 	Owner func(ctx context.Context, system order.System, record string) (order.ID, error)
-	// Canary is the order in whose deal breaks are planted, "" where none is, and
-	// Planter writes them; nil where the CRM's adapter cannot.
-	Canary  order.ID
+	// Planter plants breaks in the deal of the canary order; nil where the CRM's
+	// adapter cannot.
 	Planter Planter
 	Policy  reconcile.Policy
 	Now     func() time.Time

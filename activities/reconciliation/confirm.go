@@ -28,7 +28,6 @@ type ConfirmedAll struct {
 	Orders []Confirmed `json:"orders,omitempty"`
 	// Unanswered are orders whose workflow did not answer in time.
 	Unanswered []order.ID  `json:"unanswered,omitempty"`
-	Sights     []Sight     `json:"sights,omitempty"` // of the canary order
 	Stock      StockReport `json:"stock"`
 	StockLines []string    `json:"stock_lines,omitempty"`
 }
@@ -44,6 +43,7 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 		if o.Agreement != reconcile.Agreed {
 			r.Exceptions = append(r.Exceptions, o.Order)
 		}
+		r.Sights = append(r.Sights, o.Sights...)
 		for _, line := range o.Lines {
 			if len(r.Lines) < 50 {
 				r.Lines = append(r.Lines, string(o.Order)+": "+line)
@@ -52,7 +52,7 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 	}
 	r.Exceptions = append(r.Exceptions, c.Unanswered...)
 	r.Left += len(c.Unanswered)
-	r.Stock.Repaired, r.Sights = c.Stock.Repaired, c.Sights
+	r.Stock.Repaired = c.Stock.Repaired
 	r.Lines = append(r.Lines, c.StockLines...)
 	return r
 }
@@ -97,7 +97,7 @@ func (a *Activities) ConfirmSuspects(ctx context.Context, in Confirm) (Confirmed
 				out.Unanswered = append(out.Unanswered, s.Order)
 				return ctx.Err()
 			}
-			out.Orders, out.Sights = append(out.Orders, answer), append(out.Sights, a.sights(answer)...)
+			out.Orders = append(out.Orders, answer)
 			return nil
 		})
 	}

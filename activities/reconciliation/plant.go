@@ -94,14 +94,6 @@ func (s Sight) Shows(p Planted) bool {
 	return s.Field == p.Field && s.Observed == strconv.FormatInt(p.Wrong, 10)
 }
 
-// Sights returns what the canary order confirmed, and nothing of any other.
-func (a *Activities) sights(c Confirmed) []Sight {
-	if a.Canary == "" || c.Order != a.Canary {
-		return nil
-	}
-	return c.Sights
-}
-
 // PreparePlant says what is to be planted in the canary's deal, or in Why why
 // nothing is: it is planted only where everything agrees and where the policy
 // has a run find it without asking a person each time.
