@@ -157,7 +157,7 @@ func (x *comparing) breakOf(f finding, o Observation) (Break, bool) {
 		if was.ID() != b.ID() || !was.Verified.IsZero() {
 			continue
 		}
-		b.FirstSeen, b.Repaired = was.FirstSeen, was.Repaired
+		b.FirstSeen, b.Owned, b.Repaired = was.FirstSeen, was.Owned, was.Repaired
 		if b.LastAgreed.IsZero() || !was.LastAgreed.IsZero() && was.LastAgreed.Before(b.LastAgreed) {
 			b.LastAgreed = was.LastAgreed
 		}

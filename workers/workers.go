@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -45,6 +46,9 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 	if err != nil {
 		return nil, err
 	}
+	if err := c.plantable(policy); err != nil {
+		return nil, err
+	}
 	flows, err := workflows.New(c.settings(policy, systems))
 	if err != nil {
 		return nil, err
@@ -64,7 +68,7 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 		},
 		Reconciliation: &reconciliation.Activities{
 			Readers: systems.Readers(), Levels: systems.Inventory, Counts: systems.Warehouse, Orders: client, Keeper: client, Owner: systems.Owner,
-			Days: client, Sweeps: c.sweeps(policy, systems), Policy: policy, Now: now, Wait: wait,
+			Days: client, Sweeps: c.sweeps(policy, systems), Planter: systems.planter(), Policy: policy, Now: now, Wait: wait,
 		},
 		Switches: switches,
 	}, nil
@@ -182,6 +186,7 @@ func (s *Set) Workers(engine client.Client, c Config, fatal func(error)) []worke
 	for _, queue := range ActivityQueues() {
 		w := worker.New(engine, queue, worker.Options{
 			WorkerStopTimeout: stopTimeout, DisableRegistrationAliasing: true, DisableWorkflowWorker: true, OnFatalError: fatal,
+			Interceptors:                       []interceptor.WorkerInterceptor{repair.Doubts()},
 			MaxConcurrentActivityExecutionSize: c.Parallel, TaskQueueActivitiesPerSecond: c.PerSecond,
 			ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 2}),
 		})

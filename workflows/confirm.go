@@ -44,6 +44,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 	mending := false
 	for _, step := range steps {
 		answer.Found++
+		answer.Sights = p.sights(answer.Sights, step.Break)
 		line := fmt.Sprintf("%s: expected %s, is %s; %s", step.Break.ID(), step.Break.Expected, step.Break.Observed, step.Why)
 		switch step.Decision {
 		case reconcile.Repair:
@@ -109,6 +110,9 @@ func (p *process) confirm(now time.Time) {
 	for i := range p.Breaks {
 		for _, b := range c.Breaks {
 			if b.ID() == p.Breaks[i].ID() {
+				if took, bounded := b.Detection(); bounded && p.Breaks[i].Confirmed.IsZero() && !b.Confirmed.IsZero() {
+					p.measured(DetectionMetric, b.System, took)
+				}
 				p.Breaks[i] = b
 			}
 		}
@@ -128,6 +132,7 @@ func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) b
 		return false
 	}
 	op.Status, op.Grant = Lost, &grant
+	p.own(now, step.Break.ID())
 	p.note(now, fmt.Sprintf("repair %s under grant %d: %s", step.Break.ID(), grant.N, step.Why))
 	p.touch()
 	return true
@@ -210,6 +215,7 @@ func (s *State) latest(system order.System) *Operation {
 // that. Money that somebody moved at the gateway was taken up already: see
 // attend.go.
 func (p *process) accept(now time.Time, b reconcile.Break) {
+	p.own(now, b.ID())
 	theirs := []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}}
 	p.Bases = reconcile.Remember(p.Bases, theirs)
 	p.Accepted = reconcile.Remember(p.Accepted, theirs)

@@ -93,6 +93,7 @@ const (
 	DecideUpdate    = "decide"
 	VerdictUpdate   = "verdict"
 	VerdictQuery    = "verdict"
+	ExplainQuery    = "explain"
 	ReconcileUpdate = "reconcile"
 	NoticeSignal    = "notice"
 	CommitUpdate    = "commit"
@@ -115,5 +116,16 @@ var (
 	ChangedAttribute   = temporal.NewSearchAttributeKeyTime("OrderChanged")
 )
 
-// IntentMemo is the memo field that carries an order's intent.
-const IntentMemo = "intent"
+// IntentMemo is the memo field that carries an order's intent, StakesMemo that of
+// what is at stake while it does not agree.
+const (
+	IntentMemo = "intent"
+	StakesMemo = "stakes"
+)
+
+// The metrics that orders measure, by system: how long a break that was confirmed
+// had gone unseen at most, and from the first sight of one until it was over.
+const (
+	DetectionMetric = "trueup_break_detection"
+	RepairMetric    = "trueup_break_repair"
+)

@@ -46,6 +46,7 @@ func (w *Workflows) Reconciliation(ctx workflow.Context, carried *KeeperState) e
 		k.KeeperState = &KeeperState{Status: reconciliation.Status{Since: since, VerifiedThrough: since, NextGrant: 1}}
 	}
 	k.listen(ctx)
+	k.plants(ctx)
 	if err := k.follow(ctx); err != nil {
 		return err
 	}
@@ -138,6 +139,7 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 	if r.DryRun {
 		return r, nil
 	}
+	k.sighted(workflow.Now(ctx), r)
 	if r.Complete() && !r.Only {
 		k.Status.LastGoodRun = workflow.Now(ctx)
 		if !r.From.After(k.Status.VerifiedThrough) && r.To.After(k.Status.VerifiedThrough) {

@@ -68,9 +68,12 @@ type Activities struct {
 	// Days lists the orders of a day that is swept, as Sweeps say.
 	Days   DayIntents
 	Sweeps Sweeps
-	Policy reconcile.Policy
-	Now    func() time.Time
-	Wait   func(ctx context.Context, d time.Duration) error
+	// Planter plants breaks in the deal of the canary order; nil where the CRM's
+	// adapter cannot.
+	Planter Planter
+	Policy  reconcile.Policy
+	Now     func() time.Time
+	Wait    func(ctx context.Context, d time.Duration) error
 }
 
 // CommitStock has the level of each SKU set, one after the other.

@@ -43,6 +43,7 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 		if o.Agreement != reconcile.Agreed {
 			r.Exceptions = append(r.Exceptions, o.Order)
 		}
+		r.Sights = append(r.Sights, o.Sights...)
 		for _, line := range o.Lines {
 			if len(r.Lines) < 50 {
 				r.Lines = append(r.Lines, string(o.Order)+": "+line)

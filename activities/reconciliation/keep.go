@@ -69,9 +69,10 @@ type RunReport struct {
 	VerifiedThrough time.Time  `json:"verified_through"`
 	Exceptions      []order.ID `json:"exceptions,omitempty"`
 	Lines           []string   `json:"lines,omitempty"`
-	SKUs            []string   `json:"skus,omitempty"` // seen by this run
 	// Swept is set on the report of a sweep.
-	Swept *Swept `json:"swept,omitempty"`
+	Swept  *Swept   `json:"swept,omitempty"`
+	Sights []Sight  `json:"sights,omitempty"` // of the canary order
+	SKUs   []string `json:"skus,omitempty"`   // seen by this run
 }
 
 // StockReport is what a run did about levels.
@@ -109,6 +110,8 @@ type Status struct {
 	SKUs            []string  `json:"skus,omitempty"`
 	// Coverage says which sealed days were swept.
 	Coverage Coverage `json:"coverage,omitzero"`
+	// Canary is what is known of the planted breaks; nil where none are planted.
+	Canary *Canary `json:"canary,omitempty"`
 	// Reports are the latest runs, the newest last.
 	Reports []RunReport `json:"reports,omitempty"`
 }

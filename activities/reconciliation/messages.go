@@ -61,6 +61,8 @@ type Confirmed struct {
 	Unread    []order.System      `json:"unread,omitempty"`
 	Unused    []int64             `json:"unused,omitempty"` // grants
 	Agreement reconcile.Agreement `json:"agreement"`
+	// Sights are the breaks that the canary order confirmed; of any other, none.
+	Sights []Sight `json:"sights,omitempty"`
 	// Lines say what was found and done, one a line, for people.
 	Lines []string `json:"lines,omitempty"`
 }
