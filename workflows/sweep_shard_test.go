@@ -343,23 +343,24 @@ func TestSweepShard_OneOrderCannotBeRead_IsAnExceptionAndHoldsUpNoOther(t *testi
 	t.Parallel()
 	p := theDay(t, 6, three)
 	p.small(0, func(r *paged) {
-		if r.system == order.SystemCRM {
-			r.lookup = func(of order.ID) error {
-				if of == "o01" {
-					return apierr.New(apierr.Garbage, "", errors.New("a deal that makes no sense"))
-				}
-				return nil
+		r.lookup = func(of order.ID) error {
+			switch {
+			case of == "o01" && r.system == order.SystemCRM:
+				return apierr.New(apierr.Garbage, "", errors.New("a deal that makes no sense"))
+			case of == "o05" && r.system == order.SystemInventory:
+				return apierr.New(apierr.Unavailable, "", errors.New("no answer"))
 			}
+			return nil
 		}
 	})
 	got := p.must(reconciliation.SweepShard{})
 	if len(got.Unread) > 0 || got.Truncated {
 		t.Errorf("one order made the day partial: %v", got.Missed)
 	}
-	if len(got.Exceptions) != 1 || got.Exceptions[0].Order != "o01" || !strings.Contains(got.Exceptions[0].Why, "crm: ") {
+	if len(got.Exceptions) != 2 || got.Exceptions[0].Order != "o01" || !strings.Contains(got.Exceptions[0].Why, "crm: ") || got.Exceptions[1].Order != "o05" {
 		t.Errorf("the exceptions are %+v", got.Exceptions)
 	}
-	if len(got.Suspects) != 2 {
+	if len(got.Suspects) != 1 {
 		t.Errorf("the suspects are %v", suspects(got))
 	}
 	again := p.must(reconciliation.SweepShard{Orders: []order.ID{"o01", "o02", "gone"}})

@@ -199,6 +199,11 @@ func TestSweep_NoOrderClaimsIt_WaitsInTheInboxAndNeverStartsAnOrder(t *testing.T
 	w := deaf(t, virtual.Options{})
 	w.submit(time.Minute, anOrder("1"))
 	w.At(2*time.Hour, "records that no order claims", func() { w.plantOrphans() })
+	w.At(16*time.Hour+30*time.Minute, "and others, which the next day's sweep will find", func() {
+		_, err := w.Payment.Start("nobody", payment.Checkout{Amount: 900, Currency: "eur", Channel: "shop", Bare: true})
+		w.Check(err)
+		w.edit(w.CRM, `{"order":"tomorrow","stage":"won"}`)
+	})
 	dry := w.sweep(17*time.Hour, workflows.SweepInput{Day: firstDay, DryRun: true})
 	w.At(18*time.Hour-time.Minute, "before", func() {
 		if ids := w.IDs("inbox/"); len(ids) > 0 {

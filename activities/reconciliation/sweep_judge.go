@@ -60,11 +60,11 @@ const (
 	mostVisitors = 2000 // of one shard
 )
 
-// place finds out whose the records are that were made on the day and belong to
+// askWhose finds out whose the records are that were made on the day and belong to
 // no order of it. Most belong to an order of an earlier day, which its own sweep
 // compares; here it is only asked whether the record should be there at all. One
 // of an order that nobody knows waits in the inbox.
-func (s *sweeping) place(ctx context.Context) error {
+func (s *sweeping) askWhose(ctx context.Context) error {
 	pending := s.pending
 	s.pending = nil
 	if len(pending) == 0 {

@@ -109,7 +109,7 @@ func (s *sweeping) list(ctx context.Context) error {
 		return failed
 	}
 	if err == nil {
-		err = s.place(ctx)
+		err = s.askWhose(ctx)
 	}
 	return err
 }
@@ -130,13 +130,14 @@ func (s *sweeping) walk(ctx context.Context, st *stream, at place, pages chan<- 
 				r.next = place{Part: at.Part, Cursor: r.page.Next}
 			}
 		}
+		read := r.err == nil
 		select {
 		case pages <- r:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if r.err != nil {
-			return nil // taken up as what was not read
+		if !read {
+			break // it is taken as what was not read
 		}
 		at = r.next
 	}
@@ -168,12 +169,12 @@ func (s *sweeping) take(ctx context.Context, r read) error {
 	}
 	st.place = r.next
 	if len(s.pending) >= mostPending {
-		if err := s.place(ctx); err != nil {
+		if err := s.askWhose(ctx); err != nil {
 			return err
 		}
 	}
 	if s.beats.due(len(s.known), s.a.Now()) {
-		if err := s.place(ctx); err != nil { // what waits for its order is not in the heartbeat
+		if err := s.askWhose(ctx); err != nil { // what waits for its order is not in the heartbeat
 			return err
 		}
 		s.beat(ctx)

@@ -85,6 +85,8 @@ func (s *stage) replay(ctx context.Context) []error {
 	replayer.RegisterWorkflowWithOptions(set.Workflows.Order, workflow.RegisterOptions{Name: workflows.OrderType})
 	replayer.RegisterWorkflowWithOptions(set.Workflows.Stock, workflow.RegisterOptions{Name: workflows.StockType})
 	replayer.RegisterWorkflowWithOptions(set.Workflows.Inbox, workflow.RegisterOptions{Name: workflows.InboxType})
+	replayer.RegisterWorkflowWithOptions(set.Workflows.Sweep, workflow.RegisterOptions{Name: workflows.SweepType})
+	replayer.RegisterWorkflowWithOptions(set.Workflows.Sweeps, workflow.RegisterOptions{Name: workflows.SweepsType})
 	replayer.RegisterWorkflowWithOptions(set.Workflows.Reconciliation, workflow.RegisterOptions{Name: workflows.ReconciliationType})
 	replayer.RegisterWorkflowWithOptions(set.Workflows.Reconcile, workflow.RegisterOptions{Name: workflows.ReconcileType})
 	listed, err := s.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000})
