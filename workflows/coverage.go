@@ -7,9 +7,9 @@ import (
 )
 
 // cover takes a sweep in: which day is compared, but for which orders. A run
-// that swept nothing changes nothing here.
+// that swept nothing changes nothing here, and a dry run does not come here.
 func (k *keeper) cover(r reconciliation.RunReport, now time.Time) {
-	if r.Swept != nil && !r.DryRun {
+	if r.Swept != nil {
 		k.Status.Coverage.Add(*r.Swept, r.Complete(), k.Status.Since, now)
 	}
 }

@@ -100,6 +100,7 @@ func TestInbox_Left_IsRememberedAndNotAskedAboutAgain(t *testing.T) {
 	w.submit(time.Minute, anOrder("1"))
 	w.At(2*time.Hour, "a deal of an order that nobody knows", func() { w.edit(w.CRM, `{"order":"stranger","stage":"won"}`) })
 	w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+	w.sweep(18*time.Hour+10*time.Minute, workflows.SweepInput{Day: firstDay}) // which sees it again
 	id := workflows.InboxWorkflowID(order.SystemCRM, "order-stranger")
 	w.At(18*time.Hour+30*time.Minute, "it is no case yet, and can be decided about all the same", func() {
 		if k := w.unclaimed(order.SystemCRM, "order-stranger"); !k.Asked.IsZero() || len(k.Notices) != 1 {
