@@ -38,11 +38,10 @@ func (t *Temporal) tries(ctx context.Context, workflowID string) ([]workflows.Tr
 	events := t.Client.GetWorkflowHistory(ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
-		var gone *serviceerror.NotFound
-		switch {
-		case errors.As(err, &gone), errors.Is(err, io.EOF):
-			return all, nil
-		case err != nil:
+		if forgotten(err) {
+			break
+		}
+		if err != nil {
 			return nil, err
 		}
 		if a := event.GetActivityTaskScheduledEventAttributes(); a != nil {
@@ -65,6 +64,12 @@ func (t *Temporal) tries(ctx context.Context, workflowID string) ([]workflows.Tr
 		}
 	}
 	return all, nil
+}
+
+// forgotten says that the engine has no history any more, or no more of it.
+func forgotten(err error) bool {
+	var gone *serviceerror.NotFound
+	return errors.As(err, &gone) || errors.Is(err, io.EOF)
 }
 
 // endOf says of an event which activity it ends, and by what failure.

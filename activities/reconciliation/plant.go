@@ -163,7 +163,7 @@ func (a *Activities) EndPlanted(ctx context.Context, p Planted) (bool, error) {
 		return false, err
 	}
 	_, err = a.Planter.SetRevenue(ctx, p.change(p.Wrong, p.Right))
-	if apierr.CodeOf(err) == apierr.Conflict && err != nil { // the order has put it right just now
+	if right := apierr.CodeOf(err) == apierr.Conflict; right { // the order has put it right just now
 		return false, nil
 	}
 	return true, apierr.ToEngine("reset the planted break", err)
