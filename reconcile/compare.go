@@ -189,11 +189,10 @@ func allDiffer(f Field, base, ours, theirs string) bool {
 	return !same(base, ours) && !same(base, theirs) && !same(ours, theirs)
 }
 
+// sameValue says that two canonical values are the same; of a quantity nothing
+// at all is 0. An attempt in another currency has no number: "500 CHF".
 func sameValue(f Field, a, b string) bool {
-	if f.quantity() {
-		return number(a) == number(b)
-	}
-	return a == b
+	return a == b || f.quantity() && numeric(a) && numeric(b) && number(a) == number(b)
 }
 
 // findings joins expectations and facts of one system. Both are sorted alike.
@@ -306,6 +305,9 @@ func (x *comparing) unasked(fact Fact) (finding, bool) {
 	}
 	e.Until = notBefore(x.intent, x.policy, fact.Field, x.now)
 	f := finding{expected: e, observed: spelledFact(fact), money: fact.Money, situation: Unexpected}
+	if fact.Field.quantity() && numeric(fact.Value) && magnitude(number(fact.Value)) <= x.policy.Rule(fact.Field).Tolerance {
+		return finding{}, false
+	}
 	switch fact.Field {
 	case CRMContact, CRMRevenue, WarehouseLines, WarehouseShipped:
 		return finding{}, false

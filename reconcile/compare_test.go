@@ -408,6 +408,21 @@ func TestCompare_Accepted_IsNoBreakWhileItSaysThat(t *testing.T) {
 	}
 }
 
+func TestCompare_Accepted_ForeignAttempt_WhileItSaysThat(t *testing.T) {
+	t.Parallel()
+	i := shippedOrder()
+	w := agreeing(i)
+	w.payment.Attempts = append(w.payment.Attempts, Attempt{ID: "pi_3", State: AttemptCaptured, Amount: 500, Captured: 500, Currency: "USD"})
+	i = Accept(i, believed(i, auto(), w, nil, now)[0], now)
+	if again := believed(i, auto(), w, nil, now); len(again) != 0 {
+		t.Fatalf("accepted, and still %+v", again)
+	}
+	w.payment.Attempts[1].Amount = 900
+	if again := believed(i, auto(), w, nil, now); len(again) != 1 {
+		t.Fatalf("it says 900 USD now, and 500 USD were accepted: %+v", again)
+	}
+}
+
 func TestCompare_Tolerance(t *testing.T) {
 	t.Parallel()
 	p := auto()
@@ -425,6 +440,31 @@ func TestCompare_Tolerance(t *testing.T) {
 	w.crm.Deals[0].Revenue--
 	if c := Compare(i, p, w.read(i.Order, now), nil, nil, now); len(c.Breaks) != 1 {
 		t.Fatalf("beyond the tolerance: %+v", c.Breaks)
+	}
+}
+
+// withRule returns the policy with one rule changed.
+func withRule(p Policy, f Field, change func(r *Rule)) Policy {
+	p.Rules = slices.Clone(p.Rules)
+	for n := range p.Rules {
+		if p.Rules[n].Field == f {
+			change(&p.Rules[n])
+		}
+	}
+	return p
+}
+
+// What nothing was asked about is as tolerable as what was.
+func TestCompare_Tolerance_Unasked(t *testing.T) {
+	t.Parallel()
+	p := withRule(auto(), InventoryReserved, func(r *Rule) { r.Tolerance = 1 })
+	i := accepted()
+	for pieces, want := range map[int64]int{1: 0, 2: 1} {
+		w := agreeing(i)
+		w.inventory.Reservations = append(w.inventory.Reservations, Reservation{ID: "9", Line: 9, SKU: "Z", Quantity: pieces})
+		if c := Compare(i, p, w.read(i.Order, now), nil, nil, now); len(c.Breaks) != want {
+			t.Errorf("%d of Z reserved with a tolerance of 1: %+v", pieces, c.Breaks)
+		}
 	}
 }
 
