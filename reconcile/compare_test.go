@@ -558,6 +558,43 @@ func TestPlan_Strength(t *testing.T) {
 	}
 }
 
+// What both agreed was there and somebody took away is put back only where the
+// policy enforces it; where our write was lost it is done again in any case.
+func TestPlan_Strength_TakenAway(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		field  Field
+		intent func() Intent
+		spoil  func(w *world)
+		ours   Decision // where only our own lost writes are done again
+	}{
+		{InventoryReserved, accepted, func(w *world) { w.inventory.Reservations = nil }, Ask},
+		{InventoryReserved, accepted, func(w *world) { w.inventory.Reservations[0].Quantity = 1 }, Ask},
+		{WarehouseShipment, accepted, func(w *world) { w.warehouse.Shipments = nil }, Ask},
+		{WarehouseReturn, comingBack, func(w *world) { w.warehouse.Returns = nil }, Ask},
+		{ERPSale, accepted, func(w *world) { w.erp.Sales = nil }, Ask},
+		{CRMDeal, accepted, func(w *world) { w.crm.Deals = nil }, Ask},
+	}
+	for _, tt := range tests {
+		i := tt.intent()
+		bases := Compare(i, auto(), agreeing(i).read(i.Order, now), nil, nil, now).Agreed
+		w := agreeing(i)
+		tt.spoil(w)
+		for strength, want := range map[Strength]Decision{Enforce: Repair, EnforceOurs: tt.ours} {
+			p := withRule(auto(), tt.field, func(r *Rule) { r.Strength = strength })
+			decide := func(bases []Base) Step {
+				return Plan(p, i, believed(i, p, w, bases, now), w.read(i.Order, now), bases)[0]
+			}
+			if s := decide(bases); s.Break.Field != tt.field || s.Decision != want || s.Operation == "" {
+				t.Errorf("%s, %s: taken away gave %+v, want %s", tt.field, strength, s, want)
+			}
+			if s := decide(nil); s.Decision != Repair {
+				t.Errorf("%s, %s: a lost write gave %+v, want repair", tt.field, strength, s)
+			}
+		}
+	}
+}
+
 func TestPlan_Request_NeedsProofOfPayment(t *testing.T) {
 	t.Parallel()
 	i := accepted()
