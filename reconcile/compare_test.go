@@ -287,6 +287,8 @@ func TestSituations_Mail(t *testing.T) {
 		{"never sent", accepted, missing, []Base{}, []string{"mail.confirmation.missing.1"}, repaired, op(order.Send)},
 		{"never sent, and too late", late, missing, []Base{}, []string{"mail.confirmation.missing.1"}, reported, nil},
 		{"seen in the journal once, and gone", accepted, missing, nil, []string{"mail.confirmation.missing.1"}, adopted, nil},
+		{"seen twice in the journal once, and gone", accepted, missing, []Base{{Field: MailField(MailConfirmation), Item: "1", Value: "2 × 1"}},
+			[]string{"mail.confirmation.missing.1"}, adopted, nil},
 		{"given up", func() Intent {
 			i := accepted()
 			i.Mails[0].GivenUp = true

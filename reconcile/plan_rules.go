@@ -61,7 +61,7 @@ func (x *planning) captured(b Break) Step {
 			"ask the gateway what became of it", doneByHand).by(order.Capture, "", lost)
 	case x.edited(b):
 		return ask(b, "the gateway had captured "+expected+" and now says "+observed, "ask the gateway what became of it", doneByHand)
-	case x.has(PaymentDisputed):
+	case x.inDispute():
 		return ask(b, "the capture is missing while money is in dispute", "wait for the dispute", "capture "+missing, doneByHand)
 	case !enough:
 		return ask(b, "the gateway captured "+observed+" instead of "+expected+" and does not hold the rest any more",
@@ -394,7 +394,7 @@ func (x *planning) crm(b Break) Step {
 func (x *planning) mail(b Break) Step {
 	switch b.Situation {
 	case Missing:
-		if x.edited(b) {
+		if base, known := x.base(b); known && base != "" { // also one that was seen twice
 			return adopt(b, "the mail was accepted or seen in the journal once, and is not there any more: it is not sent a second time")
 		}
 		for _, m := range x.intent.Mails {
