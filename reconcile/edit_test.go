@@ -343,6 +343,13 @@ func crmEdits() []edit {
 			w.crm.Deals[0].Revenue = rapid.Int64Range(0, 99).Draw(t, "revenue")
 			return w.crm.Deals[0].Revenue != was
 		}),
+		of("deal in another currency", func(_ *rapid.T, i Intent, w *world) bool {
+			if len(w.crm.Deals) == 0 {
+				return false
+			}
+			w.crm.Deals[0].Currency = "CHF"
+			return w.crm.Deals[0].Revenue != 0
+		}),
 		of("deal unasked", func(_ *rapid.T, i Intent, w *world) bool {
 			if len(w.crm.Deals) > 0 {
 				return false

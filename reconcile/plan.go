@@ -251,7 +251,7 @@ func say(f Field, value string, c order.Currency) string {
 	if value == "" {
 		return "nothing"
 	}
-	if !f.money() {
+	if !f.money() || !numeric(value) { // "500 CHF" says it all
 		return value
 	}
 	return order.Amount{Minor: number(value), Currency: c}.String()

@@ -94,7 +94,7 @@ func (w *world) upsert(i Intent) {
 	if len(w.crm.Deals) == 0 {
 		w.crm.Deals = []Deal{{ID: w.id()}}
 	}
-	w.crm.Deals[0].Stage, w.crm.Deals[0].Revenue = i.Deal, i.Revenue
+	w.crm.Deals[0].Stage, w.crm.Deals[0].Revenue, w.crm.Deals[0].Currency = i.Deal, i.Revenue, i.Currency
 	if i.cartsDue() {
 		w.crm.Carts = nil
 	}
