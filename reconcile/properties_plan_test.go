@@ -431,14 +431,18 @@ func TestProperty_Plan_Mode_OnlyCaps(t *testing.T) {
 // its mode is.
 func TestProperty_Plan_Allows_CannotBeRaised(t *testing.T) {
 	t.Parallel()
+	most := map[Mode]Decision{ModeReport: Report, ModeAsk: Ask, ModeAuto: Repair}
 	rapid.Check(t, func(t *rapid.T) {
 		i, w, bases := troubled(t)
 		p := Policy{Rules: slices.Clone(judged.Rules), MailWithin: judged.MailWithin}
 		for n := range p.Rules {
 			p.Rules[n].Mode = ModeAuto
+			if rapid.Bool().Draw(t, "less") {
+				p.Rules[n].Allows = rapid.SampledFrom([]Mode{ModeReport, ModeAsk}).Draw(t, "allows")
+			}
 		}
 		for _, s := range Plan(p, i, believed(i, judged, w, bases, now), w.read(i.Order, now), bases) {
-			if allows := Default().Rule(s.Break.Field).Allows; allows != ModeAuto && (s.Decision == Repair || s.Decision == Adopt) {
+			if allows := p.Rule(s.Break.Field).Allows; weight(s.Decision) > weight(most[allows]) {
 				t.Fatalf("%s allows %s: %+v", s.Break.Field, allows, s)
 			}
 		}
