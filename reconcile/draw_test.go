@@ -228,6 +228,7 @@ func (x *living) money(t *rapid.T) {
 			a.Captured = x.i.Total
 		case "":
 			return
+		default: // holds nothing and took nothing
 		}
 		x.attempt(a)
 	}

@@ -34,7 +34,7 @@ func edits() []edit {
 	return slices.Concat(attemptEdits(), attemptsEdits(), reservationEdits(), shipmentEdits(), returnEdits(), documentEdits(), crmEdits(), mailEdits())
 }
 
-// any returns one of the records that are as asked, or nil.
+// anyOf returns one of the records that are as asked, or nil.
 func anyOf[T any](t *rapid.T, all []T, is func(T) bool) *T {
 	var which []int
 	for n := range all {

@@ -220,6 +220,7 @@ func paymentStates() [][]Attempt {
 							second.Held = 4 * quarter
 						case AttemptCaptured:
 							second.Captured = 4 * quarter
+						default: // holds nothing and took nothing
 						}
 						all = append(all, []Attempt{second, first})
 					}
@@ -630,8 +631,9 @@ func (s stage) outcome(r records) Outcome {
 			}
 		}
 		return Cancelled
+	default: // everything has left
+		return Succeeded
 	}
-	return Succeeded
 }
 
 // observe is what is read of the records.

@@ -35,7 +35,7 @@ func edited(t *rapid.T, most int) (Intent, *world) {
 
 func drawSystem(t *rapid.T) order.System { return rapid.SampledFrom(order.Systems()).Draw(t, "system") }
 
-// at returns where a system's observation is.
+// at returns where a system's observation stands.
 func at(s order.System) int { return slices.Index(order.Systems(), s) }
 
 // down is what a system says that cannot be read.
@@ -51,7 +51,7 @@ func idsOf(breaks []Break) []string {
 	return ids
 }
 
-// of keeps the breaks of one system.
+// ofSystem keeps the breaks of one system.
 func ofSystem(breaks []Break, s order.System) []Break {
 	return slices.DeleteFunc(slices.Clone(breaks), func(b Break) bool { return b.System != s })
 }

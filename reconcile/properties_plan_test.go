@@ -3,6 +3,7 @@ package reconcile
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -269,21 +270,11 @@ func TestProperty_Plan_OneStepPerBreak_ParentsFirst(t *testing.T) {
 			}
 			place = next
 		}
-		slices.SortFunc(about, func(a, b Break) int { return cmpText(a.ID(), b.ID()) })
+		slices.SortFunc(about, func(a, b Break) int { return strings.Compare(a.ID(), b.ID()) })
 		if !slices.Equal(about, breaks) {
 			t.Fatalf("breaks are %q, the steps are about %q", idsOf(breaks), idsOf(about))
 		}
 	})
-}
-
-func cmpText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 func TestProperty_Plan_Step_IsExplained(t *testing.T) {
