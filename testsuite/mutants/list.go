@@ -28,9 +28,9 @@ var mutants = []mutant{
 		[]string{"Property_Compare_EditThatMatters_IsSeen"},
 	},
 	{
-		"the CRM's expectations are put to everybody", "compare.go",
-		"if e.System != o.System {",
-		"if e.System != o.System && e.System != order.SystemCRM {",
+		"what the mail says is said by everybody", "merge.go",
+		"if o.System != s {",
+		"if o.System != s && o.System != order.SystemMail {",
 		[]string{"Property_Compare_EditOfOneSystem_BreaksNoOther"},
 	},
 	{
@@ -233,8 +233,8 @@ var mutants = []mutant{
 	},
 	{
 		"a surplus that went back is given back again", "attempts.go",
-		"back += a.Refunded",
-		"back += 0",
+		"\t\t\tback += a.Refunded\n\t\t}\n\t}\n\tleft",
+		"\t\t\tback += 0\n\t\t}\n\t}\n\tleft",
 		[]string{"Property_Plan_Applied_LeavesNothingToRepair"},
 	},
 	{
