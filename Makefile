@@ -7,6 +7,8 @@ LINTER        := golangci-lint@v2.15.0
 WORKFLOWCHECK := workflowcheck@v0.6.0
 # A number of tries: with a time, the fuzzer now and then fails by its own deadline.
 FUZZTIME      ?= 5000x
+# How often each property is checked.
+CHECKS        ?= 10000
 KEEP          ?= 1
 
 TOOLS  := $(CURDIR)/.build/tools
@@ -26,7 +28,7 @@ RACED = ^Test(Life|Cancel|Messages|Refusals|Ledgers)
 TESTS = TRUEUP_TEST_ENGINE=$(ENGINE) go test -v -count=1 -p 1 -timeout 25m
 FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual)
 
-.PHONY: help demo test quick lint workflowcheck fuzz bench engine programs engine-test ci clean
+.PHONY: help demo test quick lint workflowcheck fuzz properties mutants bench engine programs engine-test ci clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -56,6 +58,12 @@ workflowcheck: $(TOOLS)/$(WORKFLOWCHECK) ## the workflows are deterministic
 fuzz: ## each fuzz target, FUZZTIME tries
 	@grep -rE '^func Fuzz' --include='*_test.go' . | sed -E 's|/[^/]*_test.go:func (Fuzz[A-Za-z0-9_]*).*| \1|' | sort | while read -r package target; do \
 		echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; done
+
+properties: ## every property of the core, CHECKS times, and the oracle of small orders
+	@go test -count=1 -timeout 30m -run '^Test(Property|Oracle)_' ./reconcile -rapid.checks=$(CHECKS) -rapid.nofailfile
+
+mutants: ## small mistakes in the core, and which property notices each
+	@go run ./testsuite/mutants
 
 bench: engine ## what it costs beside its floor, one line a figure
 	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench

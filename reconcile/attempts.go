@@ -89,8 +89,9 @@ type excess struct {
 
 // surplus returns what was taken twice and not given back yet, the newest
 // attempts first. It is bounded three times, for it is paid out without a
-// person: by what was captured above the order's total and did not go out in a
-// lost dispute, by what is kept above the total less the refunds that the order
+// person: by what was captured above the order's total, did not go out in a lost
+// dispute and was not given back of attempts that the order does not rely on, by
+// what is kept above the total less the refunds that the order
 // itself intends, and, of an attempt that the order relies on, by what such
 // attempts took above the total. So neither a refund that the gateway lost nor a
 // lost dispute is ever mistaken for a second capture, and the money that pays
@@ -101,13 +102,17 @@ func surplus(i Intent, sorted []Attempt) []excess {
 	}
 	m := moneyOf(i, sorted)
 	intended := max(0, i.Refunded-max(0, i.Captured-i.Total))
-	left := min(m.captured-i.Total-m.lost, m.captured-m.refunded-m.disputed-(i.Total-intended))
-	over := -i.Total
+	over, back := -i.Total, int64(0)
 	for _, a := range sorted {
-		if i.reliesOn(a) && !foreign(i, a) {
+		switch {
+		case foreign(i, a):
+		case i.reliesOn(a):
 			over += a.Captured
+		case len(i.Attempts) > 0:
+			back += a.Refunded
 		}
 	}
+	left := min(m.captured-i.Total-m.lost-back, m.captured-m.refunded-m.disputed-(i.Total-intended))
 	var all []excess
 	for _, relied := range []bool{false, true} {
 		for n := len(sorted) - 1; n >= 0; n-- {

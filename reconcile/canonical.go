@@ -48,6 +48,12 @@ func trailingNumber(s string) (string, int64) {
 	return text, n
 }
 
+// numeric says that a value is a canonical quantity, or nothing at all.
+func numeric(value string) bool {
+	_, err := strconv.ParseInt(value, 10, 64)
+	return err == nil || value == ""
+}
+
 // number reads a canonical quantity; nothing at all is 0.
 func number(value string) int64 {
 	n, err := strconv.ParseInt(value, 10, 64)

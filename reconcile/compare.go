@@ -189,11 +189,10 @@ func allDiffer(f Field, base, ours, theirs string) bool {
 	return !same(base, ours) && !same(base, theirs) && !same(ours, theirs)
 }
 
+// sameValue says that two canonical values are the same; of a quantity nothing
+// at all is 0. An attempt in another currency has no number: "500 CHF".
 func sameValue(f Field, a, b string) bool {
-	if f.quantity() {
-		return number(a) == number(b)
-	}
-	return a == b
+	return a == b || f.quantity() && numeric(a) && numeric(b) && number(a) == number(b)
 }
 
 // findings joins expectations and facts of one system. Both are sorted alike.
@@ -246,7 +245,7 @@ func (x *comparing) judge(e Expectation, fact Fact) finding {
 
 // situation names the way in which a fact is not as expected, or nothing.
 func situation(e Expectation, fact Fact, tolerance int64) Situation {
-	within := e.Field.quantity() && magnitude(number(fact.Value)-number(e.Value)) <= tolerance
+	within := e.Field.quantity() && numeric(fact.Value) && magnitude(number(fact.Value)-number(e.Value)) <= tolerance
 	switch e.Need {
 	case Any:
 		if fact.Count > 1 {
@@ -306,6 +305,9 @@ func (x *comparing) unasked(fact Fact) (finding, bool) {
 	}
 	e.Until = notBefore(x.intent, x.policy, fact.Field, x.now)
 	f := finding{expected: e, observed: spelledFact(fact), money: fact.Money, situation: Unexpected}
+	if fact.Field.quantity() && numeric(fact.Value) && magnitude(number(fact.Value)) <= x.policy.Rule(fact.Field).Tolerance {
+		return finding{}, false
+	}
 	switch fact.Field {
 	case CRMContact, CRMRevenue, WarehouseLines, WarehouseShipped:
 		return finding{}, false

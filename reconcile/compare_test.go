@@ -260,6 +260,10 @@ func TestSituations_CRM(t *testing.T) {
 			[]Base{{Field: CRMRevenue, Value: "0"}}, []string{"crm.revenue.missing"}, repaired, op(order.Upsert)},
 		{"the revenue was edited", returned, func(_ *Intent, w *world) { w.crm.Deals[0].Revenue = 1 }, nil,
 			[]string{"crm.revenue.mismatch"}, repaired, op(order.Upsert)},
+		{"the revenue is in another currency", shippedOrder, func(_ *Intent, w *world) { w.crm.Deals[0].Currency = "USD" }, nil,
+			[]string{"crm.revenue.mismatch"}, repaired, op(order.Upsert)},
+		{"the deal says its currency", shippedOrder, func(_ *Intent, w *world) { w.crm.Deals[0].Currency = "EUR" }, nil, nil, nil, nil},
+		{"no revenue in another currency", accepted, func(_ *Intent, w *world) { w.crm.Deals[0].Currency = "USD" }, nil, nil, nil, nil},
 		{"both changed", returned, func(_ *Intent, w *world) { w.crm.Deals[0].Revenue = 1 },
 			[]Base{{Field: CRMRevenue, Value: "9980"}}, []string{"crm.revenue.conflict"}, asked, nil},
 		{"two deals", accepted, func(_ *Intent, w *world) { w.crm.Deals = append(w.crm.Deals, w.crm.Deals[0]) }, nil,
@@ -287,6 +291,8 @@ func TestSituations_Mail(t *testing.T) {
 		{"never sent", accepted, missing, []Base{}, []string{"mail.confirmation.missing.1"}, repaired, op(order.Send)},
 		{"never sent, and too late", late, missing, []Base{}, []string{"mail.confirmation.missing.1"}, reported, nil},
 		{"seen in the journal once, and gone", accepted, missing, nil, []string{"mail.confirmation.missing.1"}, adopted, nil},
+		{"seen twice in the journal once, and gone", accepted, missing, []Base{{Field: MailField(MailConfirmation), Item: "1", Value: "2 × 1"}},
+			[]string{"mail.confirmation.missing.1"}, adopted, nil},
 		{"given up", func() Intent {
 			i := accepted()
 			i.Mails[0].GivenUp = true
@@ -408,6 +414,21 @@ func TestCompare_Accepted_IsNoBreakWhileItSaysThat(t *testing.T) {
 	}
 }
 
+func TestCompare_Accepted_ForeignAttempt_WhileItSaysThat(t *testing.T) {
+	t.Parallel()
+	i := shippedOrder()
+	w := agreeing(i)
+	w.payment.Attempts = append(w.payment.Attempts, Attempt{ID: "pi_3", State: AttemptCaptured, Amount: 500, Captured: 500, Currency: "USD"})
+	i = Accept(i, believed(i, auto(), w, nil, now)[0], now)
+	if again := believed(i, auto(), w, nil, now); len(again) != 0 {
+		t.Fatalf("accepted, and still %+v", again)
+	}
+	w.payment.Attempts[1].Amount = 900
+	if again := believed(i, auto(), w, nil, now); len(again) != 1 {
+		t.Fatalf("it says 900 USD now, and 500 USD were accepted: %+v", again)
+	}
+}
+
 func TestCompare_Tolerance(t *testing.T) {
 	t.Parallel()
 	p := auto()
@@ -425,6 +446,31 @@ func TestCompare_Tolerance(t *testing.T) {
 	w.crm.Deals[0].Revenue--
 	if c := Compare(i, p, w.read(i.Order, now), nil, nil, now); len(c.Breaks) != 1 {
 		t.Fatalf("beyond the tolerance: %+v", c.Breaks)
+	}
+}
+
+// withRule returns the policy with one rule changed.
+func withRule(p Policy, f Field, change func(r *Rule)) Policy {
+	p.Rules = slices.Clone(p.Rules)
+	for n := range p.Rules {
+		if p.Rules[n].Field == f {
+			change(&p.Rules[n])
+		}
+	}
+	return p
+}
+
+// What nothing was asked about is as tolerable as what was.
+func TestCompare_Tolerance_Unasked(t *testing.T) {
+	t.Parallel()
+	p := withRule(auto(), InventoryReserved, func(r *Rule) { r.Tolerance = 1 })
+	i := accepted()
+	for pieces, want := range map[int64]int{1: 0, 2: 1} {
+		w := agreeing(i)
+		w.inventory.Reservations = append(w.inventory.Reservations, Reservation{ID: "9", Line: 9, SKU: "Z", Quantity: pieces})
+		if c := Compare(i, p, w.read(i.Order, now), nil, nil, now); len(c.Breaks) != want {
+			t.Errorf("%d of Z reserved with a tolerance of 1: %+v", pieces, c.Breaks)
+		}
 	}
 }
 
@@ -514,6 +560,43 @@ func TestPlan_Strength(t *testing.T) {
 		}
 		if got := decide([]Base{{Field: CRMDeal, Value: string(DealLost)}}); got != tt.lost {
 			t.Errorf("%s: our write was lost gave %s, want %s", tt.strength, got, tt.lost)
+		}
+	}
+}
+
+// What both agreed was there and somebody took away is put back only where the
+// policy enforces it; where our write was lost it is done again in any case.
+func TestPlan_Strength_TakenAway(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		field  Field
+		intent func() Intent
+		spoil  func(w *world)
+		ours   Decision // where only our own lost writes are done again
+	}{
+		{InventoryReserved, accepted, func(w *world) { w.inventory.Reservations = nil }, Ask},
+		{InventoryReserved, accepted, func(w *world) { w.inventory.Reservations[0].Quantity = 1 }, Ask},
+		{WarehouseShipment, accepted, func(w *world) { w.warehouse.Shipments = nil }, Ask},
+		{WarehouseReturn, comingBack, func(w *world) { w.warehouse.Returns = nil }, Ask},
+		{ERPSale, accepted, func(w *world) { w.erp.Sales = nil }, Ask},
+		{CRMDeal, accepted, func(w *world) { w.crm.Deals = nil }, Ask},
+	}
+	for _, tt := range tests {
+		i := tt.intent()
+		bases := Compare(i, auto(), agreeing(i).read(i.Order, now), nil, nil, now).Agreed
+		w := agreeing(i)
+		tt.spoil(w)
+		for strength, want := range map[Strength]Decision{Enforce: Repair, EnforceOurs: tt.ours} {
+			p := withRule(auto(), tt.field, func(r *Rule) { r.Strength = strength })
+			decide := func(bases []Base) Step {
+				return Plan(p, i, believed(i, p, w, bases, now), w.read(i.Order, now), bases)[0]
+			}
+			if s := decide(bases); s.Break.Field != tt.field || s.Decision != want || s.Operation == "" {
+				t.Errorf("%s, %s: taken away gave %+v, want %s", tt.field, strength, s, want)
+			}
+			if s := decide(nil); s.Decision != Repair {
+				t.Errorf("%s, %s: a lost write gave %+v, want repair", tt.field, strength, s)
+			}
 		}
 	}
 }

@@ -168,6 +168,17 @@ func TestJudge_NothingRead_Settling(t *testing.T) {
 	}
 }
 
+func TestVerdict_Revenue_InAnotherCurrency(t *testing.T) {
+	t.Parallel()
+	i := shippedOrder()
+	w := agreeing(i)
+	w.crm.Deals[0].Currency = "JPY"
+	v := verdictOf(i, w)
+	if v.Agreement != Disagreeing || !strings.Contains(v.Table(), "≠ 9980 JPY") {
+		t.Fatalf("%s:\n%s", v.Agreement, v.Table())
+	}
+}
+
 func TestJudge_NeverRead(t *testing.T) {
 	t.Parallel()
 	i := accepted()

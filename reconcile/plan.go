@@ -165,6 +165,13 @@ func (x *planning) edited(b Break) bool {
 	return known && sameValue(b.Field, base, b.Expected) && !sameValue(b.Field, base, b.Observed)
 }
 
+// removed says that both agreed that it was there, that it is gone, and that the
+// policy does not press ours upon a system where somebody took it away.
+func (x *planning) removed(b Break) bool {
+	base, known := x.base(b)
+	return known && !sameValue(b.Field, base, b.Observed) && x.policy.Rule(b.Field).Strength != Enforce
+}
+
 // base returns the last value that both agreed on.
 func (x *planning) base(b Break) (string, bool) {
 	if base, found := baseOf(x.bases, b.Field, b.Item); found {
@@ -244,7 +251,7 @@ func say(f Field, value string, c order.Currency) string {
 	if value == "" {
 		return "nothing"
 	}
-	if !f.money() {
+	if !f.money() || !numeric(value) { // "500 CHF" says it all
 		return value
 	}
 	return order.Amount{Minor: number(value), Currency: c}.String()

@@ -61,7 +61,7 @@ func (x *planning) captured(b Break) Step {
 			"ask the gateway what became of it", doneByHand).by(order.Capture, "", lost)
 	case x.edited(b):
 		return ask(b, "the gateway had captured "+expected+" and now says "+observed, "ask the gateway what became of it", doneByHand)
-	case x.has(PaymentDisputed):
+	case x.inDispute():
 		return ask(b, "the capture is missing while money is in dispute", "wait for the dispute", "capture "+missing, doneByHand)
 	case !enough:
 		return ask(b, "the gateway captured "+observed+" instead of "+expected+" and does not hold the rest any more",
@@ -119,6 +119,10 @@ func (x *planning) inventory(b Break) Step {
 	release, word := order.Release, "released"
 	if x.shipped() {
 		release, word = order.Commit, "committed"
+	}
+	if number(b.Observed) < number(b.Expected) && x.removed(b) {
+		return ask(b, "somebody took the reservation away, or a part of it, in inventory itself", "reserve again what is missing", letStand, doneByHand).
+			by(order.Reserve, "", 0)
 	}
 	switch b.Situation {
 	case Missing:
@@ -181,6 +185,9 @@ func (x *planning) shipment(b Break) Step {
 		if ShipmentState(b.Expected).Rank() > ShipmentRequested.Rank() {
 			return ask(b, "the warehouse had the shipment "+b.Expected+" and knows it no longer", "ask the warehouse", "request it again", doneByHand)
 		}
+		if x.removed(b) {
+			return x.requestAgain(b, "somebody deleted the request in the warehouse itself")
+		}
 		return repair(b, order.Request, b.Item, "the request is gone")
 	case Unexpected:
 		if ShipmentState(b.Observed).Rank() >= ShipmentPacked.Rank() {
@@ -221,6 +228,10 @@ func (x *planning) returned(b Break) Step {
 		if ReturnState(b.Expected) != ReturnExpected {
 			return ask(b, "the warehouse had the returned goods as "+b.Expected+" and knows nothing of them any more", "ask the warehouse",
 				letStand, doneByHand)
+		}
+		if x.removed(b) {
+			return ask(b, "somebody deleted the announced return in the warehouse itself", "announce it again", "accept: give the return up", doneByHand).
+				by(order.Return, b.Item, 0)
 		}
 		return repair(b, order.Return, b.Item, "the warehouse does not know that the goods come back")
 	case Unexpected:
@@ -275,7 +286,7 @@ func (x *planning) erp(b Break) Step {
 			return report(b, "waits for the sale, which is missing too")
 		case (b.Field == ERPReceipts || b.Field == ERPCredits) && x.unrepaired(ERPInvoices, Missing):
 			return report(b, "waits for the invoice, which is missing too")
-		case x.edited(b) && x.policy.Rule(b.Field).Strength != Enforce:
+		case x.removed(b):
 			return ask(b, "the document was there and is gone", "book it again under "+b.Item, letStand, doneByHand).by(operation, b.Item, 0)
 		}
 		return repair(b, operation, b.Item, "the document is missing")
@@ -348,7 +359,7 @@ func documentOperation(f Field) order.Operation {
 }
 
 // crm: contact, deal and carts are upserted on unique properties, so doing it
-// again is harmless. What was edited there is re-asserted only where we own it.
+// again is harmless, and what is empty may be filled. What was edited there is re-asserted only where we own it.
 func (x *planning) crm(b Break) Step {
 	switch {
 	case b.Situation == Duplicate:
@@ -357,11 +368,11 @@ func (x *planning) crm(b Break) Step {
 		return report(b, "a deal is there before the order has one")
 	case b.Field != CRMContact && b.Field != CRMCarts && x.unrepaired(CRMContact, Missing):
 		return report(b, "waits for the contact, which is missing")
-	case b.Situation == Missing:
+	case b.Situation == Missing && (!x.removed(b) || x.policy.Rule(b.Field).Strength == FillEmpty):
 		return repair(b, order.Upsert, "", "the CRM does not have it")
 	case b.Field == CRMCarts:
 		return repair(b, order.Upsert, "", "the cart became this order and is still open")
-	case !x.edited(b):
+	case b.Situation != Missing && !x.edited(b):
 		return repair(b, order.Upsert, "", "our write was lost")
 	}
 	switch x.policy.Rule(b.Field).Strength {
@@ -383,7 +394,7 @@ func (x *planning) crm(b Break) Step {
 func (x *planning) mail(b Break) Step {
 	switch b.Situation {
 	case Missing:
-		if x.edited(b) {
+		if base, known := x.base(b); known && base != "" { // also one that was seen twice
 			return adopt(b, "the mail was accepted or seen in the journal once, and is not there any more: it is not sent a second time")
 		}
 		for _, m := range x.intent.Mails {

@@ -64,6 +64,8 @@ func defaultRule(f Field) Rule {
 		paymentRule(&r)
 	case order.SystemInventory:
 		r.Followers = []order.System{order.SystemWarehouse}
+		// What the customer was promised is promised again, whoever deleted it.
+		r.Strength = Enforce
 	case order.SystemWarehouse:
 		warehouseRule(&r)
 	case order.SystemERP:
@@ -105,12 +107,13 @@ func warehouseRule(r *Rule) {
 	r.CaseDeadline = 4 * time.Hour
 	switch r.Field {
 	case WarehouseShipment:
-		r.MaxCount = 20
+		// What is paid for is requested again, whoever deleted the request.
+		r.Strength, r.MaxCount = Enforce, 20
 	case WarehouseLines, WarehouseShipped, WarehouseDuplicate:
 		r.Strength, r.Allows = AdoptTheirs, ModeAsk
 	case WarehouseReturn:
-		// What comes back is a fact; only an announcement that was lost is made again.
-		r.Strength, r.MaxCount = AdoptTheirs, 20
+		// What comes back is a fact; only our announcement of it is made again.
+		r.Strength, r.MaxCount = Enforce, 20
 	}
 }
 

@@ -3,15 +3,12 @@ package reconcile
 import (
 	"encoding/json"
 	"errors"
-	"maps"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 func TestDefault_ReportsEverything(t *testing.T) {
@@ -186,43 +183,6 @@ func manyWindows(n int) string {
 		b.WriteString("  m" + strconv.Itoa(i) + ": 1h\n")
 	}
 	return b.String()
-}
-
-// Whatever windows a file sets: the policy has them, those it did not name keep
-// their own, the list is sorted, it renders to itself, and its version is its own.
-func TestPolicy_PayWindows_Property(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		set := rapid.MapOf(rapid.StringMatching(`[a-z0-9_]{1,40}|card|oxxo|null|true|1e3`), rapid.Int64Range(60, 8760*3600)).Draw(t, "windows")
-		file := "pay_window: 7m\npay_windows: {"
-		for method, seconds := range set {
-			file += method + ": " + strconv.FormatInt(seconds, 10) + "s, "
-		}
-		p, err := Parse([]byte(file + "}\n"))
-		if err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		before := Default()
-		before.PayWindow = 7 * time.Minute
-		for _, method := range append(slices.Collect(maps.Keys(set)), "card", "pix", "boleto", "customer_balance", "nobody") {
-			want, named := time.Duration(set[method])*time.Second, set[method] > 0
-			if !named {
-				want = before.PayWindowOf(method)
-			}
-			if got := p.PayWindowOf(method); got != want {
-				t.Fatalf("%s has %s, want %s", method, got, want)
-			}
-		}
-		if !slices.IsSortedFunc(p.PayWindows, func(a, b MethodWindow) int { return strings.Compare(a.Method, b.Method) }) {
-			t.Fatalf("not sorted: %+v", p.PayWindows)
-		}
-		if back, err := Parse(p.YAML()); err != nil || !reflect.DeepEqual(back, p) {
-			t.Fatalf("%s\ncame back as %+v, %v", p.YAML(), back, err)
-		}
-		if same := reflect.DeepEqual(p, before); same != (p.Version() == before.Version()) {
-			t.Fatalf("the versions say the opposite of %t", same)
-		}
-	})
 }
 
 func TestPolicy_JSON_RoundTrip(t *testing.T) {

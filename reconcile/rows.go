@@ -272,6 +272,9 @@ func (x *judging) revenue(o Observation) string {
 		return ""
 	}
 	text := x.money(deals[0].Revenue)
+	if c := deals[0].Currency; c != "" && deals[0].Revenue != 0 {
+		text = order.Amount{Minor: deals[0].Revenue, Currency: c}.String()
+	}
 	if x.intent.Refunded > 0 && text != "" {
 		text += " net"
 	}
