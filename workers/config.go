@@ -10,6 +10,7 @@ import (
 
 	"github.com/kelseyhightower/envconfig"
 
+	"github.com/trueup-orders/trueup/activities/announce"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/workflows"
@@ -53,6 +54,14 @@ type Config struct {
 	ERP       Tryton
 	HubSpot   HubSpot
 	Mail      MailRelay
+	Cases     Cases
+}
+
+// Cases is where cases are announced besides the log.
+type Cases struct {
+	URL string `split_words:"true"` // empty: nowhere
+	// Secret signs; several while one replaces another.
+	Secret []string `split_words:"true"`
 }
 
 // Stripe is the payment gateway.
@@ -141,7 +150,21 @@ func (c Config) validate() error {
 	if c.BudgetCount < 0 || c.BudgetMoney < 0 {
 		problems = append(problems, errors.New("TRUEUP_BUDGET_COUNT and TRUEUP_BUDGET_MONEY must not be negative"))
 	}
+	if _, err := c.receiver(nil); err != nil {
+		problems = append(problems, err)
+	}
 	return errors.Join(problems...)
+}
+
+// receiver is where cases are announced, or nil for the log alone.
+func (c Config) receiver(now func() time.Time) (*announce.Receiver, error) {
+	switch {
+	case c.Cases.URL != "":
+		return announce.New(c.Cases.URL, c.Cases.Secret, now)
+	case len(c.Cases.Secret) > 0:
+		return nil, errors.New("TRUEUP_CASES_URL is missing, but TRUEUP_CASES_SECRET is set")
+	}
+	return nil, nil
 }
 
 // policy reads the policy file.

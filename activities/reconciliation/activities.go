@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/trueup-orders/trueup/activities/announce"
 	"github.com/trueup-orders/trueup/activities/inventory"
 	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/activities/warehouse"
@@ -68,9 +69,11 @@ type Activities struct {
 	// Days lists the orders of a day that is swept, as Sweeps say.
 	Days   DayIntents
 	Sweeps Sweeps
-	Policy reconcile.Policy
-	Now    func() time.Time
-	Wait   func(ctx context.Context, d time.Duration) error
+	// Receiver is where cases are announced besides the log; nil: nowhere.
+	Receiver *announce.Receiver
+	Policy   reconcile.Policy
+	Now      func() time.Time
+	Wait     func(ctx context.Context, d time.Duration) error
 }
 
 // CommitStock has the level of each SKU set, one after the other.
