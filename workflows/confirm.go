@@ -65,7 +65,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 			p.accept(workflow.Now(ctx), step.Break)
 			answer.Lines = append(answer.Lines, line+" → adopted")
 		case reconcile.Ask:
-			if p.openCase(workflow.Now(ctx), step, false) {
+			if !slices.Contains(p.raised, step.Break.ID()) && p.openCase(workflow.Now(ctx), step, false) {
 				answer.Cases++
 			}
 			answer.Lines = append(answer.Lines, line+" → a person decides")

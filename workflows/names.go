@@ -93,6 +93,7 @@ const (
 	DecideUpdate    = "decide"
 	VerdictUpdate   = "verdict"
 	VerdictQuery    = "verdict"
+	CasesQuery      = "cases"
 	ReconcileUpdate = "reconcile"
 	NoticeSignal    = "notice"
 	CommitUpdate    = "commit"

@@ -79,6 +79,8 @@ type Options struct {
 	// SweepEvery starts sweeps so often; 0 starts none.
 	SweepEvery time.Duration
 	SweepShard int // orders; 0: 1000
+	// Cases is where cases are announced; the zero value: nowhere.
+	Cases workers.Cases
 }
 
 // World is everything on one clock.
@@ -288,6 +290,7 @@ func (w *World) configure(o Options) error {
 			SMTP: smtp.Addr().String(), CA: ca, From: "shop@shop.test", ShopName: "Virtual shop", Journal: "journal@shop.test",
 			IMAP: imap.Addr().String(), IMAPUser: "journal", IMAPPassword: "journal", VisibilityLag: 10 * time.Millisecond,
 		},
+		Cases: o.Cases,
 	}
 	return nil
 }
