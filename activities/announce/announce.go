@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
@@ -45,7 +46,16 @@ type Receiver struct {
 	keys    [][]byte
 	client  *http.Client
 	now     func() time.Time
+
+	mu sync.Mutex
+	// away is until when it is not called, for it did not answer: with many cases
+	// at once, those that wait for it in vain would hold up all else that this
+	// worker has to do.
+	away time.Time
 }
+
+// pause is for how long a receiver that does not answer is not called.
+const pause = 5 * time.Second
 
 // Message is one announcement. The same ID is the same announcement: a receiver
 // drops what it has seen.
@@ -144,8 +154,12 @@ func (r *Receiver) Post(ctx context.Context, m Message) error {
 	request.Header.Set("webhook-id", m.ID)
 	request.Header.Set("webhook-timestamp", moment)
 	request.Header.Set("webhook-signature", r.sign(m.ID, moment, body))
+	if r.isAway() {
+		return apierr.New(apierr.Unavailable, "", errors.New("the receiver did not answer a moment ago"))
+	}
 	response, err := r.client.Do(request)
 	if err != nil {
+		r.didNotAnswer()
 		// What wraps it names the address, which may have a token in it.
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err
@@ -155,6 +169,18 @@ func (r *Receiver) Post(ctx context.Context, m Message) error {
 	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection is used again
 	return r.answered(response)
+}
+
+func (r *Receiver) isAway() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now().Before(r.away)
+}
+
+func (r *Receiver) didNotAnswer() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.away = r.now().Add(pause)
 }
 
 // answered tells whether the receiver has taken an announcement.

@@ -171,6 +171,36 @@ func TestPost_SlowReceiver_BoundedByTheCaller(t *testing.T) {
 	}
 }
 
+// One that does not answer is left alone for a moment, so that a thousand cases do
+// not wait for it one after the other; one that answers, however badly, is not.
+func TestPost_DoesNotAnswer_LeftAloneForAMoment(t *testing.T) {
+	t.Parallel()
+	now, calls, hangsUp := noon, 0, true
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if calls++; hangsUp {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	defer server.Close()
+	r, err := announce.New(server.URL, []string{secret}, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := func(want int) {
+		t.Helper()
+		if err := r.Post(t.Context(), announce.Message{ID: "x"}); apierr.CodeOf(err) != apierr.Unavailable || calls != want {
+			t.Errorf("called %d times, want %d: %v", calls, want, err)
+		}
+	}
+	post(1)
+	post(1)
+	now = now.Add(5 * time.Second)
+	hangsUp = false
+	post(2)
+	post(3)
+}
+
 func TestCheck_NamesEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	short := "whsec_" + base64.StdEncoding.EncodeToString([]byte("short"))
