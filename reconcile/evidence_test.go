@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,5 +185,19 @@ func TestCase_NearAt(t *testing.T) {
 		if got := k.Deadline.Sub(k.NearAt()); got != c.before {
 			t.Errorf("of %s it is near %s before, want %s", c.all, got, c.before)
 		}
+	}
+}
+
+func TestVerdict_ShowsTheEvidenceOfItsCases(t *testing.T) {
+	t.Parallel()
+	p := overcharged()
+	e := p.evidence()
+	p.k.Evidence = &e
+	v := Judge(p.grounds.Intent, p.grounds.Policy, p.grounds.Observations, p.grounds.Comparison, []Case{p.k}, true, now)
+	if table := v.Table(); !strings.Contains(table, "decide as repair, accept; on evidence "+e.Token) {
+		t.Errorf("the table does not say on what is decided:\n%s", table)
+	}
+	if text := v.Markdown(); !strings.Contains(text, "case 1 (evidence "+e.Token+"): more was captured") {
+		t.Errorf("the details do not name the evidence:\n%s", text)
 	}
 }
