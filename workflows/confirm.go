@@ -80,6 +80,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 	if mending {
 		p.verify(work)
 	}
+	p.attend(workflow.Now(ctx)) // what it has cases open about is not settled by the comparison
 	c := p.assess(workflow.Now(ctx))
 	p.settleCases(workflow.Now(ctx), c)
 	answer.Settling, answer.Unread = len(c.Settling), c.Unread

@@ -127,14 +127,14 @@ func (p *process) keepsGoods(k reconcile.Case) bool {
 // moment shows the evidence that it was made on. Otherwise nothing is done: the
 // case asks about what is so now, and the answer says it.
 func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
-	done := func() (Reply, error) { return p.reply(ctx, DecideUpdate, d.Case), nil }
+	done := func(n int) (Reply, error) { return p.reply(ctx, DecideUpdate, n), nil }
 	refused := func(why string) (Reply, error) {
 		r := p.reply(ctx, DecideUpdate, d.Case)
 		r.Refused = why
 		return r, nil
 	}
-	if p.wished(DecideUpdate, d.ID) > 0 {
-		return done()
+	if n := p.wished(DecideUpdate, d.ID); n > 0 {
+		return done(n)
 	}
 	if why := p.closedMeanwhile(d.Case); why != "" {
 		return refused(why)
@@ -147,8 +147,8 @@ func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
 	unread := p.readFor(work, *p.caseOf(d.Case), d.As)
 	now := workflow.Now(ctx)
 	p.attend(now)
-	if p.wished(DecideUpdate, d.ID) > 0 { // the same wish came twice, and the other one was faster
-		return done()
+	if n := p.wished(DecideUpdate, d.ID); n > 0 { // the same wish came twice, and the other one was faster
+		return done(n)
 	}
 	if unread != "" {
 		return refused("the " + string(unread) + " system cannot be read now, so that nobody knows whether it is still so; nothing was decided: decide again when it can be read")
@@ -174,7 +174,7 @@ func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
 		return refused(plainly(err))
 	}
 	p.decided(now, k, d)
-	return done()
+	return done(k.N)
 }
 
 // closedMeanwhile says that a case is not open any more, and why; empty while it
