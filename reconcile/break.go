@@ -151,6 +151,8 @@ type Case struct {
 	Stays   bool      `json:"stays,omitempty"`
 	Closed  time.Time `json:"closed,omitzero"`
 	Outcome string    `json:"outcome,omitempty"` // how it was closed
+	// Evidence is set in answers and never stored: see Grounds.Evidence.
+	Evidence *Evidence `json:"evidence,omitempty"`
 }
 
 // Open says that the case still waits for a person.

@@ -139,6 +139,7 @@ func (v Verdict) Table() string {
 		wrap(line, "  ", "case "+strconv.Itoa(k.N)+" ("+k.Step.Break.ID()+"): "+k.Step.Why)
 		wrap(line, "    ", "proposal: "+k.Step.Proposal+"; or: "+strings.Join(k.Step.Alternatives, "; "))
 		wrap(line, "    ", remaining(k.Deadline.Sub(v.At))+"; then: "+k.AtDeadline)
+		wrap(line, "    ", k.decidable())
 	}
 	v.clocks(line)
 	for _, r := range v.Read {
@@ -147,6 +148,26 @@ func (v Verdict) Table() string {
 		}
 	}
 	return b.String()
+}
+
+// decidable says which decisions are possible now, and on what evidence.
+func (c Case) decidable() string {
+	if c.Evidence == nil {
+		return ""
+	}
+	var words []string
+	for _, o := range c.Evidence.Options {
+		words = append(words, o.As)
+	}
+	return "decide as " + strings.Join(words, ", ") + "; on evidence " + c.Evidence.Token
+}
+
+// token names the evidence beside the number of a case, where it is known.
+func (c Case) token() string {
+	if c.Evidence == nil {
+		return ""
+	}
+	return " (evidence " + c.Evidence.Token + ")"
 }
 
 func (v Verdict) tableRow(line func(string), r Row) {
@@ -230,7 +251,7 @@ func (v Verdict) Markdown() string {
 		}
 	}
 	for _, k := range v.Cases {
-		line := "\n- case " + strconv.Itoa(k.N) + ": " + k.Step.Why + "; proposal: " + k.Step.Proposal + "; decide until " +
+		line := "\n- case " + strconv.Itoa(k.N) + k.token() + ": " + k.Step.Why + "; proposal: " + k.Step.Proposal + "; decide until " +
 			k.Deadline.UTC().Format(time.RFC3339)
 		if !v.room(&b, cut(line, 300)) {
 			return b.String()

@@ -109,6 +109,9 @@ func checkDecide(m workflows.Decide) []order.Problem {
 	if m.Case < 1 {
 		problems = append(problems, order.Problem{Field: "case", Reason: "is missing, or less than 1"})
 	}
+	if len(m.Evidence) > maxEvidence || strings.ContainsFunc(m.Evidence, func(r rune) bool { return r < '!' || r > '~' }) {
+		problems = append(problems, order.Problem{Field: "evidence", Reason: "is not the token of a case's evidence; trueup cases shows it"})
+	}
 	switch decisions := Decisions(); {
 	case !slices.Contains(decisions, m.As):
 		problems = append(problems, order.Problem{Field: "as", Reason: fmt.Sprintf("is %q; want one of %v", m.As, decisions)})
@@ -117,6 +120,9 @@ func checkDecide(m workflows.Decide) []order.Problem {
 	}
 	return problems
 }
+
+// maxEvidence is more than the token of a case's evidence has.
+const maxEvidence = 64
 
 // checkAmount refuses an amount that no order can have.
 func checkAmount(minor int64) []order.Problem {

@@ -37,7 +37,7 @@ const (
 //	POST /v1/orders/{id}/answers    {by, choice}: answer what the customer was asked
 //	POST /v1/orders/{id}/returns    {by, reason, lines}: goods come back
 //	POST /v1/orders/{id}/refunds    {by, reason, amount, currency}: give money back
-//	POST /v1/orders/{id}/decisions  {by, reason, case, as, amount}: close a case
+//	POST /v1/orders/{id}/decisions  {by, reason, case, as, amount, evidence}: close a case
 //	POST /v1/webhooks/{system}      payment and crm; signed
 //	GET  /healthz, /readyz          alive; able to reach the engine
 //	GET  /metrics                   for Prometheus; see docs/metrics.md

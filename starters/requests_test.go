@@ -139,6 +139,7 @@ func TestWish_Statuses(t *testing.T) {
 		"done":        {workflows.Reply{Order: "A-1", Request: "return 1"}, nil, http.StatusOK, []string{`"request":"return 1"`}},
 		"under way":   {workflows.Reply{Order: "A-1", Request: "return 1", Pending: "the goods are on their way"}, nil, http.StatusAccepted, []string{"on their way"}},
 		"reality won": {workflows.Reply{Order: "A-1", Refused: "it is packed; ask for a return"}, nil, http.StatusConflict, []string{`"error":"not done: it is packed`, `"refused"`}},
+		"stale":       {workflows.Reply{Order: "A-1", Refused: "what case 1 rests on has changed since; nothing was done", Evidence: "ffff"}, nil, http.StatusConflict, []string{`"error":"not done: what case 1 rests on has changed since`, `"evidence":"ffff"`}},
 		"not now": {workflows.Reply{}, temporal.NewNonRetryableApplicationError("it has not shipped; cancel it instead", workflows.RefusedReason, nil),
 			http.StatusConflict, []string{"cancel it instead"}},
 		"not valid": {workflows.Reply{}, temporal.NewNonRetryableApplicationError("line 7 is unknown", workflows.InvalidReason, nil), http.StatusUnprocessableEntity, []string{"line 7 is unknown"}},
@@ -420,5 +421,32 @@ func TestSubmit_RepeatedAndNobodyAnswers_NoOldStep(t *testing.T) {
 	r := f.expect(f.post("/v1/orders", goodOrder(t, "A-1")), http.StatusAccepted)
 	if strings.Contains(r.body, "use_stripe_sdk") {
 		t.Errorf("answered %s", r.body)
+	}
+}
+
+// A decision that was refused because its evidence had changed may be right a
+// minute later: it reaches the order each time, and the order tells by the wish's
+// id what it has taken up.
+func TestDecide_SameAgain_ReachesTheOrderAgain(t *testing.T) {
+	t.Parallel()
+	now := noon
+	f := open(t, func(o *starters.GatewayOptions) {
+		o.Client.Now = func() time.Time { now = now.Add(time.Second); return now }
+	})
+	f.expect(f.post("/v1/orders", goodOrder(t, "A-1")), http.StatusCreated)
+	refused := true
+	f.engine.Answer = func(string, starters.Message) (any, error) {
+		if refused {
+			return workflows.Reply{Order: "A-1", Refused: "the erp system cannot be read now"}, nil
+		}
+		return workflows.Reply{Order: "A-1", Request: "decide 1"}, nil
+	}
+	body := []byte(`{"by":"grace","reason":"we lost it","case":1,"as":"ship"}`)
+	f.expect(f.post("/v1/orders/A-1/decisions", body), http.StatusConflict)
+	refused = false
+	f.expect(f.post("/v1/orders/A-1/decisions", body), http.StatusOK)
+	asked := f.asked()
+	if len(asked) != 2 || asked[0].Argument.(workflows.Decide).ID != asked[1].Argument.(workflows.Decide).ID {
+		t.Errorf("asked %+v", asked)
 	}
 }

@@ -63,10 +63,23 @@ func (c *Client) Refund(ctx context.Context, id order.ID, m workflows.Refund) (w
 	return c.ask(ctx, id, wish(workflows.RefundUpdate, m.ID, m), checkRefund(m))
 }
 
-// Decide closes a case as a person decided.
+// Decide closes a case as a person decided. What it rests on is read in this
+// moment, so that the same decision may be refused now and carried out later: its
+// message has an id of its own each time, and the order tells repeated ones by
+// the wish's.
 func (c *Client) Decide(ctx context.Context, id order.ID, m workflows.Decide) (workflows.Reply, error) {
 	m.ID = named(m.ID, m)
-	return c.ask(ctx, id, wish(workflows.DecideUpdate, m.ID, m), checkDecide(m))
+	message := wish(workflows.DecideUpdate, m.ID, m)
+	message.ID = fmt.Sprintf("%s-%d", message.ID, c.Now().UnixNano())
+	return c.ask(ctx, id, message, checkDecide(m))
+}
+
+// Cases answers with the open cases of an order and their evidence, from memory;
+// with all also those that were closed.
+func (c *Client) Cases(ctx context.Context, id order.ID, all bool) ([]reconcile.Case, error) {
+	var cases []reconcile.Case
+	ask := workflows.AskCases{Now: c.Now(), All: all}
+	return cases, c.say(id, c.Engine.Query(ctx, workflows.OrderWorkflowID(id), workflows.CasesQuery, ask, &cases))
 }
 
 // named returns the id of a wish; of one without, an id made from its content.

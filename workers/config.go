@@ -11,6 +11,7 @@ import (
 
 	"github.com/kelseyhightower/envconfig"
 
+	"github.com/trueup-orders/trueup/activities/announce"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/workflows"
@@ -60,6 +61,14 @@ type Config struct {
 	ERP       Tryton
 	HubSpot   HubSpot
 	Mail      MailRelay
+	Cases     Cases
+}
+
+// Cases is where cases are announced besides the log.
+type Cases struct {
+	URL string `split_words:"true"` // empty: nowhere
+	// Secret signs; several while one replaces another.
+	Secret []string `split_words:"true"`
 }
 
 // Stripe is the payment gateway.
@@ -157,6 +166,9 @@ func (c Config) validate() error {
 	if c.BudgetCount < 0 || c.BudgetMoney < 0 {
 		problems = append(problems, errors.New("TRUEUP_BUDGET_COUNT and TRUEUP_BUDGET_MONEY must not be negative"))
 	}
+	if _, err := c.receiver(nil); err != nil {
+		problems = append(problems, err)
+	}
 	return errors.Join(problems...)
 }
 
@@ -170,6 +182,17 @@ func (c Config) plantable(p reconcile.Policy) error {
 		return fmt.Errorf("TRUEUP_PLANT_EVERY is %s; it must be longer than the policy's cool_down (%s), within which a second repair is taken for a fight", c.PlantEvery, p.CoolDown)
 	}
 	return nil
+}
+
+// receiver is where cases are announced, or nil for the log alone.
+func (c Config) receiver(now func() time.Time) (*announce.Receiver, error) {
+	switch {
+	case c.Cases.URL != "":
+		return announce.New(c.Cases.URL, c.Cases.Secret, now)
+	case len(c.Cases.Secret) > 0:
+		return nil, errors.New("TRUEUP_CASES_URL is missing, but TRUEUP_CASES_SECRET is set")
+	}
+	return nil, nil
 }
 
 // policy reads the policy file.

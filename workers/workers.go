@@ -54,6 +54,10 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 		return nil, err
 	}
 	now := client.Now
+	receiver, err := c.receiver(now)
+	if err != nil {
+		return nil, err
+	}
 	switches := repair.NewSwitches(now)
 	return &Set{
 		Workflows: flows,
@@ -68,7 +72,7 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 		},
 		Reconciliation: &reconciliation.Activities{
 			Readers: systems.Readers(), Levels: systems.Inventory, Counts: systems.Warehouse, Orders: client, Keeper: client, Owner: systems.Owner,
-			Days: client, Sweeps: c.sweeps(policy, systems), Planter: systems.planter(), Policy: policy, Now: now, Wait: wait,
+			Days: client, Sweeps: c.sweeps(policy, systems), Planter: systems.planter(), Receiver: receiver, Policy: policy, Now: now, Wait: wait,
 		},
 		Switches: switches,
 	}, nil

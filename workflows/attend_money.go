@@ -136,8 +136,9 @@ func (p *process) refundFailed(now time.Time, op Operation) {
 	})
 }
 
-// attendDisputes opens a case for each dispute. One that was lost is the refund.
+// attendDisputes opens a case about what is in dispute. What was lost is the refund.
 func (p *process) attendDisputes(now time.Time) {
+	total := int64(0)
 	for _, a := range p.attempts() {
 		open, lost := a.Disputed-a.Lost, p.sum(order.Refund, func(op Operation) bool { return op.Ref == a.ID && op.About == aboutDispute })
 		if a.Lost > lost {
@@ -149,18 +150,19 @@ func (p *process) attendDisputes(now time.Time) {
 		if open > 0 {
 			p.holdBack(now, a.ID)
 		}
-		if open > 0 && p.openCaseOf(reconcile.PaymentDisputed, "") == nil {
-			p.raise(now, reconcile.Step{
-				Break: reconcile.Break{
-					System: order.SystemPayment, Field: reconcile.PaymentDisputed, Situation: reconcile.Unexpected, Expected: "0",
-					Observed: strconv.FormatInt(open, 10), Right: string(order.SystemPayment), Money: open, FirstSeen: now, Confirmed: now,
-				},
-				Decision:     reconcile.Ask,
-				Why:          p.amount(open).String() + " is in dispute; automatic refunds stop, and what has not shipped does not ship",
-				Proposal:     "answer the dispute at the gateway with the evidence; this case closes when it is decided there",
-				Alternatives: []string{string(DecideShip) + ": ship what has not shipped all the same", string(DecideRelease) + ": give up what has not shipped", string(DecideAccept) + ": let it run"},
-			})
-		}
+		total += open
+	}
+	if total > 0 {
+		p.raise(now, reconcile.Step{
+			Break: reconcile.Break{
+				System: order.SystemPayment, Field: reconcile.PaymentDisputed, Situation: reconcile.Unexpected, Expected: "0",
+				Observed: strconv.FormatInt(total, 10), Right: string(order.SystemPayment), Money: total, FirstSeen: now, Confirmed: now,
+			},
+			Decision:     reconcile.Ask,
+			Why:          p.amount(total).String() + " is in dispute; automatic refunds stop, and what has not shipped does not ship",
+			Proposal:     "answer the dispute at the gateway with the evidence; this case closes when it is decided there",
+			Alternatives: []string{string(DecideShip) + ": ship what has not shipped all the same", string(DecideRelease) + ": give up what has not shipped", string(DecideAccept) + ": let it run"},
+		})
 	}
 	if !p.disputed() {
 		p.ShipDisputed = false

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ func (p *process) raise(now time.Time, step reconcile.Step) {
 			return
 		}
 	}
+	p.raised = append(p.raised, step.Break.ID())
 	p.openCase(now, step, !compared(step.Break))
 }
 
@@ -79,11 +81,13 @@ func (p *process) ask(ctx workflow.Context, field reconcile.Field, why, proposal
 	})
 }
 
-// openCase opens a case, once per break. One that stays is about what no
-// comparison finds: it does not close because the systems agree.
+// openCase opens a case, once per break: one that is open asks about what is so
+// now. One that stays is about what no comparison finds: it does not close because
+// the systems agree.
 func (p *process) openCase(now time.Time, step reconcile.Step, stays bool) bool {
-	for _, c := range p.Cases {
-		if c.Open() && c.Step.Break.ID() == step.Break.ID() {
+	for i := range p.Cases {
+		if c := &p.Cases[i]; c.Open() && c.Step.Break.ID() == step.Break.ID() {
+			p.renew(now, c, step)
 			return false
 		}
 	}
@@ -99,6 +103,40 @@ func (p *process) openCase(now time.Time, step reconcile.Step, stays bool) bool 
 	return true
 }
 
+// renew lets an open case ask about what is so now, under its number.
+func (p *process) renew(now time.Time, k *reconcile.Case, step reconcile.Step) {
+	if k.Step.Same(step) {
+		return
+	}
+	step.Break.FirstSeen, step.Break.LastAgreed = k.Step.Break.FirstSeen, k.Step.Break.LastAgreed
+	k.Step = step
+	p.note(now, fmt.Sprintf("case %d has changed: %s", k.N, step.Why))
+	p.mayHaveChanged(k.N)
+}
+
+// replan lets the open cases that a comparison finds ask about what the rules
+// make of it now. What attend has cases open about speaks for itself.
+func (p *process) replan(now time.Time, c reconcile.Comparison) {
+	believed := slices.Clone(c.Breaks)
+	for i := range believed {
+		if believed[i].Confirmed.IsZero() { // a person decides on it, so it is planned as if it were
+			believed[i].Confirmed = now
+		}
+	}
+	for _, step := range reconcile.Plan(p.settings.Policy, p.intent(now), believed, p.Observed, p.Bases) {
+		id := step.Break.ID()
+		n := slices.IndexFunc(p.Cases, func(k reconcile.Case) bool { return k.Open() && k.Step.Break.ID() == id })
+		if n < 0 || p.Cases[n].Stays || slices.Contains(p.raised, id) {
+			continue
+		}
+		was, is := p.Cases[n].Step.Break, step.Break
+		ruled := step.Decision == reconcile.Ask || step.Decision == reconcile.Repair
+		if ruled || was.Expected != is.Expected || was.Observed != is.Observed {
+			p.renew(now, &p.Cases[n], step.Asked())
+		}
+	}
+}
+
 // caseOf returns case n, or nil.
 func (p *process) caseOf(n int) *reconcile.Case {
 	for i := range p.Cases {
@@ -109,10 +147,11 @@ func (p *process) caseOf(n int) *reconcile.Case {
 	return nil
 }
 
-// settleCases closes the cases whose break is gone by itself.
+// settleCases closes the cases whose break is gone by itself. One about which
+// attend would have a case open is not, also when no comparison finds it.
 func (p *process) settleCases(now time.Time, c reconcile.Comparison) {
 	for i := range p.Cases {
-		if k := &p.Cases[i]; k.Open() && c.Over(*k) {
+		if k := &p.Cases[i]; k.Open() && c.Over(*k) && !slices.Contains(p.raised, k.Step.Break.ID()) {
 			p.closeCase(now, k.N, "the systems agree again")
 		}
 	}

@@ -66,7 +66,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 			p.accept(workflow.Now(ctx), step.Break)
 			answer.Lines = append(answer.Lines, line+" → adopted")
 		case reconcile.Ask:
-			if p.openCase(workflow.Now(ctx), step, false) {
+			if !slices.Contains(p.raised, step.Break.ID()) && p.openCase(workflow.Now(ctx), step, false) {
 				answer.Cases++
 			}
 			answer.Lines = append(answer.Lines, line+" → a person decides")
@@ -81,6 +81,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 	if mending {
 		p.verify(work)
 	}
+	p.attend(workflow.Now(ctx)) // what it has cases open about is not settled by the comparison
 	c := p.assess(workflow.Now(ctx))
 	p.settleCases(workflow.Now(ctx), c)
 	answer.Settling, answer.Unread = len(c.Settling), c.Unread

@@ -25,8 +25,7 @@ func (p *process) decidable(_ workflow.Context, d Decide) error {
 	if strings.TrimSpace(d.Reason) == "" {
 		problems = append(problems, order.Problem{Field: "reason", Reason: "is missing; say why, for whoever reads the case later"})
 	}
-	all := []Decision{DecideRepair, DecideAccept, DecideRefund, DecideShip, DecideRelease, DecideCancel, DecideByHand}
-	if !slices.Contains(all, d.As) {
+	if all := decisions(); !slices.Contains(all, d.As) {
 		problems = append(problems, order.Problem{Field: "as", Reason: fmt.Sprintf("is %q; want one of %v", d.As, all)})
 	}
 	problems = append(problems, p.checkMoney(d.Amount)...)
@@ -124,32 +123,102 @@ func (p *process) keepsGoods(k reconcile.Case) bool {
 	return p.givenUpBy(k) || k.Step.Operation == order.Reserve || k.Step.Break.Item == unshippedItem
 }
 
-// decide carries out a decision and closes its case.
+// decide carries out a decision and closes its case, when a reading of this very
+// moment shows the evidence that it was made on. Otherwise nothing is done: the
+// case asks about what is so now, and the answer says it.
 func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
+	done := func(n int) (Reply, error) { return p.reply(ctx, DecideUpdate, n), nil }
+	refused := func(why string) (Reply, error) {
+		r := p.reply(ctx, DecideUpdate, d.Case)
+		r.Refused = why
+		return r, nil
+	}
 	if n := p.wished(DecideUpdate, d.ID); n > 0 {
-		return p.reply(ctx, DecideUpdate, n), nil
+		return done(n)
 	}
-	if d.As == DecideByHand {
-		work, _ := workflow.NewDisconnectedContext(ctx)
-		p.readAll(work, 0)
-		p.attend(workflow.Now(ctx))
+	if why := p.closedMeanwhile(d.Case); why != "" {
+		return refused(why)
 	}
+	on := d.Evidence
+	if on == "" {
+		on = p.token(workflow.Now(ctx), *p.caseOf(d.Case))
+	}
+	work, _ := workflow.NewDisconnectedContext(ctx)
+	unread := p.readFor(work, *p.caseOf(d.Case), d.As)
 	now := workflow.Now(ctx)
-	r := p.reply(ctx, DecideUpdate, d.Case)
-	k := p.caseOf(d.Case)
-	if k == nil || !k.Open() { // it was closed between the check and now
-		r.Refused = "the case was closed meanwhile; nothing was decided"
-		if k != nil {
-			r.Refused += ": " + k.Outcome
+	p.attend(now)
+	if n := p.wished(DecideUpdate, d.ID); n > 0 { // the same wish came twice, and the other one was faster
+		return done(n)
+	}
+	if unread != "" {
+		return refused("the " + string(unread) + " system cannot be read now, so that nobody knows whether it is still so; nothing was decided: decide again when it can be read")
+	}
+	if d.As != DecideByHand {
+		c := p.assess(now)
+		p.settleCases(now, c)
+		p.replan(now, c)
+	}
+	if why := p.closedMeanwhile(d.Case); why != "" {
+		return refused(why)
+	}
+	k := *p.caseOf(d.Case)
+	if d.As == DecideByHand {
+		if p.standing(now, k) {
+			return refused("the " + string(k.Step.Break.System) + " system still says the same; nothing was closed")
 		}
-		return r, nil
+	} else if is := p.evidence(now, k); is.Token != on {
+		r, err := refused(p.stale(now, k, is))
+		r.Evidence = is.Token
+		return r, err
+	} else if err := p.feasible("decide a case of", k, d); err != nil {
+		return refused(plainly(err))
 	}
-	if d.As == DecideByHand && p.standing(now, *k) {
-		r.Refused = "the " + string(k.Step.Break.System) + " system still says the same; nothing was closed"
-		return r, nil
+	p.decided(now, k, d)
+	return done(k.N)
+}
+
+// closedMeanwhile says that a case is not open any more, and why; empty while it
+// is.
+func (p *process) closedMeanwhile(n int) string {
+	switch k := p.caseOf(n); {
+	case k == nil:
+		return fmt.Sprintf("there is no case %d; nothing was decided", n)
+	case !k.Open():
+		return "the case was closed meanwhile; nothing was decided: " + k.Outcome
 	}
-	p.decided(now, *k, d)
-	return p.reply(ctx, DecideUpdate, d.Case), nil
+	return ""
+}
+
+// readFor reads what a decision rests on, in this moment, and returns a system
+// that cannot be read; none when all can be. What was put right by hand may be
+// anywhere.
+func (p *process) readFor(ctx workflow.Context, k reconcile.Case, as Decision) order.System {
+	systems := concerned(k, as)
+	_ = workflow.Await(ctx, func() bool { return !p.reading }) // one that is under way may be older than this decision
+	if as == DecideByHand {
+		p.readAll(ctx, 0)
+	} else {
+		p.readSystems(ctx, systems, 0)
+	}
+	for _, system := range systems {
+		if p.observed(system).State == reconcile.Unreadable {
+			return system
+		}
+	}
+	return ""
+}
+
+// stale says that a case does not rest any more on what a decision was made on,
+// and what it rests on now. It is announced, for others may be about to decide.
+func (p *process) stale(now time.Time, k reconcile.Case, is reconcile.Evidence) string {
+	var options []string
+	for _, o := range is.Options {
+		options = append(options, o.As+": "+o.Does)
+	}
+	p.note(now, fmt.Sprintf("a decision on case %d was not carried out: the evidence is %s by now", k.N, is.Token))
+	p.mayHaveChanged(k.N)
+	return fmt.Sprintf("what case %d rests on has changed since; nothing was done. Now: %s (expected %s, is %s); proposal: %s. Possible: %s. Look again, and decide on evidence %s",
+		k.N, k.Step.Why, is.Expected, is.Observed, k.Step.Proposal, strings.Join(options, "; "), is.Token)
 }
 
 // decided carries out a decision that can be carried out.

@@ -24,6 +24,7 @@ func (p *process) verdict(now time.Time, fresh bool) reconcile.Verdict {
 	policy := p.settings.Policy
 	c := p.compare(policy, now)
 	v := reconcile.Judge(p.intent(now), policy, p.Observed, c, p.openCases(), fresh, now)
+	p.prove(v.Cases, c, now)
 	v.Mended = p.Mended
 	if q := p.openQuestion(); q != nil {
 		v = v.Asking(q.words())

@@ -22,6 +22,9 @@ func (p *process) listen(ctx workflow.Context) {
 	must(workflow.SetQueryHandlerWithOptions(ctx, ExplainQuery, func(ask AskVerdict) (Explanation, error) {
 		return p.explain(ask.Now), nil
 	}, workflow.QueryHandlerOptions{Description: "The whole story, told from what the order carries."}))
+	must(workflow.SetQueryHandlerWithOptions(ctx, CasesQuery, func(ask AskCases) ([]reconcile.Case, error) {
+		return p.cases(ask), nil
+	}, workflow.QueryHandlerOptions{Description: "The cases with their evidence, from memory."}))
 	must(workflow.SetUpdateHandlerWithOptions(ctx, SubmitUpdate, p.submitted, workflow.UpdateHandlerOptions{
 		Description: "Waits until the order is accepted, has failed, or needs the customer to act.",
 		Validator:   p.sameOrder,

@@ -152,6 +152,17 @@ type Decide struct {
 	Case   int      `json:"case"`
 	As     Decision `json:"as"`
 	Amount int64    `json:"amount,omitempty"` // of a refund, minor units; 0 is all that is left
+	// Evidence is the token of the evidence that it was decided on; empty takes what
+	// the case shows when the decision comes. When a fresh reading says otherwise,
+	// nothing is done. See reconcile.Evidence.
+	Evidence string `json:"evidence,omitempty"`
+}
+
+// AskCases asks for the cases of an order: the open ones with their evidence as
+// of Now, and with All those that were closed too.
+type AskCases struct {
+	Now time.Time `json:"now,omitzero"`
+	All bool      `json:"all,omitempty"`
 }
 
 // Reply answers an attempt, amendment, answer, return, refund or decision.
@@ -169,6 +180,8 @@ type Reply struct {
 	Next *payment.NextStep `json:"next,omitempty"`
 	// Declined is the gateway's code, when an attempt was declined.
 	Declined string `json:"declined,omitempty"`
+	// Evidence is that of a case now, when it is not what a decision was made on.
+	Evidence string `json:"evidence,omitempty"`
 }
 
 // Question is what the customer was asked.

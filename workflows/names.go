@@ -94,6 +94,7 @@ const (
 	VerdictUpdate   = "verdict"
 	VerdictQuery    = "verdict"
 	ExplainQuery    = "explain"
+	CasesQuery      = "cases"
 	ReconcileUpdate = "reconcile"
 	NoticeSignal    = "notice"
 	CommitUpdate    = "commit"

@@ -45,6 +45,7 @@ func (w *Workflows) Order(ctx workflow.Context, in OrderInput) (*State, error) {
 	}
 	workflow.Go(work, p.follow)
 	workflow.Go(work, p.supply)
+	workflow.Go(work, p.herald)
 	return p.live(ctx, work)
 }
 
@@ -71,6 +72,11 @@ type process struct {
 	looking bool
 	// supplying is set while inventory is asked what there is.
 	supplying bool
+	// raised are the breaks about which attend would have a case open now: what it
+	// says of them counts, and not what a plan says.
+	raised []string
+	// saying are the announcements on their way, by their ids.
+	saying []string
 	// readAt is when all systems were last read together.
 	readAt time.Time
 	// alarm is the timer of the next deadline.
@@ -108,6 +114,7 @@ func (p *process) touch() { p.moved++ }
 func (p *process) live(ctx, work workflow.Context) (*State, error) {
 	for {
 		p.advance(work)
+		p.tell(workflow.Now(work))
 		if err := p.publish(work); err != nil {
 			return nil, err
 		}

@@ -349,6 +349,9 @@ func (p *process) deadline(ctx workflow.Context) (time.Time, string) {
 			soonest(end, "late messages may still come")
 		}
 	}
+	for _, k := range p.openCases() {
+		soonest(p.announceAt(k))
+	}
 	return at, what
 }
 

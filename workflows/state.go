@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/payment"
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -55,6 +56,10 @@ type State struct {
 	Breaks   []reconcile.Break       `json:"breaks,omitempty"`
 	Mended   []reconcile.Break       `json:"mended,omitempty"` // verified, with their clocks; the latest
 	Cases    []reconcile.Case        `json:"cases,omitempty"`
+	// Tellings are what was said about each case, and Unsaid what is still to be
+	// said, or on its way.
+	Tellings []Telling                     `json:"tellings,omitempty"`
+	Unsaid   []reconciliation.Announcement `json:"unsaid,omitempty"`
 	// Accepted are values that stand although they are not what we meant, for as
 	// long as the system says exactly that.
 	Accepted []reconcile.Base `json:"accepted,omitempty"`

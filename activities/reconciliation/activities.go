@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/trueup-orders/trueup/activities/announce"
 	"github.com/trueup-orders/trueup/activities/inventory"
 	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/activities/warehouse"
@@ -71,9 +72,11 @@ type Activities struct {
 	// Planter plants breaks in the deal of the canary order; nil where the CRM's
 	// adapter cannot.
 	Planter Planter
-	Policy  reconcile.Policy
-	Now     func() time.Time
-	Wait    func(ctx context.Context, d time.Duration) error
+	// Receiver is where cases are announced besides the log; nil: nowhere.
+	Receiver *announce.Receiver
+	Policy   reconcile.Policy
+	Now      func() time.Time
+	Wait     func(ctx context.Context, d time.Duration) error
 }
 
 // CommitStock has the level of each SKU set, one after the other.

@@ -14,59 +14,129 @@ import (
 	"github.com/trueup-orders/trueup/workflows"
 )
 
-// openCase is a case that waits for a person.
+// openCase is a case that waits for a person, or of one order also one that was
+// closed.
 type openCase struct {
 	Order order.ID       `json:"order"`
 	Case  reconcile.Case `json:"case"`
 }
 
+// wantedCases are the filters of cases.
+type wantedCases struct {
+	system *string
+	order  *string
+	due    *time.Duration
+	closed *bool
+}
+
+// check refuses what is no filter.
+func (w wantedCases) check(args []string) error {
+	if *w.system != "" && !slices.Contains(order.Systems(), order.System(*w.system)) {
+		return usage("--system %q is none of %s", *w.system, list(order.Systems()))
+	}
+	if *w.due < 0 {
+		return usage("--due %s is negative", *w.due)
+	}
+	if *w.order != "" && len(args) > 0 {
+		return usage("want either --order or an order, and not both")
+	}
+	if *w.closed && len(args) == 0 && *w.order == "" {
+		return usage("--closed belongs to an order: what was closed is not listed")
+	}
+	return nil
+}
+
+// takes says whether a case is wanted. One that is overdue is due.
+func (w wantedCases) takes(k reconcile.Case, now time.Time) bool {
+	if *w.system != "" && string(k.Step.Break.Field.System()) != *w.system && string(k.Step.Break.System) != *w.system {
+		return false
+	}
+	return *w.due == 0 || k.Open() && !k.Deadline.IsZero() && !k.Deadline.After(now.Add(*w.due))
+}
+
 func cases(f *flag.FlagSet) func(*call, []string) (int, error) {
+	w := wantedCases{
+		system: f.String("system", "", "only those in this system: "+list(order.Systems())),
+		order:  f.String("order", "", "only those of this order, as trueup cases ORDER does"),
+		due:    f.Duration("due", 0, "only those to be decided within this time, as 4h, or overdue"),
+		closed: f.Bool("closed", false, "of an order: those that were closed too"),
+	}
 	all := f.Bool("all", false, "of all orders, and not of at most 50")
 	asJSON := f.Bool("json", false, "print them as JSON")
 	return func(c *call, args []string) (int, error) {
-		if len(args) != 0 {
-			return 0, usage("unexpected %q", args[0])
-		}
-		filter, err := orderFilter("", string(reconcile.NeedsPerson))
-		if err != nil {
+		if err := w.check(args); err != nil {
 			return 0, err
 		}
-		client, err := c.client()
-		if err != nil {
-			return 0, err
+		if *w.order != "" {
+			args = []string{*w.order}
 		}
 		limit := 50
 		if *all {
 			limit = 10_000
 		}
-		ctx, stop := c.within(time.Minute)
-		defer stop()
-		listed, err := client.Orders(ctx, filter, limit)
-		if err != nil {
-			return 0, err
+		found, more, failed := c.cases(w, args, limit)
+		if failed != nil && found == nil {
+			return 0, failed
 		}
-		open := []openCase{}
-		var failed error // what was found is shown all the same
-		for _, id := range ordersOf(listed) {
-			v, err := client.Verdict(ctx, id, false)
-			if err != nil {
-				failed = cmp.Or(failed, fmt.Errorf("these are not all cases: order %s: %w", id, err))
-				continue
-			}
-			for _, k := range v.Cases {
-				open = append(open, openCase{id, k})
-			}
-		}
-		slices.SortStableFunc(open, func(a, b openCase) int { return a.Case.Deadline.Compare(b.Case.Deadline) })
+		slices.SortStableFunc(found, func(a, b openCase) int {
+			return cmp.Or(a.Case.Deadline.Compare(b.Case.Deadline), cmp.Compare(a.Order, b.Order), cmp.Compare(a.Case.N, b.Case.N))
+		})
 		if *asJSON {
-			return ExitOK, cmp.Or(c.json(open), failed)
+			return ExitOK, cmp.Or(c.json(found), failed)
 		}
-		c.print("%s", caseText(open, c.Now()))
-		if len(listed) == limit {
+		c.print("%s", caseText(found, c.Now()))
+		if more {
 			c.print("there may be more; --all asks for them\n")
 		}
 		return ExitOK, failed
 	}
+}
+
+// cases asks orders for their cases: the named ones, or as many as visibility
+// lists. What was found is returned with an error too; nil when nothing was asked.
+func (c *call) cases(w wantedCases, args []string, limit int) (found []openCase, more bool, failed error) {
+	named := []order.ID{}
+	for _, arg := range args {
+		id, err := orderID(arg)
+		if err != nil {
+			return nil, false, err
+		}
+		named = append(named, id)
+	}
+	filter, err := orderFilter("", string(reconcile.NeedsPerson))
+	if err != nil {
+		return nil, false, err
+	}
+	client, err := c.client()
+	if err != nil {
+		return nil, false, err
+	}
+	ctx, stop := c.within(time.Minute)
+	defer stop()
+	ids := named
+	if len(named) == 0 {
+		listed, err := client.Orders(ctx, filter, limit)
+		if err != nil {
+			return nil, false, err
+		}
+		ids, more = ordersOf(listed), len(listed) == limit
+	}
+	found = []openCase{}
+	for _, id := range ids {
+		cases, err := client.Cases(ctx, id, *w.closed)
+		switch {
+		case err != nil && len(args) == 1:
+			return nil, false, err
+		case err != nil:
+			failed = cmp.Or(failed, fmt.Errorf("these are not all cases: order %s: %w", id, err))
+		}
+		for _, k := range cases {
+			if w.takes(k, c.Now()) {
+				found = append(found, openCase{id, k})
+			}
+		}
+	}
+	return found, more, failed
 }
 
 // ordersOf returns the orders of a list, each once.
@@ -81,18 +151,94 @@ func ordersOf(listed []starters.Listed) []order.ID {
 }
 
 // caseText shows cases as who decides them reads them, the most urgent first.
-func caseText(open []openCase, now time.Time) string {
+func caseText(cases []openCase, now time.Time) string {
 	var b strings.Builder
-	for _, o := range open {
+	open := 0
+	for _, o := range cases {
 		k := o.Case
+		if !k.Open() {
+			fmt.Fprintf(&b, "order %s, case %d (%s), closed %s: %s\n    %s\n", o.Order, k.N, k.Step.Break.ID(), moment(k.Closed, now), k.Step.Why, k.Outcome)
+			continue
+		}
+		open++
 		fmt.Fprintf(&b, "order %s, case %d (%s), open for %s: %s\n", o.Order, k.N, k.Step.Break.ID(), ago(k.Opened, now), k.Step.Why)
+		if k.Evidence != nil {
+			b.WriteString(evidenceText(*k.Evidence))
+		}
 		if k.Step.Proposal != "" {
 			fmt.Fprintf(&b, "    proposal: %s\n", strings.Join(append([]string{k.Step.Proposal}, k.Step.Alternatives...), "; or: "))
 		}
 		if !k.Deadline.IsZero() {
-			fmt.Fprintf(&b, "    decide until %s; then: %s\n", k.Deadline.UTC().Format(time.RFC3339), k.AtDeadline)
+			fmt.Fprintf(&b, "    decide until %s%s; then: %s\n", k.Deadline.UTC().Format(time.RFC3339), left(k.Deadline, now), k.AtDeadline)
 		}
-		fmt.Fprintf(&b, "    trueup decide %s %d --as DECISION --by NAME --reason TEXT\n", o.Order, k.N)
+		b.WriteString(commandText(o))
 	}
-	return b.String() + plural(len(open), "open case") + "\n"
+	text := b.String() + plural(open, "open case")
+	if closed := len(cases) - open; closed > 0 {
+		text += fmt.Sprintf(", %d closed", closed)
+	}
+	return text + "\n"
+}
+
+// left says how much of a deadline is left.
+func left(deadline, now time.Time) string {
+	if now.After(deadline) {
+		return " (overdue for " + ago(deadline, now) + ")"
+	}
+	return " (" + ago(now, deadline) + " left)"
+}
+
+// evidenceText shows what every system says, who is right and what is at stake.
+func evidenceText(e reconcile.Evidence) string {
+	var b strings.Builder
+	stake := ""
+	if e.Money != "" {
+		stake = "; at stake: " + e.Money
+	}
+	fmt.Fprintf(&b, "    %s: expected %s, is %s%s\n", e.Question, dash(e.Expected), dash(e.Observed), stake)
+	rows := [][]string{{"SYSTEM", "SAYS", "AS OF", "AGE", "VERSION", ""}}
+	for _, s := range e.Says {
+		at, age, state := "never read", "-", ""
+		if !s.At.IsZero() {
+			at, age = s.At.UTC().Format(time.RFC3339), ago(s.At, s.At.Add(s.Age))
+		}
+		switch {
+		case s.Unreadable:
+			state = "cannot be read now"
+		case !s.Agrees:
+			state = "differs"
+		}
+		if string(s.System) == e.Right {
+			state = strings.TrimPrefix(state+", is right", ", ")
+		}
+		rows = append(rows, []string{string(s.System), s.Value, at, age, dash(s.Version), state})
+	}
+	for _, line := range strings.Split(strings.TrimRight(columns(rows), "\n"), "\n") {
+		b.WriteString("      " + line + "\n")
+	}
+	agreed := "never"
+	if e.Base != "" {
+		agreed = e.Base + " at " + e.AgreedAt.UTC().Format(time.RFC3339)
+	}
+	fmt.Fprintf(&b, "    last agreed: %s; rule: %s is right, %s, mode %s (policy %s, rules %d)\n", agreed, e.Right, e.Strength, e.Mode, e.Policy, e.Rules)
+	return b.String()
+}
+
+// commandText has a command for each decision that is possible, ready but for
+// who decides and why.
+func commandText(o openCase) string {
+	const who = "--by NAME --reason TEXT"
+	e := o.Case.Evidence
+	if e == nil {
+		return fmt.Sprintf("    trueup decide %s %d --as DECISION %s\n", o.Order, o.Case.N, who)
+	}
+	var b strings.Builder
+	for _, option := range e.Options {
+		proposed := ""
+		if option.Proposed {
+			proposed = " (this is the proposal)"
+		}
+		fmt.Fprintf(&b, "    - %s%s\n      trueup decide %s %d --as %s --evidence %s %s\n", option.Does, proposed, o.Order, o.Case.N, option.As, e.Token, who)
+	}
+	return b.String()
 }

@@ -74,7 +74,7 @@ func commands() []one {
 	}
 	all = append(all, wishes()...)
 	return append(all, []one{
-		{"cases", "[--all]", "what waits for a person to decide; the list lags a little behind", cases},
+		{"cases", "[ORDER...] [--system S] [--due 4h]", "what waits for a person to decide, with the evidence; without ORDER the list lags a little behind", cases},
 		{"orders", "[--breaks]", "list orders, or the breaks of those on which systems disagree; the list lags a little behind", orders},
 		{"reconcile", "[ORDER...]", "compare what all systems believe, now, and repair what may be repaired", reconcileNow},
 		{"sweep", "DAY", "compare every order of a sealed day, as 2006-01-02, in every system, and repair what may be repaired", sweep},

@@ -25,7 +25,7 @@ func wishes() []one {
 		{"answer", "ORDER amend|wait|cancel --by NAME", "answer what the customer was asked", answer},
 		{"return", "ORDER --lines LINE=N,... --by NAME --reason TEXT", "announce goods that come back; their money follows once they are there", giveBack},
 		{"refund", "ORDER [--amount 12.50 [--currency EUR]] --by NAME --reason TEXT", "give money back; without an amount all that is left", refund},
-		{"decide", "ORDER CASE --as DECISION --by NAME --reason TEXT [--amount 12.50]", "close a case", decide},
+		{"decide", "ORDER CASE --as DECISION [--evidence TOKEN] --by NAME --reason TEXT [--amount 12.50]", "close a case; trueup cases prints the command for each decision", decide},
 	}
 }
 
@@ -244,6 +244,7 @@ func decide(f *flag.FlagSet) func(*call, []string) (int, error) {
 	w := wishOf(f, true)
 	as := f.String("as", "", "what is decided: "+list(starters.Decisions()))
 	amount := f.String("amount", "", "how much to refund, as 12.50; without it all that is left")
+	evidence := f.String("evidence", "", "the evidence that it is decided on, as trueup cases shows it; when it is not so any more nothing is done")
 	return func(c *call, args []string) (int, error) {
 		id, asked, err := w.order(args, "the number of a case")
 		if err != nil {
@@ -260,7 +261,7 @@ func decide(f *flag.FlagSet) func(*call, []string) (int, error) {
 			return 0, usage("--amount belongs to --as %s", workflows.DecideRefund)
 		}
 		return c.send(w, func(ctx context.Context, client *starters.Client) (workflows.Reply, error) {
-			m := workflows.Decide{Asked: asked, Case: n, As: workflows.Decision(*as)}
+			m := workflows.Decide{Asked: asked, Case: n, As: workflows.Decision(*as), Evidence: *evidence}
 			if m.Amount, _, err = minor(ctx, client, id, *amount, ""); err != nil {
 				return workflows.Reply{}, err
 			}

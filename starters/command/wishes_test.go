@@ -63,6 +63,7 @@ func TestWish_AskedAsItIsTyped(t *testing.T) {
 		{"refund A-1001 --amount 12.5 --by ada --reason moved --id w-1", "", workflows.Refund{Asked: why, Amount: 1250, Currency: "EUR"}},
 		{"refund A-1001 --amount 12.345 --currency KWD --by ada --reason moved --id w-1", "", workflows.Refund{Asked: why, Amount: 12345, Currency: "KWD"}},
 		{"decide A-1001 2 --as ship --by ada --reason moved --id w-1", "", workflows.Decide{Asked: why, Case: 2, As: workflows.DecideShip}},
+		{"decide A-1001 2 --as ship --by ada --reason moved --id w-1 --evidence 0a1b", "", workflows.Decide{Asked: why, Case: 2, As: workflows.DecideShip, Evidence: "0a1b"}},
 		{"decide A-1001 2 --as refund --amount 0.01 --by ada --reason moved --id w-1", "", workflows.Decide{Asked: why, Case: 2, As: workflows.DecideRefund, Amount: 1}},
 	} {
 		x, asked := withOrder(t, workflows.Reply{Order: "A-1001", Request: "wish 1", Outcome: reconcile.Succeeded, Phase: order.PhaseShipped}, nil)
@@ -95,7 +96,7 @@ func TestWish_NotUnderstood_AsksNothing(t *testing.T) {
 		"refund A-1001 --currency EUR --by ada --reason x",
 		"decide A-1001 --as ship --by ada --reason x", "decide A-1001 one --as ship --by ada --reason x", "decide A-1001 0 --as ship --by ada --reason x",
 		"decide A-1001 1 --by ada --reason x", "decide A-1001 1 --as forget --by ada --reason x", "decide A-1001 1 --as ship --by ada", "decide A-1001 1 --as ship --amount 1 --by ada --reason x",
-		"cases A-1001",
+		"cases --closed", "cases --system bank", "cases --due -1h", "cases --order A-1 A-2", "cases A/1",
 	} {
 		x.run(command.ExitUsage, "", strings.Fields(args)...)
 		x.says("usage: trueup")
@@ -203,11 +204,11 @@ func TestCases(t *testing.T) {
 	x.engine.Answer = func(id string, _ starters.Message) (any, error) {
 		switch id {
 		case "order/A-1":
-			return reconcile.Verdict{Cases: []reconcile.Case{open(1, 24*time.Hour), open(3, time.Hour)}}, nil
+			return []reconcile.Case{open(1, 24*time.Hour), open(3, time.Hour)}, nil
 		case "order/A-2":
-			return reconcile.Verdict{Cases: []reconcile.Case{open(1, 2*time.Hour)}}, nil
+			return []reconcile.Case{open(1, 2*time.Hour)}, nil
 		}
-		return reconcile.Verdict{}, nil // decided meanwhile: the list lags behind
+		return []reconcile.Case{}, nil // decided meanwhile: the list lags behind
 	}
 	x.run(command.ExitOK, "", "cases")
 	want := []string{"order A-1, case 3 (", "order A-2, case 1 (", "order A-1, case 1 (", "3 open cases\n"}
@@ -218,7 +219,7 @@ func TestCases(t *testing.T) {
 		}
 		at = next
 	}
-	x.says("open for 5 min: somebody refunded at the gateway", "proposal: book it; or: ask who did", "decide until 2026-01-02T13:00:00Z; then: it is announced again",
+	x.says("open for 5 min: somebody refunded at the gateway", "proposal: book it; or: ask who did", "decide until 2026-01-02T13:00:00Z (60 min left); then: it is announced again",
 		"trueup decide A-1 3 --as DECISION")
 	x.run(command.ExitOK, "", "cases", "--all", "--json")
 	var listed []struct {

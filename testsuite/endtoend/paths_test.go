@@ -72,12 +72,22 @@ func (b *bundle) asks(id order.ID) reconcile.Case {
 	return open[0]
 }
 
-// decide has a person decide a case.
+// decide has a person decide a case, who looks again when what it rests on has
+// changed meanwhile.
 func (b *bundle) decide(id order.ID, k reconcile.Case, as workflows.Decision) {
 	b.t.Helper()
-	if _, err := b.orders.Decide(b.t.Context(), id, workflows.Decide{Asked: aPerson("looked at it"), Case: k.N, As: as}); err != nil {
-		b.t.Fatalf("decide case %d of %s: %v", k.N, id, err)
+	for range 5 {
+		r, err := b.orders.Decide(b.t.Context(), id, workflows.Decide{Asked: aPerson("looked at it"), Case: k.N, As: as})
+		switch {
+		case err != nil:
+			b.t.Fatalf("decide case %d of %s: %v", k.N, id, err)
+		case r.Refused == "":
+			return
+		case r.Evidence == "":
+			b.t.Fatalf("decide case %d of %s: %s", k.N, id, r.Refused)
+		}
 	}
+	b.t.Fatalf("decide case %d of %s: the evidence has changed each time", k.N, id)
 }
 
 // shows waits until the systems' own records of an order are as they should be.

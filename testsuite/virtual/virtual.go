@@ -87,6 +87,8 @@ type Options struct {
 	PlantEvery time.Duration
 	// Metrics is where the workflows measure; nil: nowhere.
 	Metrics *connect.Metrics
+	// Cases is where cases are announced; the zero value: nowhere.
+	Cases workers.Cases
 }
 
 // World is everything on one clock.
@@ -302,6 +304,7 @@ func (w *World) configure(o Options) error {
 			SMTP: smtp.Addr().String(), CA: ca, From: "shop@shop.test", ShopName: "Virtual shop", Journal: "journal@shop.test",
 			IMAP: imap.Addr().String(), IMAPUser: "journal", IMAPPassword: "journal", VisibilityLag: 10 * time.Millisecond,
 		},
+		Cases: o.Cases,
 	}
 	return nil
 }
