@@ -3,6 +3,7 @@
 package workers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -34,6 +35,14 @@ type Config struct {
 	FreshFor       time.Duration `split_words:"true" default:"2s"`
 	BudgetCount    int           `split_words:"true" default:"200"`
 	BudgetMoney    int64         `split_words:"true" default:"10000000"`
+	// Since is the moment before which runs judge nothing: orders placed and records
+	// made earlier are left alone. Empty is when this installation first started.
+	Since Moment `split_words:"true"`
+	// So many orders at least, and more than this share of those that a run looked
+	// at, or more than the most, with the same trouble are one incident.
+	IncidentOrders  int `split_words:"true" default:"10"`
+	IncidentPercent int `split_words:"true" default:"30"`
+	IncidentMost    int `split_words:"true" default:"50"`
 	// Parallel bounds the calls that one worker makes to one system at a time,
 	// PerSecond those of all workers together; 0 sets no rate.
 	Parallel  int     `split_words:"true" default:"20"`
@@ -45,6 +54,23 @@ type Config struct {
 	ERP       Tryton
 	HubSpot   HubSpot
 	Mail      MailRelay
+}
+
+// Moment is a time as RFC 3339 writes it; empty is none.
+type Moment struct{ time.Time }
+
+// UnmarshalText reads a moment.
+func (m *Moment) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*m = Moment{}
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no moment as 2026-03-02T09:00:00Z", text)
+	}
+	m.Time = at
+	return nil
 }
 
 // Stripe is the payment gateway.
@@ -132,6 +158,9 @@ func (c Config) validate() error {
 	if c.BudgetCount < 0 || c.BudgetMoney < 0 {
 		problems = append(problems, errors.New("TRUEUP_BUDGET_COUNT and TRUEUP_BUDGET_MONEY must not be negative"))
 	}
+	if c.IncidentOrders < 1 || c.IncidentMost < 1 || c.IncidentPercent < 1 || c.IncidentPercent > 100 {
+		problems = append(problems, errors.New("TRUEUP_INCIDENT_ORDERS and TRUEUP_INCIDENT_MOST must be at least 1, and TRUEUP_INCIDENT_PERCENT 1 to 100"))
+	}
 	return errors.Join(problems...)
 }
 
@@ -151,13 +180,21 @@ func (c Config) policy() (reconcile.Policy, error) {
 	return p, nil
 }
 
+// thresholds say when many breaks are one incident; what is not set is as usual.
+func (c Config) thresholds() reconcile.Thresholds {
+	usual := reconcile.DefaultThresholds()
+	return reconcile.Thresholds{
+		Orders: cmp.Or(c.IncidentOrders, usual.Orders), Percent: cmp.Or(c.IncidentPercent, usual.Percent), Most: cmp.Or(c.IncidentMost, usual.Most),
+	}
+}
+
 // settings are what the workflows are told.
 func (c Config) settings(policy reconcile.Policy, systems *Systems) workflows.Settings {
 	s := workflows.Settings{
 		Policy: policy, Retention: c.Retention, FollowEvery: c.FollowEvery, Linger: c.Linger, FreshFor: c.FreshFor,
 		// About five minutes of polling in one activity: few events on an idle day.
 		FollowPolls: max(1, int(5*time.Minute/c.FollowEvery)),
-		Budget:      workflows.Budget{Count: c.BudgetCount, Money: c.BudgetMoney},
+		Budget:      reconcile.Budget{Count: c.BudgetCount, Money: c.BudgetMoney},
 	}
 	for _, system := range order.Systems() {
 		abilities := systems.Abilities(system)

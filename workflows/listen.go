@@ -19,6 +19,9 @@ func (p *process) listen(ctx workflow.Context) {
 	must(workflow.SetQueryHandlerWithOptions(ctx, VerdictQuery, func(ask AskVerdict) (reconcile.Verdict, error) {
 		return p.verdict(ask.Now, false), nil
 	}, workflow.QueryHandlerOptions{Description: "The verdict from memory: what each system last said, and how old that is."}))
+	must(workflow.SetQueryHandlerWithOptions(ctx, RehearseQuery, p.rehearse, workflow.QueryHandlerOptions{
+		Description: "What the order would do about a confirmation, if its systems said this. Nothing is changed.",
+	}))
 	must(workflow.SetUpdateHandlerWithOptions(ctx, SubmitUpdate, p.submitted, workflow.UpdateHandlerOptions{
 		Description: "Waits until the order is accepted, has failed, or needs the customer to act.",
 		Validator:   p.sameOrder,

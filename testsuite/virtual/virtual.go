@@ -75,6 +75,10 @@ type Options struct {
 	BudgetCount    int   // 0: 100
 	BudgetMoney    int64 // 0: one million
 	Linger         time.Duration
+	// Since is the moment before which nothing is judged.
+	Since time.Time
+	// Incident says when many breaks are one; zero is as usual.
+	Incident reconcile.Thresholds
 }
 
 // World is everything on one clock.
@@ -264,10 +268,13 @@ func (w *World) configure(o Options) error {
 	}
 	go func() { _ = w.Mail.ServeSMTP(smtp) }()
 	go func() { _ = w.Mail.ServeIMAP(imap) }()
+	incident := either(o.Incident, reconcile.DefaultThresholds())
 	w.config = workers.Config{
 		Policy: policy, Channel: "shop", Retention: 720 * time.Hour, FollowEvery: either(o.FollowEvery, 30*time.Minute),
 		Linger: either(o.Linger, 5*time.Minute), FreshFor: 2 * time.Second, Parallel: 20,
 		BudgetCount: either(o.BudgetCount, 100), BudgetMoney: either(o.BudgetMoney, 1_000_000),
+		Since:          workers.Moment{Time: o.Since},
+		IncidentOrders: incident.Orders, IncidentPercent: incident.Percent, IncidentMost: incident.Most,
 		Stripe:    workers.Stripe{URL: "http://" + paymentHost, Key: payment.DefaultAPIKey},
 		Medusa:    workers.Medusa{URL: "http://" + inventoryHost, Email: inventory.DefaultEmail, Password: inventory.DefaultPassword, Location: inventory.DefaultLocation},
 		Warehouse: workers.Tryton{URL: "http://" + warehouseHost + "/warehouse/", User: "admin", Password: "admin"},
