@@ -70,7 +70,7 @@ func Arrange(wants []Want) []Want {
 
 func compareWants(a, b Want) int {
 	return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Money, b.Money), cmp.Compare(a.Order, b.Order),
-		compareFields(a.Field, b.Field), cmp.Compare(a.Situation, b.Situation), compareItems(a.Item, b.Item))
+		compareFields(a.Field, b.Field), cmp.Compare(a.Situation, b.Situation), compareItems(a.Item, b.Item), cmp.Compare(a.Currency, b.Currency))
 }
 
 // Sum is money in one currency, in minor units.
