@@ -70,15 +70,18 @@ type mended struct {
 }
 
 // verified counts one of the first few repairs of an incident, and whether a
-// comparison shows it to be through.
+// comparison shows it to be through: nothing of the field differs any more, in
+// whatever way.
 func (m mended) verified(c reconcile.Comparison, all []reconciliation.Tried) []reconciliation.Tried {
 	if m.grant.Group == 0 {
 		return all
 	}
 	t := reconciliation.Tried{Group: m.grant.Group, Repaired: 1}
-	id := m.step.Break.ID()
-	if slices.Contains(c.Judged, m.step.Break.System) && !settles(c, m.step.Break) &&
-		!slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.ID() == id }) {
+	still := func(b reconcile.Break) bool {
+		return b.Field == m.step.Break.Field && b.Item == m.step.Break.Item
+	}
+	if slices.Contains(c.Judged, m.step.Break.System) && !slices.ContainsFunc(c.Breaks, still) &&
+		!slices.ContainsFunc(c.Settling, func(s reconcile.Settling) bool { return still(s.Break) }) {
 		t.Verified = 1
 	}
 	return reconciliation.AddTried(all, t)

@@ -70,6 +70,8 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 		}
 	}
 	r.Exceptions = append(r.Exceptions, c.Unanswered...)
+	slices.Sort(r.Exceptions)
+	r.Exceptions = slices.Compact(r.Exceptions)
 	done.Left += len(c.Unanswered)
 	done.Levels = c.Stock.Repaired
 	r.Lines = append(r.Lines, c.StockLines...)
