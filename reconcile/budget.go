@@ -3,7 +3,6 @@ package reconcile
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -79,6 +78,9 @@ type Sum struct {
 	Minor    int64          `json:"minor"`
 }
 
+// mostMinor is the most that a sum can be.
+const mostMinor = 1<<63 - 1
+
 // AddSum returns the sums with an amount added to that of its currency. It never
 // overflows: what is more than there can be stays at the most.
 func AddSum(sums []Sum, c order.Currency, minor int64) []Sum {
@@ -90,8 +92,8 @@ func AddSum(sums []Sum, c order.Currency, minor int64) []Sum {
 	if !found {
 		all = slices.Insert(all, n, Sum{Currency: c})
 	}
-	if minor > 0 && all[n].Minor > math.MaxInt64-minor {
-		all[n].Minor = math.MaxInt64
+	if minor > 0 && all[n].Minor > mostMinor-minor {
+		all[n].Minor = mostMinor
 	} else {
 		all[n].Minor = max(0, all[n].Minor+minor)
 	}

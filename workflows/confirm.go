@@ -137,11 +137,12 @@ func (p *process) carryOut(now time.Time, steps []reconcile.Step, in reconciliat
 }
 
 // granted returns which of the grants is for a step, or -1: it must name this
-// order and break, and no less money.
+// order and break, and no less money. Grants named nothing once; the last hop
+// refuses those, and recorded histories have them.
 func (p *process) granted(grants []repair.Grant, step reconcile.Step) int {
 	want := reconcile.WantOf(p.Order.ID, p.Order.Currency, step)
 	return slices.IndexFunc(grants, func(g repair.Grant) bool {
-		return g.For.Is(want) && g.For.Money >= want.Money && (want.Money == 0 || g.For.Currency == want.Currency)
+		return g.For == (reconcile.Want{}) || g.For.Is(want) && g.For.Money >= want.Money && (want.Money == 0 || g.For.Currency == want.Currency)
 	})
 }
 

@@ -156,6 +156,9 @@ func (s Stop) Stops() (reconcile.Kind, error) {
 	return reconcile.Kind{}, nil
 }
 
+// All says that the switch stops everything.
+func (s Stop) All() bool { return s.System == "" && s.Kind == "" }
+
 // Status is what the reconciliation workflow knows; workers, runs and operators
 // read it.
 type Status struct {
