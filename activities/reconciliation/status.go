@@ -12,6 +12,9 @@ import (
 
 // Left says what of the hour's budget is used, and what is left.
 func (s Status) Left(now time.Time) string {
+	if s.Budget == (reconcile.Budget{}) {
+		return "nothing: no repair is granted"
+	}
 	total := reconcile.Total(reconcile.Within(s.Spent, now))
 	text := fmt.Sprintf("%d of %d repairs", total.Count, s.Budget.Count)
 	for _, m := range total.Money {

@@ -141,7 +141,8 @@ func statusText(s reconciliation.Status, now time.Time) string {
 			rows[0][1] = "off"
 		}
 		for i, stop := range s.Stops {
-			rows = slices.Insert(rows, i+1, []string{"  off", stop.Line()})
+			what, why, _ := strings.Cut(stop.Line(), ", ")
+			rows = slices.Insert(rows, i+1, []string{"  off: " + what, why})
 		}
 	}
 	for _, c := range s.Cursors {
