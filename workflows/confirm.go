@@ -33,12 +33,13 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 		p.readSystems(work, disagreeing(first.Breaks), 1)
 		p.confirm(workflow.Now(ctx))
 	}
-	mended := p.carryOut(workflow.Now(ctx), p.plan(workflow.Now(ctx)), in, &answer)
-	if len(mended) > 0 {
+	begun := p.carryOut(workflow.Now(ctx), p.plan(workflow.Now(ctx)), in, &answer)
+	if len(begun) > 0 {
 		p.verify(work)
+		begun = p.notStopped(begun, &answer)
 	}
 	c := p.assess(workflow.Now(ctx))
-	for _, m := range mended {
+	for _, m := range begun {
 		answer.Tried = m.verified(c, answer.Tried)
 	}
 	p.conclude(workflow.Now(ctx), c, &answer)
@@ -63,10 +64,34 @@ func (p *process) plan(now time.Time) []reconcile.Step {
 	return reconcile.Plan(p.settings.Policy, p.intent(now), p.Breaks, p.Observed, p.Bases)
 }
 
-// mended is a repair that was begun under a grant.
+// mended is a repair that was begun under a grant, by an operation, and the line
+// of the answer that says so.
 type mended struct {
-	step  reconcile.Step
-	grant repair.Grant
+	step      reconcile.Step
+	grant     repair.Grant
+	operation order.Operation
+	n         int
+	line      int
+}
+
+// notStopped returns the repairs that were not stopped at the last hop. Of the
+// others the answer says that they are left, and their grants were not used.
+func (p *process) notStopped(begun []mended, answer *reconciliation.Confirmed) []mended {
+	return slices.DeleteFunc(begun, func(m mended) bool {
+		op := p.find(m.operation, m.n)
+		if op == nil {
+			return false
+		}
+		why, stopped := repair.Refused(op.Why)
+		if !stopped {
+			return false
+		}
+		answer.Repaired--
+		answer.Left++
+		answer.Lines[m.line] = reconciliation.Line(m.step, "stopped before it was sent: "+why)
+		answer.Unused = append(answer.Unused, m.grant.N)
+		return true
+	})
 }
 
 // verified counts one of the first few repairs of an incident, and whether a
@@ -103,19 +128,21 @@ func (p *process) carryOut(now time.Time, steps []reconcile.Step, in reconciliat
 		switch step.Decision {
 		case reconcile.Repair:
 			n := p.granted(grants, step)
-			switch {
-			case n < 0:
+			if n < 0 {
 				answer.Left++
 				say(reconciliation.Line(step, "not granted: "+in.NotGranted(step)))
-			case p.mend(now, step, grants[n]):
-				begun = append(begun, mended{step, grants[n]})
-				grants = slices.Delete(grants, n, n+1)
-				answer.Repaired++
-				say(reconciliation.Line(step, "repair: "+string(step.Operation)))
-			default:
+				continue
+			}
+			op := p.mend(now, step, grants[n])
+			if op == nil {
 				answer.Left++
 				say(reconciliation.Line(step, "cooling down"))
+				continue
 			}
+			begun = append(begun, mended{step, grants[n], op.Operation, op.N, len(answer.Lines)})
+			grants = slices.Delete(grants, n, n+1)
+			answer.Repaired++
+			say(reconciliation.Line(step, "repair: "+string(step.Operation)))
 		case reconcile.Adopt:
 			answer.Adopted++
 			p.accept(now, step.Break)
@@ -179,22 +206,23 @@ func (p *process) confirm(now time.Time) {
 	}
 }
 
-// mend has the operation of a lost intent done again, under its own key.
-func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) bool {
+// mend has the operation of a lost intent done again, under its own key, and
+// returns it; nil when that cannot be now.
+func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) *Operation {
 	op := p.again(now, step)
 	if op == nil || op.Status == Open {
-		return false
+		return nil
 	}
 	if !op.Mended.IsZero() && now.Sub(op.Mended) < p.settings.Policy.CoolDown {
 		step.Break.Situation = reconcile.Conflict
 		step.Why = "it was repaired a moment ago and is back: two writers are fighting"
 		p.openCase(now, step, true)
-		return false
+		return nil
 	}
-	op.Status, op.Grant = Lost, &grant
+	op.Status, op.Grant, op.Why = Lost, &grant, ""
 	p.note(now, fmt.Sprintf("repair %s under grant %d: %s", step.Break.ID(), grant.N, step.Why))
 	p.touch()
-	return true
+	return op
 }
 
 // again returns the operation that a repair does again: the one whose key the

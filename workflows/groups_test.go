@@ -343,13 +343,15 @@ func TestRuns_SideBySideAndKilled_NothingTwiceNoOvershoot(t *testing.T) {
 	for n := range 3 {
 		reports = append(reports, w.runAt(66*time.Minute+time.Duration(n)*time.Second, workflows.ReconcileInput{}))
 	}
-	w.At(66*time.Minute+1500*time.Millisecond, "the scheduled one is killed", func() {
-		if _, _, open := w.Runs(workflows.ScheduleID); !open {
-			t.Error("the scheduled run is over already")
-			return
-		}
-		w.Cancel(workflows.ScheduleID)
-	})
+	killed := false
+	for n := range 20 {
+		w.At(66*time.Minute+time.Duration(n)*500*time.Millisecond, "the scheduled one is killed once grants are out", func() {
+			if _, _, open := w.Runs(workflows.ScheduleID); open && !killed && w.status().NextGrant > 1 {
+				killed = true
+				w.Cancel(workflows.ScheduleID)
+			}
+		})
+	}
 	w.At(70*time.Minute, "within the budget", func() {
 		if deals, most := w.won(ids, w.Moment(time.Hour)); deals > 5 || most > 1 {
 			t.Errorf("%d deals are put right, one %d times; the budget is 5", deals, most)
@@ -372,8 +374,51 @@ func TestRuns_SideBySideAndKilled_NothingTwiceNoOvershoot(t *testing.T) {
 	for _, r := range reports {
 		repaired += r.Repaired
 	}
+	if !killed {
+		t.Error("the scheduled run was never killed")
+	}
 	if repaired > 5 {
 		t.Errorf("three runs by hand repaired %d; the budget of all is 5", repaired)
+	}
+}
+
+// A switch is obeyed in the middle of a run: before grants are asked for, and at
+// the last hop by those who have one.
+func TestSwitch_InTheMiddleOfARun_Obeyed(t *testing.T) {
+	t.Parallel()
+	w, ids := crowd(t, 25, virtual.Options{Incident: reconcile.Thresholds{Orders: 100, Percent: 100, Most: 100}})
+	run := w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	var off time.Time
+	for n := range 120 {
+		w.At(66*time.Minute+time.Duration(n)*500*time.Millisecond, "off after the first repairs", func() {
+			written := w.effects(w.CRM, order.Upsert, "")
+			if !off.IsZero() || written[len(written)-1].At.Before(w.Moment(66*time.Minute)) {
+				return
+			}
+			off = w.Now()
+			_, err := w.Client.Switch(t.Context(), reconciliation.Stop{Kind: "crm.deal", Off: true, By: "me", Reason: "enough"})
+			w.Check(err)
+		})
+	}
+	w.Run(80 * time.Minute)
+	deals, most := w.won(ids, off.Add(5*time.Second))
+	if most != 0 {
+		t.Errorf("five seconds after the switch was turned off a deal was written %d times", most)
+	}
+	if deals == 0 || deals != run.Repaired || run.Repaired+run.Left != 25 {
+		t.Errorf("%d deals are won; the run says that it repaired %d and left %d", deals, run.Repaired, run.Left)
+	}
+	hop, asked := 0, 0
+	for _, line := range run.Lines {
+		if strings.Contains(line, "→ stopped before it was sent: crm.deal is stopped: the switch is off: enough") {
+			hop++
+		}
+		if strings.Contains(line, "→ not granted: the switch of crm.deal is off: enough (by me)") {
+			asked++
+		}
+	}
+	if hop == 0 || asked != 5 || hop+asked != run.Left {
+		t.Errorf("%d were stopped at the last hop and %d when grants were asked for: %q", hop, asked, run.Lines)
 	}
 }
 

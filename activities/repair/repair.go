@@ -5,7 +5,9 @@
 package repair
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -98,5 +100,14 @@ const StoppedReason = "repair_stopped"
 // stop is a refusal that had no effect and is not retried: the break stays and
 // the next run asks for a new grant.
 func stop(why string) error {
-	return apierr.New(apierr.Declined, StoppedReason, fmt.Errorf("repair refused: %s", why))
+	return apierr.New(apierr.Declined, StoppedReason, errors.New(refused+why))
+}
+
+const refused = "repair refused: "
+
+// Refused returns why a repair was stopped here, from the text of its error; false
+// when it was not.
+func Refused(text string) (why string, stopped bool) {
+	_, why, stopped = strings.Cut(text, refused)
+	return why, stopped
 }

@@ -63,6 +63,8 @@ func TestSwitches_Check_LastHop(t *testing.T) {
 				t.Errorf("refused: %v", err)
 			case test.refused != "" && (err == nil || !strings.Contains(err.Error(), test.refused)):
 				t.Errorf("got %v; want a refusal that says %q", err, test.refused)
+			case err != nil && !stoppedHere(err):
+				t.Errorf("%v is not known again as a repair that was stopped", err)
 			case err != nil && (apierr.CodeOf(err) != apierr.Declined || apierr.ReasonOf(err) != StoppedReason):
 				t.Errorf("the refusal is %s, %s", apierr.CodeOf(err), apierr.ReasonOf(err))
 			}
@@ -77,4 +79,9 @@ func TestSwitches_NeverRead_RepairNothing(t *testing.T) {
 	if err := NewSwitches(func() time.Time { return now }).Check(order.SystemCRM, g); err == nil {
 		t.Error("a worker that has never read the switches repairs")
 	}
+}
+
+func stoppedHere(err error) bool {
+	_, stopped := Refused(err.Error())
+	return stopped
 }
