@@ -95,6 +95,9 @@ func TestIncident_ManyAtOnce_OneCase_RepairedAFewFirst(t *testing.T) {
 			if n := len(w.Verdict(id).Cases); n != 0 {
 				t.Errorf("order %s has %d cases of its own", id, n)
 			}
+			if l := w.Published(workflows.OrderWorkflowID(id)); len(l.Breaks) != 0 && id != "05" {
+				t.Errorf("order %s was bothered with what is left to the group: %v", id, l.Breaks)
+			}
 		}
 		if s := w.story("05"); s.Reserved != 3 {
 			t.Errorf("what is no incident was not repaired: %d are reserved", s.Reserved)

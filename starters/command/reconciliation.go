@@ -135,6 +135,9 @@ func statusText(s reconciliation.Status, now time.Time) string {
 		{"grants out", strconv.Itoa(s.Outstanding)},
 		{"levels watched", plural(len(s.SKUs), "SKU")},
 	}
+	if n := len(s.Reports); n > 0 && !s.Reports[n-1].Since.IsZero() {
+		rows = append(rows, []string{"judged since", moment(s.Reports[n-1].Since, now)})
+	}
 	if len(s.Stops) > 0 {
 		rows[0][1] = "on, but for what is off:"
 		if slices.ContainsFunc(s.Stops, reconciliation.Stop.All) {
