@@ -496,3 +496,17 @@ func TestSince_OlderOrders_NotJudged(t *testing.T) {
 		t.Errorf("looked at were %d, %d, %d; the last says %q", dry.Looked, run.Looked, asked.Looked, asked.Lines)
 	}
 }
+
+// Nor are records of no order that were made before it.
+func TestSince_OlderRecordsOfNoOrder_NotKept(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Since: virtual.Start.Add(30 * time.Minute)})
+	w.At(10*time.Minute, "an old record", func() { w.edit(w.Warehouse, `{"order":"ghost-1","state":"waiting"}`) })
+	w.At(40*time.Minute, "a young one", func() { w.edit(w.Warehouse, `{"order":"ghost-2","state":"waiting"}`) })
+	w.At(50*time.Minute, "after the feed was followed", func() {
+		if got := w.IDs("inbox/"); !slices.Equal(got, []string{"inbox/warehouse/order-ghost-2"}) {
+			t.Errorf("in the inbox are %v", got)
+		}
+	})
+	w.Run(time.Hour)
+}

@@ -221,9 +221,6 @@ func (a *Activities) pollSystem(ctx context.Context, c *Cursor, batches *[]Notic
 			*batches = addNotice(*batches, o.Order, Notice{ID: "feed/" + id, System: c.System, Type: "changed", At: changedAt(o, read), Says: reconcile.Says(o)})
 		}
 		for _, orphan := range page.Orphans {
-			if !orphan.At.IsZero() && orphan.At.Before(a.Since) {
-				continue // older than anything that is judged
-			}
 			if !slices.Contains(c.Recent, orphan.Record) {
 				*batches = append(*batches, Notices{Notices: []Notice{{ID: "feed/" + orphan.Record, System: c.System, Record: orphan.Record, Type: orphan.Kind, At: orphan.At}}})
 			}
@@ -259,6 +256,9 @@ func (a *Activities) give(ctx context.Context, n Notices) error {
 		}
 	}
 	for _, one := range n.Notices {
+		if one.At.Before(a.Since) {
+			continue // of no order, and older than anything that is judged
+		}
 		if one.Record == "" {
 			one.Record = "order-" + string(n.Order)
 		}
