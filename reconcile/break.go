@@ -48,8 +48,11 @@ type Break struct {
 	// agree on them before it is confirmed.
 	SeenAs    time.Time `json:"seen_as,omitzero"`
 	Confirmed time.Time `json:"confirmed,omitzero"`
-	Repaired  time.Time `json:"repaired,omitzero"`
-	Verified  time.Time `json:"verified,omitzero"`
+	// Owned is when somebody or something first took it up: a repair under its
+	// grant, an adoption, or a case for a person.
+	Owned    time.Time `json:"owned,omitzero"`
+	Repaired time.Time `json:"repaired,omitzero"`
+	Verified time.Time `json:"verified,omitzero"`
 	// Version of the observation that showed it.
 	Version string `json:"version,omitempty"`
 }

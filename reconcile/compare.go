@@ -19,7 +19,6 @@ import (
 // an earlier Comparison's Settling too, so that their first sight is kept.
 func Compare(i Intent, p Policy, observations []Observation, bases []Base, open []Break, now time.Time) Comparison {
 	x := &comparing{intent: i, policy: p, bases: bases, open: open, now: now}
-	expected := Expect(i, p, now)
 	for _, s := range order.Systems() {
 		o, found := latest(observations, s, strongest)
 		if !found || o.State == Unreadable {
@@ -27,7 +26,7 @@ func Compare(i Intent, p Policy, observations []Observation, bases []Base, open 
 			x.carry(s)
 			continue
 		}
-		x.system(o, expected)
+		x.system(o, expectOf(i, p, []order.System{s}, now))
 	}
 	slices.SortFunc(x.result.Breaks, func(a, b Break) int { return cmp.Compare(a.ID(), b.ID()) })
 	slices.SortFunc(x.result.Settling, func(a, b Settling) int { return cmp.Compare(a.Break.ID(), b.Break.ID()) })
@@ -158,7 +157,7 @@ func (x *comparing) breakOf(f finding, o Observation) (Break, bool) {
 		if was.ID() != b.ID() || !was.Verified.IsZero() {
 			continue
 		}
-		b.FirstSeen, b.Repaired = was.FirstSeen, was.Repaired
+		b.FirstSeen, b.Owned, b.Repaired = was.FirstSeen, was.Owned, was.Repaired
 		if b.LastAgreed.IsZero() || !was.LastAgreed.IsZero() && was.LastAgreed.Before(b.LastAgreed) {
 			b.LastAgreed = was.LastAgreed
 		}

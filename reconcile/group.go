@@ -24,8 +24,8 @@ type Thresholds struct {
 // system without its data brings does not.
 func DefaultThresholds() Thresholds { return Thresholds{Orders: 10, Percent: 30, Most: 50} }
 
-// reached says that n of so many that were looked at are too many at once.
-func (t Thresholds) reached(n, looked int) bool {
+// Reached says that n of so many that were looked at are too many at once.
+func (t Thresholds) Reached(n, looked int) bool {
 	return n > t.Most || n >= t.Orders && n*100 > t.Percent*looked
 }
 
@@ -77,7 +77,7 @@ func Incidents(t Thresholds, looked int, findings []Finding) []Incident {
 	var all []Incident
 	for _, s := range order.Systems() {
 		missing := func(f Finding) bool {
-			return f.Fresh && f.acts() && f.Step.Break.System == s && f.Step.Break.Situation == Missing
+			return f.Fresh && f.Acts() && f.Step.Break.System == s && f.Step.Break.Situation == Missing
 		}
 		// Of a system without its data all fail; of what is merely many, not most.
 		if n := len(members(findings, missing)); n >= t.Orders && n*100 > max(50, t.Percent)*looked {
@@ -90,8 +90,8 @@ func Incidents(t Thresholds, looked int, findings []Finding) []Incident {
 		if slices.ContainsFunc(all, func(i Incident) bool { return i.Kind.Covers(k) }) {
 			continue
 		}
-		fresh := func(f Finding) bool { return f.Fresh && f.acts() && f.Step.Break.Kind() == k }
-		if t.reached(len(members(findings, fresh)), looked) {
+		fresh := func(f Finding) bool { return f.Fresh && f.Acts() && f.Step.Break.Kind() == k }
+		if t.Reached(len(members(findings, fresh)), looked) {
 			all = append(all, Tally(k, looked, findings))
 		}
 	}
@@ -99,8 +99,8 @@ func Incidents(t Thresholds, looked int, findings []Finding) []Incident {
 	return all
 }
 
-// acts says that something would be done about it, or a person asked.
-func (f Finding) acts() bool {
+// Acts says that something would be done about it, or a person asked.
+func (f Finding) Acts() bool {
 	switch f.Step.Decision {
 	case Repair, Adopt, Ask:
 		return true

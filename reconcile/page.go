@@ -63,3 +63,14 @@ type Abilities struct {
 	// PageLimit is the most records of one page.
 	PageLimit int `json:"page_limit"`
 }
+
+// Listed says whether listings show a field. Contacts and carts belong to
+// customers and are found by who the customer is; a SKU's level belongs to no
+// order.
+func (f Field) Listed() bool {
+	switch f {
+	case CRMContact, CRMCarts, InventoryLevel:
+		return false
+	}
+	return true
+}

@@ -140,6 +140,7 @@ func (v Verdict) Table() string {
 		wrap(line, "    ", "proposal: "+k.Step.Proposal+"; or: "+strings.Join(k.Step.Alternatives, "; "))
 		wrap(line, "    ", remaining(k.Deadline.Sub(v.At))+"; then: "+k.AtDeadline)
 	}
+	v.clocks(line)
 	for _, r := range v.Read {
 		if r.State == Unreadable {
 			wrap(line, "  ", string(r.System)+" cannot be read: "+r.Why)

@@ -358,26 +358,18 @@ func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]r
 			return nil, err
 		}
 		for _, l := range listed {
-			var intent reconcile.Intent
-			if l.DecodeMemo(workflows.IntentMemo, &intent) != nil {
-				// It has not come to rest yet: nothing to compare, and not verified.
-				id, ours := workflows.OrderOf(l.ID)
-				if !ours {
-					continue
-				}
-				intent = reconcile.Intent{Order: id, Busy: order.Systems()}
+			id, ours := workflows.OrderOf(l.ID)
+			if !ours {
+				continue
 			}
-			k := reconciliation.Known{Intent: intent, Changed: l.Changed, Running: l.Running, Subject: reconcile.Subject{
-				Order: intent.Order, PlacedAt: intent.PlacedAt, Currency: intent.Currency,
-				Customer: intent.Customer, Cart: intent.CartID, Known: intent.Payments,
-			}}
-			if i, seen := latest[intent.Order]; seen {
+			k := knownOf(id, l)
+			if i, seen := latest[id]; seen {
 				if k.Changed.After(known[i].Changed) {
 					known[i] = k
 				}
 				continue
 			}
-			latest[intent.Order] = len(known)
+			latest[id] = len(known)
 			known = append(known, k)
 		}
 	}

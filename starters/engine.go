@@ -299,6 +299,15 @@ func (t *Temporal) List(ctx context.Context, query string, limit int, page []byt
 	return all, r.NextPageToken, nil
 }
 
+// Count counts workflows by a visibility query, as List lists them.
+func (t *Temporal) Count(ctx context.Context, query string) (int, error) {
+	r, err := t.Client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query})
+	if err != nil {
+		return 0, fmt.Errorf("count workflows by %q: %w", query, err)
+	}
+	return int(r.Count), nil
+}
+
 // decodeAttribute reads a search attribute; an absent one leaves the zero value,
 // for visibility only finds candidates.
 func decodeAttribute(p *commonpb.Payload, into any) {
@@ -317,22 +326,31 @@ func (t *Temporal) memoDecoder(memo *commonpb.Memo) func(string, any) error {
 	}
 }
 
+// catchUp is how late a run that was missed is still made: after an outage one
+// run looks at all that happened meanwhile, and not one for each that was due.
+func (s Schedule) catchUp() time.Duration { return min(max(10*time.Second, 2*s.Every), 10*time.Minute) }
+
 // Schedule implements Engine.
 func (t *Temporal) Schedule(ctx context.Context, s Schedule) error {
-	action := &client.ScheduleWorkflowAction{ID: s.ID, Workflow: s.Type, TaskQueue: workflows.Queue, Args: []any{s.Input}, StaticSummary: s.Note}
+	action := &client.ScheduleWorkflowAction{ID: s.ID, Workflow: s.Type, TaskQueue: workflows.Queue, StaticSummary: s.Note}
+	if s.Input != nil {
+		action.Args = []any{s.Input}
+	}
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: s.Every}}, Jitter: s.Every / 20}
 	_, err := t.Client.ScheduleClient().Create(ctx, client.ScheduleOptions{
 		ID: s.ID, Spec: spec, Action: action, Note: s.Note,
-		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: max(10*time.Second, 2*s.Every),
+		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: s.catchUp(),
 	})
 	handle := t.Client.ScheduleClient().GetHandle(ctx, s.ID)
 	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		err = handle.Update(ctx, client.ScheduleUpdateOptions{DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			now := in.Description.Schedule
-			if len(now.Spec.Intervals) == 1 && now.Spec.Intervals[0].Every == s.Every {
+			same := len(now.Spec.Intervals) == 1 && now.Spec.Intervals[0].Every == s.Every
+			if same && now.Policy != nil && now.Policy.Overlap == enumspb.SCHEDULE_OVERLAP_POLICY_SKIP && now.Policy.CatchupWindow == s.catchUp() {
 				return nil, temporal.ErrSkipScheduleUpdate
 			}
 			now.Spec = &spec
+			now.Policy = &client.SchedulePolicies{Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: s.catchUp()}
 			return &client.ScheduleUpdate{Schedule: &now}, nil
 		}})
 		if errors.Is(err, temporal.ErrSkipScheduleUpdate) {

@@ -130,6 +130,8 @@ func (x *exchange) log(log *logrus.Logger, took time.Duration) {
 		line.WithError(x.cause).Error("request failed")
 	case x.cause != nil:
 		line.WithError(x.cause).Warn("request refused")
+	case route == "GET /metrics": // every few seconds, for ever
+		line.Debug("request")
 	default:
 		line.Info("request")
 	}

@@ -30,7 +30,7 @@ const (
 // Gateway is the way in over HTTP:
 //
 //	POST /v1/orders                 submit an order; idempotent by its id; says what is possible
-//	GET  /v1/orders/{id}/verdict    did it succeed? ?fresh=true reads all systems now
+//	GET  /v1/orders/{id}/verdict    did it succeed? ?fresh=true reads all systems now, ?explain=true tells the whole story
 //	POST /v1/orders/{id}/cancel     {by, reason}: take it back
 //	POST /v1/orders/{id}/attempts   {by, payment}: pay once more, or otherwise
 //	POST /v1/orders/{id}/amendments {by, reason, ship_to, drop}: change what is not packed
@@ -40,6 +40,7 @@ const (
 //	POST /v1/orders/{id}/decisions  {by, reason, case, as, amount}: close a case
 //	POST /v1/webhooks/{system}      payment and crm; signed
 //	GET  /healthz, /readyz          alive; able to reach the engine
+//	GET  /metrics                   for Prometheus; see docs/metrics.md
 //
 // Who waits for an answer may say how long: ?wait=5s, at most 30 s. The six from
 // attempts to decisions are wishes: an id in the body, or an Idempotency-Key in
@@ -62,6 +63,8 @@ type GatewayOptions struct {
 	// Ready says whether the engine can be reached; nil: always.
 	Ready func(ctx context.Context) error
 	Log   *logrus.Logger
+	// Metrics answers a scrape; nil: there is none.
+	Metrics http.Handler
 	// PublicURL is the address by which providers of webhooks come; its host is
 	// accepted besides this machine's names.
 	PublicURL string
@@ -101,6 +104,9 @@ func NewGateway(o GatewayOptions) (*Gateway, error) {
 	g.route("POST "+webhookPath+"{system}", g.webhook)
 	g.route("GET /healthz", func(*exchange) answer { return answer{status: http.StatusOK, body: health{"alive"}} })
 	g.route("GET /readyz", g.ready)
+	if o.Metrics != nil {
+		g.mux.Handle("GET /metrics", o.Metrics)
+	}
 	return g, nil
 }
 

@@ -232,7 +232,7 @@ func TestVerdict(t *testing.T) {
 		}
 	}
 	for path, field := range map[string]string{
-		"/v1/orders/A-1/verdict?fresh=maybe": "fresh", "/v1/orders/-1/verdict": "id", "/v1/orders/a%2Fb/verdict": "id", "/v1/orders/A-1/verdict?wait=x": "wait",
+		"/v1/orders/A-1/verdict?fresh=maybe": "fresh", "/v1/orders/A-1/verdict?explain=maybe": "explain", "/v1/orders/-1/verdict": "id", "/v1/orders/a%2Fb/verdict": "id", "/v1/orders/A-1/verdict?wait=x": "wait",
 	} {
 		if fields := f.expect(f.get(path), http.StatusBadRequest).fields(t); !slices.Equal(fields, []string{field}) {
 			t.Errorf("%s: fields %v", path, fields)

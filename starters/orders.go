@@ -107,12 +107,13 @@ func (g *Gateway) verdict(x *exchange) answer {
 	if bad != nil {
 		return *bad
 	}
-	fresh := false
-	if text := x.request.URL.Query().Get("fresh"); text != "" {
-		var err error
-		if fresh, err = strconv.ParseBool(text); err != nil {
-			return refuse(http.StatusBadRequest, "fresh is neither true nor false", order.Problem{Field: "fresh", Reason: "is neither true nor false"})
-		}
+	fresh, bad := x.flag("fresh")
+	if bad != nil {
+		return *bad
+	}
+	explain, bad := x.flag("explain")
+	if bad != nil {
+		return *bad
 	}
 	if !fresh {
 		wait = min(wait, queryPatience)
@@ -123,7 +124,28 @@ func (g *Gateway) verdict(x *exchange) answer {
 	if err != nil {
 		return g.failed(err)
 	}
+	if explain {
+		story, err := g.options.Client.Explain(ctx, id)
+		if err != nil {
+			return g.failed(err)
+		}
+		return answer{status: http.StatusOK, body: story}
+	}
 	return answer{status: http.StatusOK, body: v}
+}
+
+// flag reads a parameter that is true or false; false where it is left out.
+func (x *exchange) flag(name string) (bool, *answer) {
+	text := x.request.URL.Query().Get(name)
+	if text == "" {
+		return false, nil
+	}
+	is, err := strconv.ParseBool(text)
+	if err != nil {
+		a := refuse(http.StatusBadRequest, name+" is neither true nor false", order.Problem{Field: name, Reason: "is neither true nor false"})
+		return false, &a
+	}
+	return is, nil
 }
 
 // cancel takes an order back: 200 when it is, 202 while the warehouse has not

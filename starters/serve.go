@@ -37,7 +37,8 @@ func RunGateway(ctx context.Context, now func() time.Time) error {
 	if err != nil {
 		return err
 	}
-	engine, err := connect.Engine(ctx, forEngine)
+	metrics := connect.NewMetrics()
+	engine, err := connect.Measured(ctx, forEngine, metrics)
 	if err != nil {
 		return err
 	}
@@ -46,8 +47,13 @@ func RunGateway(ctx context.Context, now func() time.Time) error {
 	if err != nil {
 		return err
 	}
+	client := &Client{Engine: port, Now: now}
+	if err := metrics.Register(NewGauges(client, log)); err != nil {
+		return err
+	}
 	gateway, err := NewGateway(GatewayOptions{
-		Client: &Client{Engine: port, Now: now}, Webhooks: webhooks, Log: log, PublicURL: settings.Gateway.PublicURL, Gather: gather,
+		Metrics: metrics.Handler(),
+		Client:  client, Webhooks: webhooks, Log: log, PublicURL: settings.Gateway.PublicURL, Gather: gather,
 		Ready: func(ctx context.Context) error { return connect.Healthy(ctx, engine) },
 	})
 	if err != nil {

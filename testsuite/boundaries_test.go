@@ -55,6 +55,9 @@ var alone = []struct{ imported, by string }{
 	// The port over the engine is the only wrapper over Temporal's client.
 	{"go.temporal.io/sdk/client", "starters/engine.go"},
 	{"go.temporal.io/sdk/client", "starters/connect/connect.go"},
+	{"go.temporal.io/sdk/client", "starters/connect/metrics.go"}, // the SDK's metrics are its client's
+	{"github.com/prometheus/client_golang/prometheus", "starters/connect/metrics.go"},
+	{"github.com/prometheus/client_golang/prometheus", "starters/metrics.go"},
 	{"go.temporal.io/sdk/client", "workers/"},
 	{"go.temporal.io/sdk/client", "testsuite/"},
 }

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -31,6 +32,14 @@ type Config struct {
 	Retention      time.Duration `split_words:"true" default:"720h"`
 	FollowEvery    time.Duration `split_words:"true" default:"15s"`
 	ReconcileEvery time.Duration `split_words:"true" default:"15m"`
+	// SweepEvery is how often it is looked for sealed days to sweep, SweepAgain at
+	// which ages, in days, a day is swept again; SweepSpan is how long after a day
+	// records of its orders are listed rather than looked up one by one.
+	SweepEvery     time.Duration `split_words:"true" default:"6h"`
+	SweepAgain     []int         `split_words:"true" default:"3,7,30"`
+	SweepSpan      time.Duration `split_words:"true" default:"72h"`
+	SweepShard     int           `split_words:"true" default:"50000"`
+	SweepPerSecond float64       `split_words:"true" default:"20"`
 	Linger         time.Duration `split_words:"true" default:"5m"`
 	FreshFor       time.Duration `split_words:"true" default:"2s"`
 	BudgetCount    int           `split_words:"true" default:"200"`
@@ -43,6 +52,12 @@ type Config struct {
 	IncidentOrders  int `split_words:"true" default:"10"`
 	IncidentPercent int `split_words:"true" default:"30"`
 	IncidentMost    int `split_words:"true" default:"50"`
+	// CanaryOrder is the id of an order of the operator's own, in whose CRM deal a
+	// break is planted every PlantEvery; without one, or with 0, none is.
+	CanaryOrder string        `split_words:"true"`
+	PlantEvery  time.Duration `split_words:"true" default:"1h"`
+	// MetricsListen is where metrics are served, as 127.0.0.1:9464; empty: nowhere.
+	MetricsListen string `split_words:"true"`
 	// Parallel bounds the calls that one worker makes to one system at a time,
 	// PerSecond those of all workers together; 0 sets no rate.
 	Parallel  int     `split_words:"true" default:"20"`
@@ -152,6 +167,16 @@ func (c Config) validate() error {
 	if c.ReconcileEvery < 0 || c.ReconcileEvery > 0 && c.ReconcileEvery < 10*time.Second {
 		problems = append(problems, fmt.Errorf("TRUEUP_RECONCILE_EVERY is %s; it must be 0 (no schedule) or at least 10s", c.ReconcileEvery))
 	}
+	problems = append(problems, c.sweepProblems()...)
+	if _, err := order.ParseID(c.CanaryOrder); c.CanaryOrder != "" && err != nil {
+		problems = append(problems, fmt.Errorf("TRUEUP_CANARY_ORDER is %q, which %w", c.CanaryOrder, err))
+	}
+	if c.PlantEvery < 0 || c.PlantEvery > 0 && c.PlantEvery < leastPlant {
+		problems = append(problems, fmt.Errorf("TRUEUP_PLANT_EVERY is %s; it must be 0 (none is planted) or at least %s", c.PlantEvery, leastPlant))
+	}
+	if _, _, err := net.SplitHostPort(c.MetricsListen); c.MetricsListen != "" && err != nil {
+		problems = append(problems, fmt.Errorf("TRUEUP_METRICS_LISTEN is %q; want an address and a port, as 127.0.0.1:9464", c.MetricsListen))
+	}
 	if c.Parallel < 1 {
 		problems = append(problems, errors.New("TRUEUP_PARALLEL must be at least 1"))
 	}
@@ -162,6 +187,18 @@ func (c Config) validate() error {
 		problems = append(problems, errors.New("TRUEUP_INCIDENT_ORDERS and TRUEUP_INCIDENT_MOST must be at least 1, and TRUEUP_INCIDENT_PERCENT 1 to 100"))
 	}
 	return errors.Join(problems...)
+}
+
+// leastPlant leaves a run the time to find a planted break before the next.
+const leastPlant = 30 * time.Minute
+
+// plantable refuses to plant breaks so often that their repairs look like two
+// writers who fight.
+func (c Config) plantable(p reconcile.Policy) error {
+	if c.CanaryOrder != "" && c.PlantEvery > 0 && c.PlantEvery <= p.CoolDown {
+		return fmt.Errorf("TRUEUP_PLANT_EVERY is %s; it must be longer than the policy's cool_down (%s), within which a second repair is taken for a fight", c.PlantEvery, p.CoolDown)
+	}
+	return nil
 }
 
 // policy reads the policy file.
@@ -195,6 +232,9 @@ func (c Config) settings(policy reconcile.Policy, systems *Systems) workflows.Se
 		// About five minutes of polling in one activity: few events on an idle day.
 		FollowPolls: max(1, int(5*time.Minute/c.FollowEvery)),
 		Budget:      reconcile.Budget{Count: c.BudgetCount, Money: c.BudgetMoney},
+	}
+	if c.CanaryOrder != "" && c.PlantEvery > 0 {
+		s.Canary, s.PlantEvery = order.ID(c.CanaryOrder), c.PlantEvery
 	}
 	for _, system := range order.Systems() {
 		abilities := systems.Abilities(system)

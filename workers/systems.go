@@ -74,6 +74,12 @@ func (s *Systems) Owner(ctx context.Context, system order.System, record string)
 	return "", nil
 }
 
+// planter returns what plants breaks in the CRM, or nil.
+func (s *Systems) planter() reconciliation.Planter {
+	p, _ := s.CRM.(reconciliation.Planter)
+	return p
+}
+
 // Readers returns the six as readers, which can change nothing.
 func (s *Systems) Readers() []reconciliation.SystemReader {
 	return []reconciliation.SystemReader{

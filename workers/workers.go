@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -45,6 +46,9 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 	if err != nil {
 		return nil, err
 	}
+	if err := c.plantable(policy); err != nil {
+		return nil, err
+	}
 	flows, err := workflows.New(c.settings(policy, systems))
 	if err != nil {
 		return nil, err
@@ -64,7 +68,7 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 		},
 		Reconciliation: &reconciliation.Activities{
 			Readers: systems.Readers(), Levels: systems.Inventory, Counts: systems.Warehouse, Orders: client, Keeper: client, Owner: systems.Owner,
-			Policy: policy, Thresholds: c.thresholds(),
+			Days: client, Sweeps: c.sweeps(policy, systems), Planter: systems.planter(), Policy: policy, Thresholds: c.thresholds(),
 			Since: c.Since.Time, Now: now, Wait: wait,
 		},
 		Switches: switches,
@@ -85,6 +89,8 @@ func (s *Set) RegisterWorkflows(r Registry) {
 	r.RegisterWorkflowWithOptions(s.Workflows.Inbox, workflow.RegisterOptions{Name: workflows.InboxType})
 	r.RegisterWorkflowWithOptions(s.Workflows.Reconciliation, workflow.RegisterOptions{Name: workflows.ReconciliationType})
 	r.RegisterWorkflowWithOptions(s.Workflows.Reconcile, workflow.RegisterOptions{Name: workflows.ReconcileType})
+	r.RegisterWorkflowWithOptions(s.Workflows.Sweep, workflow.RegisterOptions{Name: workflows.SweepType})
+	r.RegisterWorkflowWithOptions(s.Workflows.Sweeps, workflow.RegisterOptions{Name: workflows.SweepsType})
 }
 
 // ActivitiesOf returns the activities that a task queue serves.
@@ -143,6 +149,9 @@ func Run(ctx context.Context, c Config, engine client.Client, log *logrus.Logger
 	if err := orders.EnsureReconciliation(ctx, c.ReconcileEvery); err != nil {
 		return fmt.Errorf("start reconciliation: %w", err)
 	}
+	if err := orders.EnsureSweeps(ctx, c.SweepEvery); err != nil {
+		return fmt.Errorf("start sweeps: %w", err)
+	}
 	fatal := make(chan error, 1)
 	all := set.Workers(engine, c, func(err error) {
 		select {
@@ -178,6 +187,7 @@ func (s *Set) Workers(engine client.Client, c Config, fatal func(error)) []worke
 	for _, queue := range ActivityQueues() {
 		w := worker.New(engine, queue, worker.Options{
 			WorkerStopTimeout: stopTimeout, DisableRegistrationAliasing: true, DisableWorkflowWorker: true, OnFatalError: fatal,
+			Interceptors:                       []interceptor.WorkerInterceptor{repair.Doubts()},
 			MaxConcurrentActivityExecutionSize: c.Parallel, TaskQueueActivitiesPerSecond: c.PerSecond,
 			ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 2}),
 		})

@@ -87,6 +87,8 @@ func (p *process) openCase(now time.Time, step reconcile.Step, stays bool) bool 
 			return false
 		}
 	}
+	p.own(now, step.Break.ID())
+	step.Break.Owned = now
 	deadline := now.Add(p.settings.Policy.Rule(step.Break.Field).CaseDeadline)
 	p.Cases = append(p.Cases, reconcile.Case{
 		N: len(p.Cases) + 1, Step: step, Opened: now, Stays: stays, Deadline: deadline,

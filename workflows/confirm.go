@@ -120,6 +120,7 @@ func (p *process) carryOut(now time.Time, steps []reconcile.Step, in reconciliat
 	say := func(line string) { answer.Lines = append(answer.Lines, line) }
 	for _, step := range steps {
 		answer.Found++
+		answer.Sights = p.sights(answer.Sights, step.Break)
 		if g, left := in.LeftTo(step); left && step.Decision != reconcile.Report && step.Decision != reconcile.Ignore {
 			answer.Left++
 			say(g.LeftLine(step))
@@ -200,6 +201,9 @@ func (p *process) confirm(now time.Time) {
 	for i := range p.Breaks {
 		for _, b := range c.Breaks {
 			if b.ID() == p.Breaks[i].ID() {
+				if took, bounded := b.Detection(); bounded && p.Breaks[i].Confirmed.IsZero() && !b.Confirmed.IsZero() {
+					p.measured(DetectionMetric, b.System, took)
+				}
 				p.Breaks[i] = b
 			}
 		}
@@ -220,6 +224,7 @@ func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) *
 		return nil
 	}
 	op.Status, op.Grant, op.Why = Lost, &grant, ""
+	p.own(now, step.Break.ID())
 	p.note(now, fmt.Sprintf("repair %s under grant %d: %s", step.Break.ID(), grant.N, step.Why))
 	p.touch()
 	return op
@@ -302,6 +307,7 @@ func (s *State) latest(system order.System) *Operation {
 // that. Money that somebody moved at the gateway was taken up already: see
 // attend.go.
 func (p *process) accept(now time.Time, b reconcile.Break) {
+	p.own(now, b.ID())
 	theirs := []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}}
 	p.Bases = reconcile.Remember(p.Bases, theirs)
 	p.Accepted = reconcile.Remember(p.Accepted, theirs)

@@ -2,12 +2,16 @@ package workflows_test
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
 )
@@ -73,5 +77,102 @@ func TestInbox_NoOrder_CaseAfterAnHourAndForgottenBeyondTheHorizon(t *testing.T)
 	}
 	if runs, _, _ := w.Runs(workflows.OrderWorkflowID("9")); runs != 0 {
 		t.Error("an event started an order")
+	}
+}
+
+func (w *world) decideInbox(system order.System, record string, d workflows.DecideInbox) error {
+	w.t.Helper()
+	d.By, d.Reason = "me", "I looked"
+	_, err := w.Client.DecideInbox(w.t.Context(), system, record, d)
+	return err
+}
+
+func (w *world) unclaimed(system order.System, record string) workflows.InboxCase {
+	w.t.Helper()
+	k, err := w.Client.InboxCase(w.t.Context(), system, record)
+	w.Check(err)
+	return k
+}
+
+func TestInbox_Left_IsRememberedAndNotAskedAboutAgain(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{})
+	w.submit(time.Minute, anOrder("1"))
+	w.At(2*time.Hour, "a deal of an order that nobody knows", func() { w.edit(w.CRM, `{"order":"stranger","stage":"won"}`) })
+	w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+	id := workflows.InboxWorkflowID(order.SystemCRM, "order-stranger")
+	w.At(18*time.Hour+30*time.Minute, "it is no case yet, and can be decided about all the same", func() {
+		if k := w.unclaimed(order.SystemCRM, "order-stranger"); !k.Asked.IsZero() || len(k.Notices) != 1 {
+			t.Errorf("within the hour it is %+v", k)
+		}
+	})
+	w.At(20*time.Hour, "a person looks", func() {
+		k := w.unclaimed(order.SystemCRM, "order-stranger")
+		told := strings.Join(k.Evidence, "\n")
+		if !strings.Contains(told, "crm holds of order stranger: deal is won") || !strings.Contains(told, "payment holds nothing of order stranger") {
+			t.Errorf("the evidence is\n%s", told)
+		}
+		if err := w.decideInbox(order.SystemCRM, "order-stranger", workflows.DecideInbox{Link: "stranger"}); !errors.Is(err, starters.ErrNotNow) {
+			t.Errorf("linked to an order that nobody knows: %v", err)
+		}
+		w.Check(w.decideInbox(order.SystemCRM, "order-stranger", workflows.DecideInbox{Leave: true}))
+		if err := w.decideInbox(order.SystemCRM, "order-stranger", workflows.DecideInbox{Link: "1"}); !errors.Is(err, starters.ErrNotNow) {
+			t.Errorf("decided twice: %v", err)
+		}
+	})
+	again := w.sweep(21*time.Hour, workflows.SweepInput{Day: firstDay})
+	w.At(30*time.Hour, "after the next sweep", func() {
+		runs, _, open := w.Runs(id)
+		if l := w.Published(id); l.Agreement != "agreed" || len(l.Breaks) != 0 || runs != 1 || !open {
+			t.Errorf("what was left is asked about again: %+v, run %d, open %t", l, runs, open)
+		}
+	})
+	w.Run(16 * day)
+	if again.Swept.Kept != 1 {
+		t.Errorf("the next sweep saw it %d times", again.Swept.Kept)
+	}
+	if _, _, open := w.Runs(id); open {
+		t.Error("beyond the horizon it is still open")
+	}
+}
+
+func TestInbox_Linked_IsGivenToItsOrder(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{})
+	w.submit(time.Minute, anOrder("1"))
+	record := ""
+	w.At(2*time.Hour, "a payment without a reference", func() {
+		var err error
+		record, err = w.Payment.Start("1", payment.Checkout{Amount: 700, Currency: "eur", Channel: "shop", Bare: true})
+		w.Check(err)
+	})
+	w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+	w.At(20*time.Hour, "a person knows whose it is", func() {
+		if k := w.unclaimed(order.SystemPayment, record); k.Asked.IsZero() || len(k.Evidence) != 2 || !strings.Contains(k.Evidence[0], "a payment of 7.00 EUR") {
+			t.Errorf("the case is %+v", k)
+		}
+		w.Check(w.decideInbox(order.SystemPayment, record, workflows.DecideInbox{Link: "1"}))
+	})
+	w.At(21*time.Hour, "it has ended", func() {
+		id := workflows.InboxWorkflowID(order.SystemPayment, record)
+		if _, _, open := w.Runs(id); open || w.Published(id).Agreement != "agreed" {
+			t.Errorf("what was linked is open: %t, %+v", open, w.Published(id))
+		}
+	})
+	w.leaves(22*time.Hour, "1", newest)
+	w.At(22*time.Hour+time.Minute, "the order hears of it", func() {
+		w.Check(w.Client.Notify(t.Context(), reconciliation.Notices{Order: "1", Notices: []reconciliation.Notice{
+			{ID: "feed/x", System: order.SystemWarehouse, Type: "changed", At: w.Now()},
+		}}))
+	})
+	w.At(46*time.Hour+time.Minute, "and that it arrived", func() {
+		w.Check(w.Client.Notify(t.Context(), reconciliation.Notices{Order: "1", Notices: []reconciliation.Notice{
+			{ID: "feed/y", System: order.SystemWarehouse, Type: "changed", At: w.Now()},
+		}}))
+	})
+	w.Run(10 * day)
+	state := w.closedAs("1", order.PhaseClosed)
+	if !slices.ContainsFunc(state.Seen, func(id string) bool { return strings.Contains(id, record) }) {
+		t.Errorf("the order has seen %v, and not %s", state.Seen, record)
 	}
 }

@@ -65,11 +65,11 @@ func unread(c reconcile.Comparison, system order.System) bool {
 
 // mended keeps the clock of a break that is over.
 func (p *process) mended(b reconcile.Break) {
-	const most = 20
 	p.Mended = append(p.Mended, b)
-	if len(p.Mended) > most {
-		p.Mended = p.Mended[len(p.Mended)-most:]
+	if len(p.Mended) > mostMended {
+		p.Mended = p.Mended[len(p.Mended)-mostMended:]
 	}
+	p.measured(RepairMetric, b.System, b.Verified.Sub(b.FirstSeen))
 	p.note(b.Verified, fmt.Sprintf("%s is over; it was seen for %s", b.ID(), b.Verified.Sub(b.FirstSeen).Round(time.Second)))
 }
 
@@ -89,6 +89,7 @@ func (p *process) freshVerdict(ctx workflow.Context, _ AskVerdict) (reconcile.Ve
 
 // publication is what the search attributes last said.
 type publication struct {
+	stakes    Stakes
 	outcome   string
 	agreement string
 	breaks    []string
@@ -128,11 +129,22 @@ func (p *process) publish(ctx workflow.Context) error {
 		}
 		p.published.outcome, p.published.agreement, p.published.breaks, p.published.oldest = outcome, agreement, breaks, oldest
 	}
-	if ended := p.endedOperations(); (resting || p.troubled()) && ended != p.published.changes {
-		p.published.changes = ended
-		return workflow.UpsertMemo(ctx, map[string]any{IntentMemo: p.intent(now)})
+	if !resting && !p.troubled() {
+		return nil
 	}
-	return nil
+	memo := map[string]any{}
+	if ended := p.endedOperations(); ended != p.published.changes {
+		p.published.changes = ended
+		memo[IntentMemo] = p.intent(now)
+	}
+	if stakes := p.stakes(); stakes != p.published.stakes {
+		p.published.stakes = stakes
+		memo[StakesMemo] = stakes
+	}
+	if len(memo) == 0 {
+		return nil
+	}
+	return workflow.UpsertMemo(ctx, memo)
 }
 
 // troubled says that an operation does not get through: then an order that is

@@ -22,6 +22,9 @@ func (p *process) listen(ctx workflow.Context) {
 	must(workflow.SetQueryHandlerWithOptions(ctx, RehearseQuery, p.rehearse, workflow.QueryHandlerOptions{
 		Description: "What the order would do about a confirmation, if its systems said this. Nothing is changed.",
 	}))
+	must(workflow.SetQueryHandlerWithOptions(ctx, ExplainQuery, func(ask AskVerdict) (Explanation, error) {
+		return p.explain(ask.Now), nil
+	}, workflow.QueryHandlerOptions{Description: "The whole story, told from what the order carries."}))
 	must(workflow.SetUpdateHandlerWithOptions(ctx, SubmitUpdate, p.submitted, workflow.UpdateHandlerOptions{
 		Description: "Waits until the order is accepted, has failed, or needs the customer to act.",
 		Validator:   p.sameOrder,
@@ -75,6 +78,10 @@ func (p *process) noticed(now time.Time, all reconciliation.Notices) {
 		if p.echoed(n.Echo) {
 			continue
 		}
+		if len(n.Says) > 0 && p.knows(n.System, n.Says) {
+			continue
+		}
+		p.heardNotice(now, n)
 		if len(n.Says) > 0 {
 			p.told(now, n)
 			continue
@@ -93,12 +100,9 @@ func (p *process) noticed(now time.Time, all reconciliation.Notices) {
 	}
 }
 
-// told takes in an announcement that says what has changed: nothing is read when
-// it is known already, or by the time that our own operation has answered.
+// told takes in an announcement that says what has changed and is not known yet:
+// nothing is read when it is by the time that our own operation has answered.
 func (p *process) told(now time.Time, n reconciliation.Notice) {
-	if p.knows(n.System, n.Says) {
-		return
-	}
 	p.hint(n.System, n.At)
 	p.sure(n.System, now)
 	for i := range p.Hints {

@@ -228,6 +228,11 @@ func (p *process) recall(ctx workflow.Context, engineSince time.Time) error {
 		p.readAll(ctx, 0)
 		payment, erp := p.observed(order.SystemPayment), p.observed(order.SystemERP)
 		if payment.State == reconcile.Unreadable || erp.State == reconcile.Unreadable {
+			for _, o := range []reconcile.Observation{payment, erp} {
+				if o.State == reconcile.Unreadable {
+					p.unheard(workflow.Now(ctx), o.System, now)
+				}
+			}
 			if err := workflow.Sleep(ctx, wait); err != nil {
 				return err
 			}

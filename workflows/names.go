@@ -1,6 +1,7 @@
 // Package workflows holds the durable processes: an order's life (Order), the
 // level of one SKU (Stock), what came before its order (Inbox), the keeper of
-// reconciliation's state (Reconciliation) and one run of it (Reconcile).
+// reconciliation's state (Reconciliation), one run of it (Reconcile), and the
+// sweep of a sealed day (Sweep) with what starts it (Sweeps).
 //
 // Workflow code is deterministic, sorted and free of interfaces. Its input,
 // names and messages are durable contracts: see names.go and versions.go before
@@ -9,6 +10,7 @@ package workflows
 
 import (
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -33,6 +35,8 @@ const (
 	InboxType          = "Inbox"
 	ReconciliationType = "Reconciliation"
 	ReconcileType      = "Reconcile"
+	SweepType          = "Sweep"
+	SweepsType         = "Sweeps"
 )
 
 // The workflow ids.
@@ -42,6 +46,9 @@ const (
 	orderPrefix      = "order/"
 	stockPrefix      = "stock/"
 	inboxPrefix      = "inbox/"
+	sweepPrefix      = "sweep/"
+	// SweepsID is the schedule of sweeps.
+	SweepsID = "sweeps"
 )
 
 // OrderWorkflowID is the workflow of an order: the only writer of its records.
@@ -53,6 +60,15 @@ func StockWorkflowID(sku string) string { return stockPrefix + sku }
 // InboxWorkflowID is where what concerns a record waits for its order.
 func InboxWorkflowID(s order.System, record string) string {
 	return inboxPrefix + string(s) + "/" + record
+}
+
+// SweepWorkflowID is the sweep of a day; the zero day is that of the exceptions
+// of earlier sweeps.
+func SweepWorkflowID(day time.Time) string {
+	if day.IsZero() {
+		return sweepPrefix + "exceptions"
+	}
+	return sweepPrefix + day.UTC().Format(time.DateOnly)
 }
 
 // OrderOf returns the order whose workflow has this id.
@@ -77,6 +93,7 @@ const (
 	DecideUpdate    = "decide"
 	VerdictUpdate   = "verdict"
 	VerdictQuery    = "verdict"
+	ExplainQuery    = "explain"
 	ReconcileUpdate = "reconcile"
 	NoticeSignal    = "notice"
 	CommitUpdate    = "commit"
@@ -88,7 +105,10 @@ const (
 	ReportUpdate    = "report"
 	SwitchUpdate    = "switch"
 	StatusQuery     = "status"
-	OrderSignal     = "order"
+	// InboxQuery and InboxDecideUpdate are those of a record that no order claims.
+	InboxQuery        = "inbox"
+	InboxDecideUpdate = "decide"
+	OrderSignal       = "order"
 )
 
 // The search attributes (D15), upserted together.
@@ -100,5 +120,16 @@ var (
 	ChangedAttribute   = temporal.NewSearchAttributeKeyTime("OrderChanged")
 )
 
-// IntentMemo is the memo field that carries an order's intent.
-const IntentMemo = "intent"
+// IntentMemo is the memo field that carries an order's intent, StakesMemo that of
+// what is at stake while it does not agree.
+const (
+	IntentMemo = "intent"
+	StakesMemo = "stakes"
+)
+
+// The metrics that orders measure, by system: how long a break that was confirmed
+// had gone unseen at most, and from the first sight of one until it was over.
+const (
+	DetectionMetric = "trueup_break_detection"
+	RepairMetric    = "trueup_break_repair"
+)

@@ -79,6 +79,9 @@ type process struct {
 	alarm alarm
 	// published is what the search attributes and the memo last said.
 	published publication
+	// measure tells the metrics how long something about a system took; nil where
+	// nobody measures.
+	measure func(name string, system order.System, took time.Duration)
 }
 
 // begin takes up the carried state, or makes that of a new order.
@@ -95,6 +98,7 @@ func (w *Workflows) begin(ctx workflow.Context, in OrderInput) (*process, error)
 		p.note(workflow.Now(ctx), "received")
 	}
 	p.Run++
+	p.begin(ctx)
 	return p, nil
 }
 

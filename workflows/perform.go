@@ -61,6 +61,7 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 	op := p.open(ctx, due)
 	key := p.Key(*op)
 	for try := 0; ; try++ {
+		op.Tries++
 		err := p.call(p.operationContext(ctx, *op, try), *op)
 		op = p.find(due.Operation, due.N) // state may have moved while we waited
 		code := apierr.CodeOf(err)
@@ -71,12 +72,15 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 		case code == apierr.Declined || code == apierr.Conflict || code == apierr.Invalid || code == apierr.NotFound:
 			op.Code = apierr.ReasonOf(err)
 			p.finish(ctx, op, refusal(*op, err), plainly(err))
-			if apierr.ReasonOf(err) != repair.StoppedReason {
+			if apierr.ReasonOf(err) == repair.StoppedReason {
+				p.disown(op.System)
+			} else {
 				p.refused(workflow.Now(ctx), op)
 			}
 			return
 		}
 		op.Why, op.Doubt = plainly(err), op.Doubt || code == apierr.InDoubt
+		p.doubted(workflow.Now(ctx), op)
 		p.note(workflow.Now(ctx), key+" is not through yet: "+op.Why)
 		p.touch()
 	}
@@ -126,6 +130,7 @@ func (p *process) finish(ctx workflow.Context, op *Operation, status OperationSt
 			op.Mended = now
 		}
 	}
+	p.answered(now, op, status)
 	op.Status, op.Ended, op.Why, op.Doubt = status, now, why, false
 	p.news = true
 	if status == Done { // a write that was read back is an agreement too
@@ -145,9 +150,12 @@ func (p *process) finish(ctx workflow.Context, op *Operation, status OperationSt
 // operationContext gives one operation its queue, patience, id and summary, as
 // an operator reads them in the history.
 func (p *process) operationContext(ctx workflow.Context, op Operation, try int) workflow.Context {
-	interval := time.Second
+	interval, longest := time.Second, 30*time.Second
 	if try > 0 {
 		interval = 15 * time.Second
+	}
+	if try > 1 {
+		longest = 2 * time.Minute
 	}
 	timeout, patient := callTimeout, patience[min(try, len(patience)-1)]
 	if op.System == order.SystemMail {
@@ -159,7 +167,7 @@ func (p *process) operationContext(ctx workflow.Context, op Operation, try int) 
 		StartToCloseTimeout:    timeout,
 		ScheduleToCloseTimeout: patient,
 		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: interval, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second,
+			InitialInterval: interval, BackoffCoefficient: 2, MaximumInterval: longest,
 		},
 		Summary: p.summary(op),
 	})

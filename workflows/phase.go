@@ -16,6 +16,7 @@ func (p *process) advance(ctx workflow.Context) {
 	for {
 		now, seen := workflow.Now(ctx), p.moved
 		p.attend(now)
+		p.heard(now)
 		next, why := p.after(now)
 		if next == p.Phase && p.moved != seen {
 			continue // what was taken up may have brought on more
@@ -368,6 +369,7 @@ func (p *process) payAlarm(now time.Time) (time.Time, string) {
 		return now.Add(time.Minute), "ask the gateway again"
 	case !p.readSince(order.SystemPayment, p.payDeadline()):
 		p.hint(order.SystemPayment, now) // ask the gateway before anything is taken back
+		p.unheard(now, order.SystemPayment, p.payDeadline())
 		return now.Add(time.Minute), "ask the gateway again"
 	}
 	return time.Time{}, ""

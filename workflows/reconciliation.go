@@ -47,6 +47,7 @@ func (w *Workflows) Reconciliation(ctx workflow.Context, carried *KeeperState) e
 	k.Status.Budget = settings.Budget
 	k.listen(ctx)
 	k.tell(ctx)
+	k.plants(ctx)
 	if err := k.follow(ctx); err != nil {
 		return err
 	}
@@ -103,12 +104,14 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 		}
 	}
 	k.attendGroups(k.settings, r, now)
+	k.sighted(now, r)
 	if r.Complete() && !r.Only {
 		k.Status.LastGoodRun = now
 		if !r.From.After(k.Status.VerifiedThrough) && r.To.After(k.Status.VerifiedThrough) {
 			k.Status.VerifiedThrough = r.To
 		}
 	}
+	k.cover(r, workflow.Now(ctx))
 	r.VerifiedThrough = k.Status.VerifiedThrough
 	kept := r
 	kept.Unused = nil
@@ -186,7 +189,7 @@ func (k *keeper) follow(ctx workflow.Context) error {
 func (w *Workflows) Reconcile(ctx workflow.Context, in ReconcileInput) (reconciliation.RunReport, error) {
 	info := workflow.GetInfo(ctx)
 	options := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: ReconciliationQueue, StartToCloseTimeout: 30 * time.Minute, HeartbeatTimeout: 2 * time.Minute,
+		TaskQueue: ReconciliationQueue, StartToCloseTimeout: 30 * time.Minute, HeartbeatTimeout: confirmPatience,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute, MaximumAttempts: 10},
 		Priority:    temporal.Priority{PriorityKey: 5},
 	})

@@ -35,6 +35,10 @@ type Settings struct {
 	Abilities []SystemAbilities `json:"abilities,omitempty"`
 	// Budget bounds what one hour may repair.
 	Budget reconcile.Budget `json:"budget"`
+	// Canary is the order in whose deal a break is planted every PlantEvery; 0 and
+	// "" plant none.
+	Canary     order.ID      `json:"canary,omitempty"`
+	PlantEvery time.Duration `json:"plant_every,omitempty"`
 	// Followed are the systems that announce nothing.
 	Followed []order.System `json:"followed,omitempty"`
 

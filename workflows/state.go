@@ -58,7 +58,8 @@ type State struct {
 	// Accepted are values that stand although they are not what we meant, for as
 	// long as the system says exactly that.
 	Accepted []reconcile.Base `json:"accepted,omitempty"`
-	Seen     []string         `json:"seen,omitempty"` // ids of the latest notices
+	Seen     []string         `json:"seen,omitempty"`  // ids of the latest notices
+	Heard    []Heard          `json:"heard,omitempty"` // the latest notices that were news
 	// Hints are the systems that said something changed and were not read since.
 	Hints []Hint  `json:"hints,omitempty"`
 	Audit []Entry `json:"audit,omitempty"`
@@ -189,6 +190,8 @@ type Operation struct {
 	Ended     time.Time       `json:"end,omitzero"`   // when it last ended
 	Through   time.Time       `json:"thr,omitzero"`   // of a refund: when the gateway was seen to say that it succeeded
 	Doubt     bool            `json:"dbt,omitempty"`  // it may have happened, and could not be read yet
+	Doubted   time.Time       `json:"dbts,omitzero"`  // since when it has been in doubt
+	Tries     int             `json:"try,omitempty"`  // activities that were begun for it; each makes many attempts
 	Why       string          `json:"why,omitempty"`  // the last error, while it is not done
 	Code      string          `json:"code,omitempty"` // the system's own code of a refusal
 	Amount    int64           `json:"amt,omitempty"`  // minor units
@@ -330,12 +333,18 @@ func (s *State) reviewed() bool {
 
 // note adds a line to the audit, of which the latest are carried.
 func (s *State) note(now time.Time, what string) {
-	const most = 60
 	s.Audit = append(s.Audit, Entry{At: now, What: what})
-	if len(s.Audit) > most {
-		s.Audit = append(s.Audit[:1:1], s.Audit[len(s.Audit)-most+1:]...)
+	if len(s.Audit) > mostAudit {
+		s.Audit = append(s.Audit[:1:1], s.Audit[len(s.Audit)-mostAudit+1:]...)
 	}
 }
+
+// mostAudit and mostMended are how many lines of the audit and how many breaks
+// that are over are carried: the latest.
+const (
+	mostAudit  = 60
+	mostMended = 20
+)
 
 // saw remembers a notice and says whether it is new.
 func (s *State) saw(id string) bool {

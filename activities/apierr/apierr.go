@@ -132,3 +132,26 @@ func ToEngineAfter(operation string, err error, wait time.Duration) error {
 	}
 	return temporal.NewApplicationErrorWithOptions(operation+": "+err.Error(), string(code), options)
 }
+
+// Final says that an error is a system's answer: trying again changes nothing,
+// and nothing is in doubt.
+func Final(err error) bool {
+	switch CodeOf(err) {
+	case Declined, Conflict, Invalid, NotFound:
+		return true
+	case Unavailable, InDoubt, RateLimited, Unauthorized, Garbage:
+		return false
+	}
+	return false
+}
+
+// StillInDoubt returns an error of ToEngine as one in doubt, for an attempt that
+// had no effect itself after one that may have had: the rest of it stays.
+func StillInDoubt(err error) error {
+	options := temporal.ApplicationErrorOptions{Details: []any{ReasonOf(err)}}
+	message := err.Error()
+	if a, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		options.NextRetryDelay, message = a.NextRetryDelay(), a.Message()
+	}
+	return temporal.NewApplicationErrorWithOptions(message+"; an earlier attempt may have got through", string(InDoubt), options)
+}

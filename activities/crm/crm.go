@@ -63,3 +63,11 @@ type DealRequest struct {
 	Stage   reconcile.DealStage `json:"stage"`
 	Revenue order.Amount        `json:"revenue"`
 }
+
+// RevenueChange asks for one change of the revenue of an order's deal, in minor
+// units: what a planted break is made of.
+type RevenueChange struct {
+	Order order.ID     `json:"order"`
+	From  order.Amount `json:"from"`
+	To    order.Amount `json:"to"`
+}

@@ -69,8 +69,14 @@ type Activities struct {
 	Keeper  Keeper
 	// Owner returns the order that a record belongs to, "" when none; nil where
 	// no system can say.
-	Owner  func(ctx context.Context, system order.System, record string) (order.ID, error)
-	Policy reconcile.Policy
+	Owner func(ctx context.Context, system order.System, record string) (order.ID, error)
+	// Days lists the orders of a day that is swept, as Sweeps say.
+	Days   DayIntents
+	Sweeps Sweeps
+	// Planter plants breaks in the deal of the canary order; nil where the CRM's
+	// adapter cannot.
+	Planter Planter
+	Policy  reconcile.Policy
 	// Thresholds say when many breaks are one incident.
 	Thresholds reconcile.Thresholds
 	// Since is the moment before which nothing is judged; zero is when this
@@ -209,20 +215,16 @@ func (a *Activities) pollSystem(ctx context.Context, c *Cursor, batches *[]Notic
 		// dated earlier it would pass for the echo of what we wrote in between.
 		read := a.Now()
 		for _, o := range page.Observations {
-			id := o.Version
-			if id == "" {
-				id = fingerprint(o)
-			}
-			seen := string(o.Order) + "@" + id
+			notice, seen := noticeOf(c.System, o, read)
 			recent = append(recent, seen)
 			if slices.Contains(c.Recent, seen) || slices.Contains(recent[:len(recent)-1], seen) {
 				continue
 			}
-			*batches = addNotice(*batches, o.Order, Notice{ID: "feed/" + id, System: c.System, Type: "changed", At: changedAt(o, read), Says: reconcile.Says(o)})
+			*batches = addNotice(*batches, o.Order, notice)
 		}
 		for _, orphan := range page.Orphans {
 			if !slices.Contains(c.Recent, orphan.Record) {
-				*batches = append(*batches, Notices{Notices: []Notice{{ID: "feed/" + orphan.Record, System: c.System, Record: orphan.Record, Type: orphan.Kind, At: orphan.At}}})
+				*batches = append(*batches, Notices{Notices: []Notice{noticeOfOrphan(c.System, orphan)}})
 			}
 			recent = append(recent, orphan.Record)
 		}
@@ -294,6 +296,9 @@ func (r RunReport) Markdown() string {
 		fmt.Sprintf("Looked at **%d orders** and %d records%s: **%d found**, %d repaired, %d adopted, %d cases, %d left, %d settling.",
 			r.Looked, r.Records, mode, r.Found, r.Repaired, r.Adopted, r.Cases, r.Left, r.Settling),
 		fmt.Sprintf("Stock: %d levels compared, %d differed, %d set from the warehouse's count.", r.Stock.Compared, r.Stock.Found, r.Stock.Repaired),
+	}
+	if r.Swept != nil {
+		paragraphs[1] = "It " + r.SweptText() + "."
 	}
 	if !r.Complete() {
 		paragraphs = append(paragraphs, fmt.Sprintf("**Partial**: %v could not be read.", r.Unread))

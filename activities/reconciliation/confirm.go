@@ -28,6 +28,37 @@ type Confirm struct {
 	Looked   int  `json:"looked"`
 	Compared int  `json:"compared,omitempty"`
 	Only     bool `json:"only,omitempty"` // some orders alone were looked at
+	// Counts are how many orders the caller suspects of each kind, of all that it
+	// looked at, where these suspects are only a part: see CountKinds.
+	Counts []KindCount `json:"counts,omitempty"`
+}
+
+// KindCount is how many orders are suspected of one kind of trouble.
+type KindCount struct {
+	Kind   reconcile.Kind `json:"kind"`
+	Orders int            `json:"orders"`
+}
+
+// CountKinds counts what suspects are suspected of, sorted by kind.
+func CountKinds(suspects []Suspect) []KindCount {
+	var counts []KindCount
+	for _, s := range suspects {
+		var mine []reconcile.Kind
+		for _, b := range s.Breaks {
+			if k := b.Kind(); !slices.Contains(mine, k) {
+				mine = append(mine, k)
+			}
+		}
+		for _, k := range mine {
+			n := slices.IndexFunc(counts, func(c KindCount) bool { return c.Kind == k })
+			if n < 0 {
+				counts, n = append(counts, KindCount{Kind: k}), len(counts)
+			}
+			counts[n].Orders++
+		}
+	}
+	slices.SortFunc(counts, func(x, y KindCount) int { return cmp.Compare(x.Kind.String(), y.Kind.String()) })
+	return counts
 }
 
 // ConfirmedAll is what came of it.
@@ -46,9 +77,6 @@ type ConfirmedAll struct {
 	Groups []string `json:"groups,omitempty"`
 }
 
-// mostLines keeps a report readable.
-const mostLines = 50
-
 // Report carries what was done, or what a dry run would do, into the report of
 // its run.
 func (c ConfirmedAll) Report(r RunReport) RunReport {
@@ -63,6 +91,7 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 		if o.Agreement != reconcile.Agreed {
 			r.Exceptions = append(r.Exceptions, o.Order)
 		}
+		r.Sights = append(r.Sights, o.Sights...)
 		for _, line := range o.Lines {
 			if len(r.Lines) < mostLines {
 				r.Lines = append(r.Lines, string(o.Order)+": "+line)

@@ -97,7 +97,10 @@ type RunReport struct {
 	VerifiedThrough time.Time  `json:"verified_through"`
 	Exceptions      []order.ID `json:"exceptions,omitempty"`
 	Lines           []string   `json:"lines,omitempty"`
-	SKUs            []string   `json:"skus,omitempty"` // seen by this run
+	// Swept is set on the report of a sweep.
+	Swept  *Swept   `json:"swept,omitempty"`
+	Sights []Sight  `json:"sights,omitempty"` // of the canary order
+	SKUs   []string `json:"skus,omitempty"`   // seen by this run
 	// Since is the moment before which nothing is judged, and TooOld how many
 	// orders were placed before it.
 	Since  time.Time `json:"since,omitzero"`
@@ -171,6 +174,10 @@ type Status struct {
 	Outstanding     int       `json:"outstanding"` // grants
 	NextGrant       int64     `json:"next_grant"`
 	SKUs            []string  `json:"skus,omitempty"`
+	// Coverage says which sealed days were swept.
+	Coverage Coverage `json:"coverage,omitzero"`
+	// Canary is what is known of the planted breaks; nil where none are planted.
+	Canary *Canary `json:"canary,omitempty"`
 	// Budget bounds what one hour may repair, and Spent is what was granted
 	// lately, by five minutes: see reconcile.Within.
 	Budget reconcile.Budget  `json:"budget,omitzero"`

@@ -22,6 +22,7 @@ type Notice struct {
 	System order.System `json:"system"`
 	Record string       `json:"record,omitempty"`
 	Type   string       `json:"type,omitempty"` // the system's own word, for people
+	What   string       `json:"what,omitempty"` // what the record is, where no order claims it; for people
 	// At is when it happened, by the system's clock.
 	At time.Time `json:"at"`
 	// Echo is the key of the request that caused it, where the system says so: of
@@ -95,6 +96,8 @@ type Confirmed struct {
 	Unused    []int64             `json:"unused,omitempty"` // grants
 	Tried     []Tried             `json:"tried,omitempty"`
 	Agreement reconcile.Agreement `json:"agreement"`
+	// Sights are the breaks that the canary order confirmed; of any other, none.
+	Sights []Sight `json:"sights,omitempty"`
 	// Lines say what was found and done, one a line, for people.
 	Lines []string `json:"lines,omitempty"`
 }

@@ -206,12 +206,29 @@ func (a *Activities) incidents(in Confirm, all []looked, levels []levelLooked, k
 		}
 	}
 	fresh := append(reconcile.Incidents(a.Thresholds, in.Looked, findings), reconcile.Incidents(a.Thresholds, in.Compared, stock)...)
+	fresh = append(fresh, a.counted(in, findings)...)
 	for _, i := range fresh {
 		if !slices.ContainsFunc(found, func(other reconcile.Incident) bool { return other.Kind.Covers(i.Kind) }) {
 			found = append(found, i)
 		}
 	}
 	return found
+}
+
+// counted are the incidents of a run that asks part by part: too many in all,
+// though not in this part.
+func (a *Activities) counted(in Confirm, findings []reconcile.Finding) []reconcile.Incident {
+	var all []reconcile.Incident
+	for _, c := range in.Counts {
+		acts := func(f reconcile.Finding) bool { return f.Fresh && f.Acts() && f.Step.Break.Kind() == c.Kind }
+		if !a.Thresholds.Reached(c.Orders, in.Looked) || !slices.ContainsFunc(findings, acts) {
+			continue
+		}
+		i := reconcile.Tally(c.Kind, in.Looked, findings)
+		i.Orders = max(i.Orders, c.Orders)
+		all = append(all, i)
+	}
+	return all
 }
 
 // leftTo says, of an order all of whose breaks are left to incidents, what its

@@ -27,7 +27,7 @@ func cases(f *flag.FlagSet) func(*call, []string) (int, error) {
 		if len(args) != 0 {
 			return 0, usage("unexpected %q", args[0])
 		}
-		filter, err := orderFilter(false, "", string(reconcile.NeedsPerson))
+		filter, err := orderFilter("", string(reconcile.NeedsPerson))
 		if err != nil {
 			return 0, err
 		}

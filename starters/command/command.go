@@ -38,7 +38,8 @@ const (
 	ExitFailed      = 12 // verdict: failed
 	ExitInDoubt     = 13 // verdict: in_doubt
 	ExitNotAgreed   = 20 // verdict --require-agreement: succeeded, but the systems do not agree
-	ExitPartial     = 21 // reconcile: a system could not be read
+	ExitPartial     = 21 // reconcile, sweep: a system could not be read
+	ExitStale       = 22 // status --max-age: the last good run, or the last planted break that was found, is older
 )
 
 // World is what the program touches.
@@ -74,9 +75,11 @@ func commands() []one {
 	all = append(all, wishes()...)
 	return append(all, []one{
 		{"cases", "[--all]", "what waits for a person to decide; the list lags a little behind", cases},
-		{"orders", "", "list orders; the list lags a little behind", orders},
+		{"orders", "[--breaks]", "list orders, or the breaks of those on which systems disagree; the list lags a little behind", orders},
 		{"reconcile", "[ORDER...]", "compare what all systems believe, now, and repair what may be repaired", reconcileNow},
-		{"status", "", "switches, budgets, incidents, cursors, verified-through and the latest runs", status},
+		{"sweep", "DAY", "compare every order of a sealed day, as 2006-01-02, in every system, and repair what may be repaired", sweep},
+		{"inbox", "[--all]", "records that no order claims; decide what waits for a person", inbox},
+		{"status", "", "switches, budgets, incidents, cursors, verified-through, the days that were swept and the latest runs", status},
 		{"switch", "off|on [SYSTEM|FIELD[.SITUATION]] --by NAME --reason TEXT", "stop repairs of a system, of a kind, or of all; or end the stop", turn},
 		{"groups", "[--all]", "what many orders have at once: one case for all of them", groups},
 		{"group", "decide N --as repair|leave --by NAME --reason TEXT", "decide such a case: repair a few first, or leave it", group},
@@ -267,7 +270,8 @@ exit codes
   12  verdict: failed
   13  verdict: in doubt
   20  verdict --require-agreement: succeeded, but the systems do not agree
-  21  reconcile: a system could not be read, so nothing was verified
+  21  reconcile, sweep: a system could not be read, so nothing was verified
+  22  status --max-age: the last good run, or the last planted break that was found, is older
 
 The engine is found by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and its kin, or by a
 profile of temporal.toml (TEMPORAL_PROFILE); it is 127.0.0.1:7233 by default.

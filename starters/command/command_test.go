@@ -237,10 +237,10 @@ A-1    succeeded    disagreeing  5 min         60 min   erp.sale.missing
 	if got := x.out.String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
-	x.run(command.ExitOK, "", "orders", "--breaks", "--outcome", "succeeded", "--agreement", "needs_person", "--limit", "2")
+	x.run(command.ExitOK, "", "orders", "--outcome", "succeeded", "--agreement", "needs_person", "--limit", "2")
 	x.says("there may be more")
 	query := x.engine.Queries()[1]
-	for _, part := range []string{"OrderOldestBreak IS NOT NULL", "OrderOutcome = 'succeeded'", "OrderAgreement = 'needs_person'", "WorkflowType = 'Order'"} {
+	for _, part := range []string{"OrderOutcome = 'succeeded'", "OrderAgreement = 'needs_person'", "WorkflowType = 'Order'"} {
 		if !strings.Contains(query, part) {
 			t.Errorf("%q is missing in %q", part, query)
 		}

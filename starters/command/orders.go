@@ -106,6 +106,7 @@ func verdict(f *flag.FlagSet) func(*call, []string) (int, error) {
 	asJSON := f.Bool("json", false, "print the verdict as JSON")
 	fresh := f.Bool("fresh", true, "read all six systems now; false answers from memory")
 	agree := f.Bool("require-agreement", false, "exit with 20 when the order succeeded and the systems do not agree")
+	why := f.Bool("explain", false, "tell the whole story: what was asked, each operation with its key, each break's clock, each case with its decision")
 	wait := f.Duration("wait", 30*time.Second, "how long to wait for an answer")
 	return func(c *call, args []string) (int, error) {
 		if len(args) != 1 {
@@ -124,6 +125,17 @@ func verdict(f *flag.FlagSet) func(*call, []string) (int, error) {
 		v, err := client.Verdict(ctx, id, *fresh)
 		if err != nil {
 			return 0, err
+		}
+		if *why {
+			story, err := client.Explain(ctx, id)
+			if err != nil {
+				return 0, err
+			}
+			if *asJSON {
+				return verdictCode(v, *agree), c.json(story)
+			}
+			c.print("%s", storyText(story))
+			return verdictCode(v, *agree), nil
 		}
 		if *asJSON {
 			err = c.json(v)
@@ -195,7 +207,13 @@ func cancel(f *flag.FlagSet) func(*call, []string) (int, error) {
 }
 
 func orders(f *flag.FlagSet) func(*call, []string) (int, error) {
-	breaks := f.Bool("breaks", false, "only orders on which systems disagree")
+	breaks := f.Bool("breaks", false, "the breaks of the orders on which systems disagree, the oldest first")
+	filter := breakFilter{}
+	f.StringVar(&filter.system, "system", "", "with --breaks: only in this system")
+	f.StringVar(&filter.kind, "kind", "", "with --breaks: only of this kind: a field, a situation, or both, as revenue.mismatch")
+	f.DurationVar(&filter.olderThan, "older-than", 0, "with --breaks: only those first seen so long ago")
+	f.StringVar(&filter.by, "sort", "age", "with --breaks: age, money, system or kind")
+	asJSON := f.Bool("json", false, "print them as JSON")
 	outcome := f.String("outcome", "", "only this outcome: in_progress, succeeded, cancelled, failed or in_doubt")
 	agreement := f.String("agreement", "", "only this agreement: agreed, settling, disagreeing, needs_person or unreadable")
 	limit := f.Int("limit", 50, "at most so many")
@@ -206,7 +224,13 @@ func orders(f *flag.FlagSet) func(*call, []string) (int, error) {
 		if *limit < 1 || *limit > 10_000 {
 			return 0, usage("--limit is %d; want 1 to 10000", *limit)
 		}
-		filter, err := orderFilter(*breaks, *outcome, *agreement)
+		if err := filter.check(); err != nil {
+			return 0, err
+		}
+		if !*breaks && (filter.system != "" || filter.kind != "" || filter.olderThan != 0 || filter.by != "age") {
+			return 0, usage("--system, --kind, --older-than and --sort go with --breaks")
+		}
+		query, err := orderFilter(*outcome, *agreement)
 		if err != nil {
 			return 0, err
 		}
@@ -214,13 +238,20 @@ func orders(f *flag.FlagSet) func(*call, []string) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		ctx, stop := c.within(30 * time.Second)
+		ctx, stop := c.within(time.Minute)
 		defer stop()
-		listed, err := client.Orders(ctx, filter, *limit)
+		if *breaks {
+			filter.limit, filter.outcome, filter.agreement = *limit, *outcome, *agreement
+			return c.breaks(ctx, client, filter, *asJSON)
+		}
+		listed, err := client.Orders(ctx, query, *limit)
 		if err != nil {
 			return 0, err
 		}
-		c.print("%s", orderTable(listed, *breaks, c.Now()))
+		if *asJSON {
+			return ExitOK, c.json(latestOf(listed))
+		}
+		c.print("%s", orderTable(listed, c.Now()))
 		if len(listed) == *limit {
 			c.print("there may be more; --limit asks for them\n")
 		}
@@ -230,7 +261,7 @@ func orders(f *flag.FlagSet) func(*call, []string) (int, error) {
 
 // orderFilter makes the visibility query. Values come from closed sets, so
 // nothing that was typed gets into it.
-func orderFilter(breaks bool, outcome, agreement string) (string, error) {
+func orderFilter(outcome, agreement string) (string, error) {
 	outcomes := []reconcile.Outcome{reconcile.InProgress, reconcile.Succeeded, reconcile.Cancelled, reconcile.Failed, reconcile.OutcomeInDoubt}
 	agreements := []reconcile.Agreement{reconcile.Agreed, reconcile.AgreeSettle, reconcile.Disagreeing, reconcile.NeedsPerson, reconcile.AgreeUnknown}
 	filters := []string{"ExecutionStatus != 'ContinuedAsNew'"} // the next run says it all again
@@ -246,36 +277,47 @@ func orderFilter(breaks bool, outcome, agreement string) (string, error) {
 		}
 		filters = append(filters, "OrderAgreement = '"+agreement+"'")
 	}
-	if breaks {
-		filters = append(filters, "OrderOldestBreak IS NOT NULL")
-	}
 	return strings.Join(filters, " AND "), nil
 }
 
-// orderTable shows each order once: the newest of its runs.
-func orderTable(listed []starters.Listed, oldestFirst bool, now time.Time) string {
+// listedOrder is an order as the list shows it.
+type listedOrder struct {
+	Order     string    `json:"order"`
+	Outcome   string    `json:"outcome"`
+	Agreement string    `json:"agreement"`
+	Breaks    []string  `json:"breaks,omitempty"`
+	Oldest    time.Time `json:"oldest_break,omitzero"`
+	Started   time.Time `json:"started"`
+	Running   bool      `json:"running"`
+}
+
+// latestOf returns each order once: the newest of its runs.
+func latestOf(listed []starters.Listed) []listedOrder {
 	listed = slices.Clone(listed)
 	slices.SortStableFunc(listed, func(a, b starters.Listed) int {
 		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(a.ID, b.ID))
 	})
-	var latest []starters.Listed
+	latest := []listedOrder{}
 	seen := map[string]bool{}
 	for _, l := range listed {
-		if !seen[l.ID] {
-			seen[l.ID] = true
-			latest = append(latest, l)
+		if seen[l.ID] {
+			continue
 		}
-	}
-	if oldestFirst {
-		slices.SortStableFunc(latest, func(a, b starters.Listed) int { return a.Oldest.Compare(b.Oldest) })
-	}
-	rows := [][]string{{"ORDER", "OUTCOME", "AGREEMENT", "OLDEST BREAK", "STARTED", "BREAKS"}}
-	for _, l := range latest {
+		seen[l.ID] = true
 		name := l.ID
 		if id, ok := workflows.OrderOf(l.ID); ok {
 			name = string(id)
 		}
-		rows = append(rows, []string{name, dash(l.Outcome), dash(l.Agreement), ago(l.Oldest, now), ago(l.Started, now), dash(strings.Join(l.Breaks, " "))})
+		latest = append(latest, listedOrder{name, l.Outcome, l.Agreement, l.Breaks, l.Oldest, l.Started, l.Running})
+	}
+	return latest
+}
+
+func orderTable(listed []starters.Listed, now time.Time) string {
+	latest := latestOf(listed)
+	rows := [][]string{{"ORDER", "OUTCOME", "AGREEMENT", "OLDEST BREAK", "STARTED", "BREAKS"}}
+	for _, l := range latest {
+		rows = append(rows, []string{l.Order, dash(l.Outcome), dash(l.Agreement), ago(l.Oldest, now), ago(l.Started, now), dash(strings.Join(l.Breaks, " "))})
 	}
 	return columns(rows) + plural(len(latest), "order") + "\n"
 }

@@ -93,9 +93,13 @@ func words[T ~string](all []T) string {
 
 func status(f *flag.FlagSet) func(*call, []string) (int, error) {
 	asJSON := f.Bool("json", false, "print the status as JSON")
+	maxAge := f.Duration("max-age", 0, "exit with 22 when the last good run is older, or the last planted break found is older than this and its interval; 0 asks nothing")
 	return func(c *call, args []string) (int, error) {
-		if len(args) != 0 {
+		switch {
+		case len(args) != 0:
 			return 0, usage("unexpected %q", args[0])
+		case *maxAge < 0:
+			return 0, usage("--max-age is %s; want a duration, as 30m", *maxAge)
 		}
 		client, err := c.client()
 		if err != nil {
@@ -108,11 +112,36 @@ func status(f *flag.FlagSet) func(*call, []string) (int, error) {
 			return 0, notRunning(err)
 		}
 		if *asJSON {
-			return ExitOK, c.json(s)
+			err = c.json(s)
+		} else {
+			c.print("%s", statusText(s, c.Now()))
 		}
-		c.print("%s", statusText(s, c.Now()))
-		return ExitOK, nil
+		if late := overdue(s, c.Now(), *maxAge); len(late) > 0 {
+			_, _ = fmt.Fprintf(c.Stderr, "trueup status: %s\n", strings.Join(late, "; "))
+			return ExitStale, err
+		}
+		return ExitOK, err
 	}
+}
+
+// overdue says why nobody can rely on reconciliation, by the age of the last good
+// run and of the last planted break that was found; nothing without a bound.
+func overdue(s reconciliation.Status, now time.Time, maxAge time.Duration) []string {
+	if maxAge == 0 {
+		return nil
+	}
+	var late []string
+	since := s.LastGoodRun
+	if since.IsZero() {
+		since = s.Since // a new installation has as long for its first
+	}
+	if age := now.Sub(since); age > maxAge {
+		late = append(late, fmt.Sprintf("no run was good for %s", age.Round(time.Second)))
+	}
+	if why := s.Canary.Late(now, maxAge); why != "" {
+		late = append(late, why)
+	}
+	return late
 }
 
 // notRunning says what to do when there is no reconciliation workflow.
@@ -130,6 +159,7 @@ func statusText(s reconciliation.Status, now time.Time) string {
 		{"repairs", "on: what the policy allows is repaired"},
 		{"verified through", moment(s.VerifiedThrough, now)},
 		{"last good run", moment(s.LastGoodRun, now)},
+		{"planted breaks", planted(s.Canary, now)},
 		{"memory since", moment(s.Since, now)},
 		{"budget", s.Left(now)},
 		{"grants out", strconv.Itoa(s.Outstanding)},
@@ -151,6 +181,7 @@ func statusText(s reconciliation.Status, now time.Time) string {
 	for _, c := range s.Cursors {
 		rows = append(rows, []string{string(c.System) + " followed to", moment(c.Through, now)})
 	}
+	rows = append(rows, coverage(s.Coverage, now)...)
 	b.WriteString(columns(rows) + groupsText(s.Groups, now, false))
 	if len(s.Reports) == 0 {
 		b.WriteString("\nno run has reported yet\n")
@@ -167,6 +198,28 @@ func statusText(s reconciliation.Status, now time.Time) string {
 	}
 	b.WriteString("\n" + columns(table))
 	return b.String()
+}
+
+// planted says what became of the planted breaks.
+func planted(c *reconciliation.Canary, now time.Time) string {
+	if c == nil {
+		return "none: no canary order is named (TRUEUP_CANARY_ORDER)"
+	}
+	text := fmt.Sprintf("in the deal of order %s every %s; last found %s", c.Order, c.Every, moment(c.LastFound, now))
+	if c.Missed > 0 {
+		text += fmt.Sprintf("; %d not found in time", c.Missed)
+	}
+	p := c.Last
+	switch {
+	case p == nil:
+	case !p.Missed.IsZero() && p.Found.IsZero():
+		text += fmt.Sprintf("; THE LAST ONE, %d, WAS NOT FOUND until %s", p.N, p.Due.UTC().Format(time.RFC3339))
+	case p.Why != "":
+		text += "; not planted: " + p.Why
+	case p.Over.IsZero():
+		text += fmt.Sprintf("; one is planted since %s", moment(p.Made, now))
+	}
+	return text
 }
 
 func turn(f *flag.FlagSet) func(*call, []string) (int, error) {

@@ -27,10 +27,16 @@ var ErrUnreachable = errors.New("the engine does not answer")
 // of temporal.toml, name: the embedded one on this machine when none does. The
 // connection is checked; an error says which address was tried and what to do.
 func Engine(ctx context.Context, log *slog.Logger) (client.Client, error) {
-	return dial(ctx, log, envconfig.LoadClientOptionsRequest{})
+	return Measured(ctx, log, nil)
 }
 
-func dial(ctx context.Context, logger *slog.Logger, from envconfig.LoadClientOptionsRequest) (client.Client, error) {
+// Measured is Engine for a program that measures what it does; nil measures
+// nothing.
+func Measured(ctx context.Context, log *slog.Logger, metrics *Metrics) (client.Client, error) {
+	return dial(ctx, log, envconfig.LoadClientOptionsRequest{}, metrics)
+}
+
+func dial(ctx context.Context, logger *slog.Logger, from envconfig.LoadClientOptionsRequest, metrics *Metrics) (client.Client, error) {
 	options, err := envconfig.LoadClientOptions(from)
 	if err != nil {
 		return nil, fmt.Errorf("read the engine's connection settings: %w; see TEMPORAL_ADDRESS, TEMPORAL_PROFILE and TEMPORAL_CONFIG_FILE", err)
@@ -42,6 +48,9 @@ func dial(ctx context.Context, logger *slog.Logger, from envconfig.LoadClientOpt
 		options.Namespace = client.DefaultNamespace
 	}
 	options.Logger = log.NewStructuredLogger(logger)
+	if metrics != nil {
+		options.MetricsHandler = metrics.MetricsHandler()
+	}
 	if options.DataConverter, err = Converter(); err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func TestEngine_NobodyThere_SaysWhereAndWhatToDo(t *testing.T) {
 	defer cancel()
 	_, err = dial(ctx, slog.New(slog.DiscardHandler), envconfig.LoadClientOptionsRequest{
 		DisableFile: true, EnvLookup: variables{"TEMPORAL_ADDRESS": address, "TEMPORAL_NAMESPACE": "orders"},
-	})
+	}, nil)
 	if !errors.Is(err, ErrUnreachable) {
 		t.Fatalf("error %v", err)
 	}
@@ -52,7 +52,7 @@ func TestEngine_ProfileUnknown_SaysWhichSettings(t *testing.T) {
 	t.Parallel()
 	_, err := dial(t.Context(), slog.Default(), envconfig.LoadClientOptionsRequest{
 		ConfigFileData: []byte("[profile.default]\n"), EnvLookup: variables{"TEMPORAL_PROFILE": "none"},
-	})
+	}, nil)
 	if err == nil || errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "TEMPORAL_PROFILE") {
 		t.Errorf("error %v", err)
 	}

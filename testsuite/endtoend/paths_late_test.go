@@ -138,7 +138,9 @@ func committedLate(b *bundle, o order.Order) {
 	}
 	b.submit(o)
 	b.becomes(o.ID, order.PhaseAccepted)
-	b.shows("it is requested", o, func(r records) bool { return len(r.warehouse.Shipments) == 1 && r.warehouse.Shipments[0].State == "waiting" })
+	b.shows("it is requested", o, func(r records) bool {
+		return len(r.warehouse.Shipments) == 1 && r.warehouse.Shipments[0].State == "waiting"
+	})
 	b.work(o.ID, "shipped")
 	b.becomes(o.ID, order.PhaseShipped)
 	b.until("a run has removed what landed beside it", patience, func() bool {

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
@@ -511,4 +512,16 @@ func (w *World) IDs(prefix string) []string {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// Status is what reconciliation knew when the world ended.
+func (w *World) Status() reconciliation.Status {
+	w.t.Helper()
+	value, err := w.env.QueryWorkflowByID(workflows.ReconciliationID, workflows.StatusQuery)
+	w.Check(err)
+	var s reconciliation.Status
+	if err == nil {
+		w.Check(value.Get(&s))
+	}
+	return s
 }

@@ -116,7 +116,7 @@ func (w *World) starter(ctx workflow.Context) {
 			input := []any{}
 			if asked.start.Input != nil {
 				input = append(input, asked.start.Input)
-			} else {
+			} else if asked.start.Type == workflows.ReconciliationType {
 				input = append(input, (*workflows.KeeperState)(nil))
 			}
 			future := workflow.ExecuteChildWorkflow(child, asked.start.Type, input...)

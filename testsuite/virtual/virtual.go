@@ -20,14 +20,18 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/trueup-orders/trueup/activities/crm/hubspot"
 	"github.com/trueup-orders/trueup/activities/payment/stripe"
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/starters/connect"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/simulator/crm"
 	"github.com/trueup-orders/trueup/testsuite/simulator/erp"
@@ -79,6 +83,14 @@ type Options struct {
 	Since time.Time
 	// Incident says when many breaks are one; zero is as usual.
 	Incident reconcile.Thresholds
+	// SweepEvery starts sweeps so often; 0 starts none.
+	SweepEvery time.Duration
+	SweepShard int // orders; 0: 1000
+	// Canary is the order in whose deal a break is planted every PlantEvery.
+	Canary     string
+	PlantEvery time.Duration
+	// Metrics is where the workflows measure; nil: nowhere.
+	Metrics *connect.Metrics
 }
 
 // World is everything on one clock.
@@ -110,13 +122,18 @@ func Open(t testing.TB, o Options) *World {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(silent{})
+	if o.Metrics != nil {
+		suite.SetMetricsHandler(o.Metrics.MetricsHandler())
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &World{t: t, env: suite.NewTestWorkflowEnvironment(), over: make(chan struct{}), transport: transport{}, ctx: ctx}
 	t.Cleanup(cancel)
 	w.env.SetStartTime(Start)
 	w.env.SetTestTimeout(time.Minute) // of real time in which nothing happens
 	w.env.SetDetachedChildWait(false)
-	w.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 20 * time.Second})
+	w.env.SetWorkerOptions(worker.Options{
+		DeadlockDetectionTimeout: 20 * time.Second, Interceptors: []interceptor.WorkerInterceptor{repair.Doubts()},
+	})
 	w.asleep = sleepersOf(w.env)
 	w.engine = newEngine(w)
 	w.Client = &starters.Client{Engine: w.engine, Now: w.Now}
@@ -132,7 +149,10 @@ func Open(t testing.TB, o Options) *World {
 	for _, queue := range workers.ActivityQueues() {
 		w.env.RegisterActivity(w.set.ActivitiesOf(queue))
 	}
-	w.At(0, "start reconciliation", func() { w.Check(w.Client.EnsureReconciliation(ctx, o.ReconcileEvery)) })
+	w.At(0, "start reconciliation", func() {
+		w.Check(w.Client.EnsureReconciliation(ctx, o.ReconcileEvery))
+		w.Check(w.Client.EnsureSweeps(ctx, o.SweepEvery))
+	})
 	return w
 }
 
@@ -272,9 +292,11 @@ func (w *World) configure(o Options) error {
 	w.config = workers.Config{
 		Policy: policy, Channel: "shop", Retention: 720 * time.Hour, FollowEvery: either(o.FollowEvery, 30*time.Minute),
 		Linger: either(o.Linger, 5*time.Minute), FreshFor: 2 * time.Second, Parallel: 20,
+		SweepAgain: []int{3, 7}, SweepSpan: 72 * time.Hour, SweepShard: either(o.SweepShard, 1000),
 		BudgetCount: either(o.BudgetCount, 100), BudgetMoney: either(o.BudgetMoney, 1_000_000),
 		Since:          workers.Moment{Time: o.Since},
 		IncidentOrders: incident.Orders, IncidentPercent: incident.Percent, IncidentMost: incident.Most,
+		CanaryOrder: o.Canary, PlantEvery: o.PlantEvery,
 		Stripe:    workers.Stripe{URL: "http://" + paymentHost, Key: payment.DefaultAPIKey},
 		Medusa:    workers.Medusa{URL: "http://" + inventoryHost, Email: inventory.DefaultEmail, Password: inventory.DefaultPassword, Location: inventory.DefaultLocation},
 		Warehouse: workers.Tryton{URL: "http://" + warehouseHost + "/warehouse/", User: "admin", Password: "admin"},
@@ -344,3 +366,7 @@ func (silent) Debug(string, ...any) {}
 func (silent) Info(string, ...any)  {}
 func (silent) Warn(string, ...any)  {}
 func (silent) Error(string, ...any) {}
+
+// Reconciliation returns the activities of reconciliation runs, wired to the
+// world's systems.
+func (w *World) Reconciliation() *reconciliation.Activities { return w.set.Reconciliation }

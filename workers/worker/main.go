@@ -32,10 +32,19 @@ func run(ctx context.Context) error {
 	if err := errors.Join(wrong, err); err != nil {
 		return err
 	}
-	engine, err := connect.Engine(ctx, forEngine)
+	var metrics *connect.Metrics
+	if config.MetricsListen != "" {
+		metrics = connect.NewMetrics()
+	}
+	engine, err := connect.Measured(ctx, forEngine, metrics)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
+	if metrics != nil {
+		if err := config.ServeMetrics(ctx, metrics, engine, log, time.Now); err != nil {
+			return err
+		}
+	}
 	return workers.Run(ctx, config, engine, log, time.Now)
 }

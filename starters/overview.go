@@ -1,0 +1,127 @@
+package starters
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// Disagreeing is an order that does not agree, as visibility lists it: a
+// candidate, a little behind.
+type Disagreeing struct {
+	Order order.ID `json:"order"`
+	// Breaks are the kinds of its open breaks, as system.field.situation.
+	Breaks    []string         `json:"breaks"`
+	Oldest    time.Time        `json:"oldest,omitzero"` // first sight of the oldest
+	Outcome   string           `json:"outcome"`
+	Agreement string           `json:"agreement"`
+	Stakes    workflows.Stakes `json:"stakes"`
+}
+
+// mostDisagreeing bounds what is listed to be counted or sorted.
+const mostDisagreeing = 10_000
+
+// Disagreeing lists the orders with open breaks or cases, the oldest break
+// first, and says whether there were more than it lists.
+func (c *Client) Disagreeing(ctx context.Context) ([]Disagreeing, bool, error) {
+	listed, err := c.Orders(ctx, fmt.Sprintf("ExecutionStatus != 'ContinuedAsNew' AND (OrderOldestBreak IS NOT NULL OR OrderAgreement = '%s')", reconcile.NeedsPerson), mostDisagreeing)
+	if err != nil {
+		return nil, false, fmt.Errorf("list the orders that do not agree: %w", err)
+	}
+	latest, err := c.latestRuns(ctx, listed)
+	if err != nil {
+		return nil, false, err
+	}
+	var all []Disagreeing
+	for _, l := range latest {
+		id, ours := workflows.OrderOf(l.ID)
+		if !ours || l.Oldest.IsZero() && l.Agreement != string(reconcile.NeedsPerson) {
+			continue
+		}
+		d := Disagreeing{Order: id, Breaks: l.Breaks, Oldest: l.Oldest, Outcome: l.Outcome, Agreement: l.Agreement}
+		if l.DecodeMemo != nil {
+			_ = l.DecodeMemo(workflows.StakesMemo, &d.Stakes) // one that has not said yet has none
+		}
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(x, y Disagreeing) int { return cmp.Or(older(x.Oldest, y.Oldest), cmp.Compare(x.Order, y.Order)) })
+	return all, len(listed) >= mostDisagreeing, nil
+}
+
+// older orders moments, none last.
+func older(x, y time.Time) int {
+	switch {
+	case x.IsZero() == y.IsZero():
+		return x.Compare(y)
+	case x.IsZero():
+		return 1
+	}
+	return -1
+}
+
+// latestRuns returns the latest run of each order. A run that is closed says
+// what was so when it closed; the order may have been re-opened and agree by now,
+// and that run is in no list of those that do not.
+func (c *Client) latestRuns(ctx context.Context, listed []Listed) ([]Listed, error) {
+	latest := map[string]Listed{}
+	take := func(l Listed) {
+		if known, ok := latest[l.ID]; !ok || l.Started.After(known.Started) {
+			latest[l.ID] = l
+		}
+	}
+	var closed []string
+	for _, l := range listed {
+		take(l)
+	}
+	for _, l := range latest {
+		if !l.Running {
+			closed = append(closed, "'"+l.ID+"'")
+		}
+	}
+	slices.Sort(closed)
+	for from := 0; from < len(closed); from += 50 {
+		some := closed[from:min(from+50, len(closed))]
+		runs, err := c.Orders(ctx, "ExecutionStatus != 'ContinuedAsNew' AND WorkflowId IN ("+strings.Join(some, ",")+")", mostDisagreeing)
+		if err != nil {
+			return nil, fmt.Errorf("list the latest runs of %d orders: %w", len(some), err)
+		}
+		for _, l := range runs {
+			take(l)
+		}
+	}
+	var all []Listed
+	for _, l := range latest {
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// Overview is how the whole installation stands.
+type Overview struct {
+	Status reconciliation.Status
+	Orders []Disagreeing
+	// More says that there are more orders than these.
+	More bool
+}
+
+// Overview reads how the whole installation stands: what the reconciliation
+// workflow knows, and which orders do not agree. It adds no event anywhere.
+func (c *Client) Overview(ctx context.Context) (Overview, error) {
+	var o Overview
+	var err error
+	if o.Status, err = c.Status(ctx); err != nil {
+		return Overview{}, fmt.Errorf("read the overview: %w", err)
+	}
+	if o.Orders, o.More, err = c.Disagreeing(ctx); err != nil {
+		return Overview{}, fmt.Errorf("read the overview: %w", err)
+	}
+	return o, nil
+}

@@ -1,0 +1,109 @@
+package starters_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/starters/internal/memory"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// visible is visibility over several runs of some orders, two a page.
+type visible struct {
+	memory.Engine
+	runs    []starters.Listed
+	queries []string
+}
+
+func (v *visible) List(_ context.Context, query string, _ int, page []byte) ([]starters.Listed, []byte, error) {
+	v.queries = append(v.queries, query)
+	if strings.Contains(query, "WorkflowId IN") {
+		return slices.DeleteFunc(slices.Clone(v.runs), func(l starters.Listed) bool { return !strings.Contains(query, "'"+l.ID+"'") }), nil, nil
+	}
+	n, _ := strconv.Atoi(string(page))
+	if n+2 >= len(v.runs) {
+		return v.runs[n:], nil, nil
+	}
+	return v.runs[n : n+2], []byte(strconv.Itoa(n + 2)), nil
+}
+
+// aRun is a run of an order as visibility shows it; without placed it has not
+// said yet what it means.
+func aRun(id string, placed, started time.Time, running bool, captured int64) starters.Listed {
+	l := starters.Listed{ID: workflows.OrderWorkflowID(order.ID(id)), Running: running, Started: started, Changed: started.Add(time.Hour)}
+	intent := reconcile.Intent{Order: order.ID(id), PlacedAt: placed, Captured: captured}
+	l.DecodeMemo = func(field string, into any) error {
+		if placed.IsZero() {
+			return errors.New("no such field")
+		}
+		data, err := json.Marshal(intent)
+		return errors.Join(err, json.Unmarshal(data, into))
+	}
+	return l
+}
+
+func TestClient_DayIntents_EachOrderOnTheDayWhereItIsFound(t *testing.T) {
+	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	monday, tuesday, friday := noon.Truncate(24*time.Hour), noon.Add(12*time.Hour), noon.Add(84*time.Hour)
+	v := &visible{runs: []starters.Listed{
+		aRun("usual", noon, noon.Add(time.Second), true, 0),
+		aRun("over-midnight", tuesday.Add(-time.Second), tuesday.Add(time.Second), true, 0),
+		aRun("ahead-of-us", monday, monday.Add(-time.Minute), true, 0), // the shop's clock runs ahead
+		aRun("silent", time.Time{}, noon, true, 0),
+		aRun("adopted-on-friday", noon, friday.Add(time.Hour), true, 0),
+		aRun("reopened", noon, noon, false, 1),
+		aRun("reopened", noon, friday.Add(time.Hour), true, 2),
+		aRun("of-friday", friday.Add(time.Hour), friday.Add(time.Hour), true, 0),
+	}}
+	c := &starters.Client{Engine: v, Now: time.Now}
+	for _, test := range []struct {
+		name string
+		day  time.Time
+		want []string
+	}{
+		{"monday", monday, []string{"ahead-of-us 0", "over-midnight 0", "reopened 2", "silent 0", "usual 0"}},
+		{"tuesday", tuesday, nil},
+		{"friday", friday, []string{"adopted-on-friday 0", "of-friday 0", "reopened 2"}},
+	} {
+		for _, of := range []int{1, 3} { // whole, and in shards
+			var got []string
+			for n := range of {
+				for page := ""; ; {
+					known, next, err := c.DayIntents(t.Context(), test.day, reconcile.Shard{N: n, Of: of}, page)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, k := range known {
+						got = append(got, fmt.Sprintf("%s %d", k.Intent.Order, k.Intent.Captured))
+					}
+					if page = next; next == "" {
+						break
+					}
+				}
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, test.want) {
+				t.Errorf("the orders of %s in %d shards are %v, want %v", test.name, of, got, test.want)
+			}
+		}
+	}
+	if query := v.queries[0]; !strings.Contains(query, "StartTime >= '2026-03-01T23:") || !strings.Contains(query, "StartTime < '2026-03-04T02:00:00Z'") {
+		t.Errorf("the query of monday is %s", query)
+	}
+	if n, err := c.CountDay(t.Context(), monday); err != nil || n != len(v.runs) {
+		t.Errorf("the day has about %d orders, %v", n, err)
+	}
+	if _, _, err := c.DayIntents(t.Context(), monday, reconcile.Shard{}, "?"); err == nil {
+		t.Error("a page that is none was taken")
+	}
+}

@@ -1,0 +1,378 @@
+package workflows_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
+	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
+	"github.com/trueup-orders/trueup/testsuite/virtual"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// deaf is a world in which nobody announces anything and no change is followed:
+// what a sweep finds there was found by the sweep.
+func deaf(t *testing.T, o virtual.Options) *world {
+	t.Helper()
+	o.FollowEvery = 10_000 * time.Hour
+	if o.Pace.Return == 0 {
+		o.Pace = byHand
+	}
+	w := open(t, o)
+	w.Payment.Frame().HandleNotifications("", simulator.Drop)
+	w.CRM.Frame().HandleNotifications("", simulator.Drop)
+	return w
+}
+
+// firstDay is the day on which every virtual world begins.
+var firstDay = reconciliation.DayOf(virtual.Start)
+
+// sweep sweeps a day at an age; the report is there when the world has ended.
+func (w *world) sweep(age time.Duration, in workflows.SweepInput) *reconciliation.RunReport {
+	report := &reconciliation.RunReport{}
+	w.At(age, "sweep "+in.Day.Format(time.DateOnly), func() {
+		w.Later(func(ctx context.Context) {
+			var err error
+			*report, err = w.Client.Sweep(ctx, in)
+			w.Check(err)
+		})
+	})
+	return report
+}
+
+func (w *world) coverage() reconciliation.Coverage {
+	w.t.Helper()
+	s, err := w.Client.Status(w.t.Context())
+	w.Check(err)
+	return s.Coverage
+}
+
+func named(lines []string, of string) bool {
+	return slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, of+":") })
+}
+
+func TestSweep_PlantedInEachSystem_FoundThoughNothingWasAnnounced(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{})
+	planted := []struct {
+		of, edit string
+		desk     simulator.Desk
+	}{
+		{"voided", `{"order":"voided","void":true}`, w.Payment},
+		{"unreserved", `{"order":"unreserved","delete":true}`, w.Inventory},
+		{"stopped", `{"order":"stopped","cancel":true}`, w.Warehouse},
+		{"unsold", `{"order":"unsold","kind":"sale","delete":true}`, w.ERP},
+		{"lost", `{"order":"lost","stage":"lost"}`, w.CRM},
+		{"told-twice", `{"do":"put","order":"told-twice","key":"order/told-twice/send/1","template":"confirmation","occasion":1}`, w.Mail},
+	}
+	for _, p := range planted {
+		w.submit(time.Minute, anOrder(p.of))
+		w.At(2*time.Hour, "edit "+p.of, func() { w.edit(p.desk, p.edit) })
+	}
+	w.submit(time.Minute, anOrder("well"))
+	written := map[string]int{}
+	dry := w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay, DryRun: true})
+	w.At(18*time.Hour-time.Minute, "before", func() {
+		for _, p := range planted {
+			written[p.of] = w.written(order.ID(p.of))
+		}
+	})
+	w.At(18*time.Hour+30*time.Minute, "what the dry run left", func() {
+		for _, p := range planted {
+			if n := w.written(order.ID(p.of)); n != written[p.of] {
+				t.Errorf("a dry run wrote %d times about order %s", n-written[p.of], p.of)
+			}
+		}
+		if c := w.coverage(); !c.Through.IsZero() || len(c.Partial) > 0 {
+			t.Errorf("a dry run covered %+v", c)
+		}
+		if ids := w.IDs("inbox/"); len(ids) > 0 {
+			t.Errorf("a dry run left %v", ids)
+		}
+	})
+	swept := w.sweep(19*time.Hour, workflows.SweepInput{Day: firstDay})
+	w.At(20*time.Hour, "after", func() {
+		if c := w.coverage(); !c.Through.Equal(firstDay.Add(day)) {
+			t.Errorf("after a complete sweep the coverage is %+v", c)
+		}
+		if s := w.story("lost"); s.Deal != "won" {
+			t.Errorf("the lost deal is %s, and was not set again", s.Deal)
+		}
+	})
+	w.Run(24 * time.Hour)
+	if mails := w.mails("voided"); !slices.Contains(mails, "question") {
+		t.Errorf("whose payment was voided got the mails %v, and was not asked", mails)
+	}
+	for what, r := range map[string]*reconciliation.RunReport{"dry run": dry, "sweep": swept} {
+		if r.Looked != len(planted)+1 || !r.Complete() {
+			t.Errorf("the %s looked at %d orders: %s", what, r.Looked, r.SweptText())
+		}
+		if r.Suspects != len(planted) || r.Found < len(planted)-1 {
+			t.Errorf("the %s suspects %d orders and found %d breaks, want %d", what, r.Suspects, r.Found, len(planted))
+		}
+		for _, p := range planted {
+			// What an order takes up by itself once it looks is no break of its any more.
+			if !named(r.Lines, p.of) && (r.DryRun || p.of != "voided") {
+				t.Errorf("the %s says nothing of %s:\n%s", what, p.of, strings.Join(r.Lines, "\n"))
+			}
+		}
+		if named(r.Lines, "well") {
+			t.Errorf("the %s found something where all is well:\n%s", what, strings.Join(r.Lines, "\n"))
+		}
+	}
+	if dry.Repaired != 0 || swept.Repaired == 0 {
+		t.Errorf("the dry run repaired %d, the sweep %d", dry.Repaired, swept.Repaired)
+	}
+}
+
+func TestSweep_SystemDown_PartialUntilItIsSweptAgain(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{})
+	w.submit(time.Minute, anOrder("1"))
+	w.At(17*time.Hour, "the CRM is down, the ERP limits", func() {
+		w.inject(w.CRM, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+		w.inject(w.ERP, simulator.Fault{Operation: "list", Kind: simulator.RateLimited, Times: 2})
+		w.edit(w.ERP, `{"order":"1","kind":"sale","delete":true}`)
+	})
+	partial := w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+	w.At(19*time.Hour, "partial", func() {
+		c := w.coverage()
+		if !c.Through.IsZero() || len(c.Partial) != 1 || len(c.Partial[0].Unread) != 1 || !strings.HasPrefix(c.Partial[0].Unread[0], "crm:") {
+			t.Errorf("with the CRM down the coverage is %+v", c)
+		}
+		w.CRM.Frame().Clear("*")
+	})
+	whole := w.sweep(20*time.Hour, workflows.SweepInput{Day: firstDay})
+	w.At(21*time.Hour, "whole", func() {
+		if c := w.coverage(); !c.Through.Equal(firstDay.Add(day)) || len(c.Partial) > 0 {
+			t.Errorf("with the CRM back the coverage is %+v", c)
+		}
+	})
+	w.Run(22 * time.Hour)
+	if partial.Complete() || !slices.Equal(partial.Unread, []order.System{order.SystemCRM}) {
+		t.Errorf("with the CRM down the sweep says %s", partial.SweptText())
+	}
+	if !named(partial.Lines, "1") {
+		t.Errorf("one system being down hid another's break:\n%s", strings.Join(partial.Lines, "\n"))
+	}
+	if !whole.Complete() {
+		t.Errorf("with the CRM back the sweep says %s", whole.SweptText())
+	}
+}
+
+func TestSweep_InvoicedDaysLater_IsNoBreak(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{})
+	w.submit(time.Minute, anOrder("1"))
+	w.leaves(6*day, "1", newest) // later than records of the first day's orders are listed
+	w.At(6*day+time.Minute, "the feeds are followed again", func() {
+		w.Check(w.Client.Notify(t.Context(), reconciliation.Notices{Order: "1", Notices: []reconciliation.Notice{
+			{ID: "feed/x", System: order.SystemWarehouse, Type: "changed", At: w.Now()},
+		}}))
+	})
+	swept := w.sweep(6*day+12*time.Hour, workflows.SweepInput{Day: firstDay})
+	later := w.sweep(7*day+20*time.Hour, workflows.SweepInput{Day: firstDay.Add(6 * day)})
+	w.Run(8 * day)
+	if s := w.story("1"); s.Invoices != 1 {
+		t.Fatalf("the order has %d invoices: the test shows nothing", s.Invoices)
+	}
+	for _, r := range []*reconciliation.RunReport{swept, later} {
+		if r.Found != 0 || r.Suspects != 0 || !r.Complete() {
+			t.Errorf("%s: %d suspects\n%s", r.SweptText(), r.Suspects, strings.Join(r.Lines, "\n"))
+		}
+	}
+	if swept.Looked != 1 || swept.Swept.LookedUp != 1 {
+		t.Errorf("the invoice is not in the listing, and was not looked up: %s", swept.SweptText())
+	}
+	if later.Looked != 0 || later.Records == 0 || later.Swept.Kept != 0 {
+		t.Errorf("records of another day's order were not passed over: %s", later.SweptText())
+	}
+}
+
+func TestSweep_NoOrderClaimsIt_WaitsInTheInboxAndNeverStartsAnOrder(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{})
+	w.submit(time.Minute, anOrder("1"))
+	w.At(2*time.Hour, "records that no order claims", func() { w.plantOrphans() })
+	dry := w.sweep(17*time.Hour, workflows.SweepInput{Day: firstDay, DryRun: true})
+	w.At(18*time.Hour-time.Minute, "before", func() {
+		if ids := w.IDs("inbox/"); len(ids) > 0 {
+			t.Errorf("a dry run left %v", ids)
+		}
+	})
+	swept := w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+	again := w.sweep(18*time.Hour+30*time.Minute, workflows.SweepInput{Day: firstDay})
+	w.At(20*time.Hour, "after", func() {
+		var systems []string
+		for _, id := range w.IDs("inbox/") {
+			systems = append(systems, strings.Split(id, "/")[1])
+			if l := w.Published(id); l.Agreement != "needs_person" {
+				t.Errorf("after two hours %s is no case: %+v", id, l)
+			}
+		}
+		slices.Sort(systems)
+		if want := []string{"crm", "erp", "inventory", "mail", "payment", "warehouse"}; !slices.Equal(slices.Compact(systems), want) {
+			t.Errorf("the inbox has records of %v, want %v", systems, want)
+		}
+	})
+	w.Run(21 * time.Hour)
+	if dry.Swept.Kept != orphansPlanted || swept.Swept.Kept != orphansPlanted || again.Swept.Kept != orphansPlanted {
+		t.Errorf("of %d records that no order claims the dry run saw %d, the sweep %d and the next one %d:\n%s",
+			orphansPlanted, dry.Swept.Kept, swept.Swept.Kept, again.Swept.Kept, strings.Join(swept.Lines, "\n"))
+	}
+	if n := len(w.IDs("inbox/")); n != orphansPlanted {
+		t.Errorf("%d inboxes for %d records: %v", n, orphansPlanted, w.IDs("inbox/"))
+	}
+	if ids := w.IDs("order/"); len(ids) != 1 {
+		t.Errorf("records started orders: %v", ids)
+	}
+}
+
+// orphansPlanted is how many records plantOrphans leaves.
+const orphansPlanted = 7
+
+// plantOrphans leaves, in each system, a record that carries our channel or a
+// reference of ours, and that no order claims.
+func (w *world) plantOrphans() {
+	_, err := w.Payment.Start("nobody", payment.Checkout{Amount: 500, Currency: "eur", Channel: "shop"})
+	w.Check(err)
+	_, err = w.Payment.Start("nobody", payment.Checkout{Amount: 700, Currency: "eur", Channel: "shop", Bare: true})
+	w.Check(err)
+	w.edit(w.Inventory, `{"order":"ghost","reserved":{"MUG":1}}`)
+	w.edit(w.Warehouse, `{"order":"1","reference":"order/oops"}`)
+	w.edit(w.ERP, `{"order":"1","kind":"sale","again":true,"reference":"order/oops"}`)
+	w.edit(w.CRM, `{"order":"stranger","stage":"won"}`)
+	w.edit(w.Mail, `{"do":"put","order":"unheard","key":"order/unheard/send/1","template":"confirmation","occasion":1}`)
+}
+
+func TestSweeps_EachSealedDayOnceAndAgainWhenItIsOlder(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{SweepEvery: 6 * time.Hour})
+	w.submit(time.Minute, anOrder("1"))
+	runs := func(n int) int {
+		runs, _, open := w.Runs(workflows.SweepWorkflowID(firstDay.Add(time.Duration(n) * day)))
+		if open {
+			t.Errorf("the sweep of day %d is still open", n)
+		}
+		return runs
+	}
+	w.At(17*time.Hour, "before the first day is sealed and a run is due", func() {
+		if n := runs(0); n != 0 {
+			t.Errorf("an unsealed day was swept %d times", n)
+		}
+	})
+	w.At(40*time.Hour, "the first day was swept", func() {
+		if n := runs(0); n != 1 {
+			t.Errorf("the first day was swept %d times in two days, want 1", n)
+		}
+		w.edit(w.CRM, `{"order":"1","stage":"lost"}`)
+	})
+	w.At(60*time.Hour, "within three days of the day's beginning", func() {
+		if s := w.story("1"); s.Deal != "lost" {
+			t.Errorf("the deal is %s before the day was swept again", s.Deal)
+		}
+	})
+	w.At(5*day, "after three days", func() {
+		if s := w.story("1"); s.Deal != "won" {
+			t.Errorf("the day was swept again, and the deal is %s", s.Deal)
+		}
+		if got := []int{runs(0), runs(1), runs(2), runs(3)}; !slices.Equal(got, []int{2, 2, 2, 1}) {
+			t.Errorf("the first four days were swept %v times", got)
+		}
+		if c := w.coverage(); !c.Through.Equal(firstDay.Add(4*day)) && !c.Through.Equal(firstDay.Add(5*day)) {
+			t.Errorf("after five days it is swept through %s", c.Through)
+		}
+	})
+	w.Run(5*day + time.Hour)
+}
+
+func TestSweeps_OrderThatCannotBeRead_IsAskedAgainUntilItCan(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{SweepEvery: 6 * time.Hour})
+	w.submit(time.Minute, anOrder("poison"))
+	w.submit(time.Minute, anOrder("zebra"))
+	w.At(2*time.Hour, "plant", func() {
+		w.edit(w.ERP, `{"order":"poison","kind":"sale","delete":true}`)
+		w.edit(w.CRM, `{"order":"zebra","stage":"lost"}`)
+		w.inject(w.ERP, simulator.Fault{Operation: "lookup", Order: "poison", Kind: simulator.Garbage, Times: -1})
+	})
+	exceptions := func() []reconciliation.Exception { return w.coverage().Exceptions }
+	w.At(20*time.Hour, "the day was swept", func() {
+		e := exceptions()
+		if len(e) != 1 || e[0].Order != "poison" || e[0].Tries != 1 {
+			t.Errorf("the exceptions are %+v", e)
+		}
+		if c := w.coverage(); !c.Through.Equal(firstDay.Add(day)) {
+			t.Errorf("one order held up the day: %+v", c)
+		}
+		if s := w.story("zebra"); s.Deal != "won" {
+			t.Errorf("one order held up the next: its deal is %s", s.Deal)
+		}
+	})
+	w.At(32*time.Hour, "it was asked again", func() {
+		if e := exceptions(); len(e) != 1 || e[0].Tries < 2 {
+			t.Errorf("the exceptions are %+v", e)
+		}
+		w.ERP.Frame().Clear("*")
+	})
+	w.At(50*time.Hour, "it can be read", func() {
+		if e := exceptions(); len(e) != 0 {
+			t.Errorf("the exceptions are %+v", e)
+		}
+		if v := w.Verdict("poison"); len(v.Cases) != 1 {
+			t.Errorf("its sale is gone, and nobody is asked: %s", v.Table())
+		}
+	})
+	w.Run(51 * time.Hour)
+}
+
+func TestSweep_ContinuesAsNew_GoesOnWithTheNextShard(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{SweepShard: 2})
+	for _, id := range []string{"1", "2", "3", "4", "5"} {
+		w.submit(time.Minute, anOrder(id))
+		w.At(2*time.Hour, "edit", func() { w.edit(w.CRM, `{"order":"`+id+`","stage":"lost"}`) })
+	}
+	id := workflows.SweepWorkflowID(firstDay)
+	w.At(18*time.Hour, "once it runs, the engine suggests to continue as new", func() {
+		w.CRM.Frame().Clear("*")
+		w.inject(w.CRM, simulator.Fault{Operation: "list", Kind: simulator.RateLimited, Times: 3})
+	})
+	swept := w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+	w.At(18*time.Hour+time.Second, "suggest", func() { w.SuggestContinue(id) })
+	w.Run(20 * time.Hour)
+	if _, continued, _ := w.Runs(id); continued != 1 {
+		t.Errorf("the sweep continued as new %d times", continued)
+	}
+	if swept.Looked != 5 || swept.Repaired != 5 || swept.Swept.Shards != 3 || !swept.Complete() {
+		t.Errorf("in %d shards %d orders were looked at and %d repaired: %s", swept.Swept.Shards, swept.Looked, swept.Repaired, swept.SweptText())
+	}
+}
+
+func TestSweeps_ByHandBesideTheScheduledOne_IsOneSweep(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{SweepEvery: 6 * time.Hour})
+	w.submit(time.Minute, anOrder("1"))
+	w.At(2*time.Hour, "plant", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+	w.At(17*time.Hour, "the ERP asks to wait", func() {
+		w.inject(w.ERP, simulator.Fault{Operation: "list", Kind: simulator.RateLimited, Times: 5})
+	})
+	hand := w.sweep(18*time.Hour+time.Second, workflows.SweepInput{Day: firstDay})
+	w.At(23*time.Hour, "both have ended", func() {
+		if runs, _, open := w.Runs(workflows.SweepWorkflowID(firstDay)); runs != 1 || open {
+			t.Errorf("the day was swept %d times at once, open %t", runs, open)
+		}
+		if runs, _, open := w.Runs(workflows.SweepsID); runs == 0 || open {
+			t.Errorf("the scheduled run waits: run %d, open %t", runs, open)
+		}
+	})
+	w.Run(23*time.Hour + time.Minute)
+	if hand.Looked != 1 || hand.Repaired != 1 || !hand.Complete() {
+		t.Errorf("by hand: %s, %d repaired", hand.SweptText(), hand.Repaired)
+	}
+}
