@@ -14,7 +14,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
-	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/workflows"
@@ -258,10 +257,42 @@ func (c *Client) Status(ctx context.Context) (reconciliation.Status, error) {
 	return s, c.Engine.Query(ctx, workflows.ReconciliationID, workflows.StatusQuery, nil, &s)
 }
 
+// Rehearse asks an order what it would do about a confirmation. It leaves no
+// event in the order's history, also when it is closed.
+func (c *Client) Rehearse(ctx context.Context, of order.ID, r reconciliation.Rehearsal) (reconciliation.Rehearsed, error) {
+	var answer reconciliation.Rehearsed
+	return answer, c.say(of, c.Engine.Query(ctx, workflows.OrderWorkflowID(of), workflows.RehearseQuery, r, &answer))
+}
+
+// Members lists the orders of the incidents that are not over.
+func (c *Client) Members(ctx context.Context) ([]reconciliation.Members, error) {
+	var all []reconciliation.Members
+	return all, c.Engine.Query(ctx, workflows.ReconciliationID, workflows.MembersQuery, nil, &all)
+}
+
 // Grant asks for permissions to repair.
-func (c *Client) Grant(ctx context.Context, r reconciliation.GrantRequest) ([]repair.Grant, error) {
-	var grants []repair.Grant
-	return grants, c.Engine.Message(ctx, workflows.ReconciliationID, Message{Name: workflows.GrantUpdate, ID: "grant-" + r.Run, Argument: r}, &grants)
+func (c *Client) Grant(ctx context.Context, r reconciliation.GrantRequest) (reconciliation.Granted, error) {
+	var granted reconciliation.Granted
+	m := Message{Name: workflows.GrantUpdate, ID: fmt.Sprintf("grant-%s-%d", r.Run, r.Part), Argument: r}
+	return granted, c.Engine.Message(ctx, workflows.ReconciliationID, m, &granted)
+}
+
+// WouldGrant asks what would be granted, and takes nothing.
+func (c *Client) WouldGrant(ctx context.Context, r reconciliation.GrantRequest) (reconciliation.Granted, error) {
+	var granted reconciliation.Granted
+	return granted, c.Engine.Query(ctx, workflows.ReconciliationID, workflows.WouldGrantQuery, r, &granted)
+}
+
+// DecideGroup decides an incident. ErrNotNow when there is none of that number,
+// or it is over.
+func (c *Client) DecideGroup(ctx context.Context, d reconciliation.DecideGroup) (reconciliation.Status, error) {
+	var status reconciliation.Status
+	err := c.Engine.Message(ctx, workflows.ReconciliationID,
+		Message{Name: workflows.GroupUpdate, ID: fmt.Sprintf("group-%d-%d", d.N, c.Now().UnixNano()), Argument: d}, &status)
+	if a, ok := errors.AsType[*temporal.ApplicationError](err); ok && a.Type() == workflows.RefusedReason {
+		return status, fmt.Errorf("%w: %s", ErrNotNow, a.Message())
+	}
+	return status, err
 }
 
 // Report gives a run's report to the reconciliation workflow.
@@ -270,11 +301,15 @@ func (c *Client) Report(ctx context.Context, r reconciliation.RunReport) (reconc
 	return out, c.Engine.Message(ctx, workflows.ReconciliationID, Message{Name: workflows.ReportUpdate, ID: "report-" + r.Run, Argument: r}, &out)
 }
 
-// Switch stops repairs of a system or of everything, or ends the stop.
+// Switch stops repairs of a system, of a kind or of everything, or ends the
+// stop. An unknown system or kind is ErrNotValid.
 func (c *Client) Switch(ctx context.Context, s reconciliation.Stop) (reconciliation.Status, error) {
 	var status reconciliation.Status
+	if _, err := s.Stops(); err != nil {
+		return status, fmt.Errorf("turn the switch: %w: %w", ErrNotValid, err)
+	}
 	return status, c.Engine.Message(ctx, workflows.ReconciliationID,
-		Message{Name: workflows.SwitchUpdate, ID: fmt.Sprintf("switch-%d-%s", c.Now().UnixNano(), digest(string(s.System), fmt.Sprint(s.Off))), Argument: s}, &status)
+		Message{Name: workflows.SwitchUpdate, ID: fmt.Sprintf("switch-%d-%s", c.Now().UnixNano(), digest(string(s.System), s.Kind, fmt.Sprint(s.Off))), Argument: s}, &status)
 }
 
 // Orders lists orders by a visibility query on top of the type, the latest

@@ -200,7 +200,8 @@ func (g *Gauges) sayStatus(s saying, o Overview) {
 		s.say(g.all.unread, one(slices.Contains(unread, system)), string(system))
 	}
 	for _, stop := range status.Stops {
-		system := string(stop.System)
+		kind, _ := stop.Stops()
+		system := string(kind.System)
 		if system == "" {
 			system = "all"
 		}

@@ -3,6 +3,7 @@
 package workers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -44,6 +45,14 @@ type Config struct {
 	FreshFor       time.Duration `split_words:"true" default:"2s"`
 	BudgetCount    int           `split_words:"true" default:"200"`
 	BudgetMoney    int64         `split_words:"true" default:"10000000"`
+	// Since is the moment before which runs judge nothing: orders placed and records
+	// made earlier are left alone. Empty is when this installation first started.
+	Since Moment `split_words:"true"`
+	// So many orders at least, and more than this share of those that a run looked
+	// at, or more than the most, with the same trouble are one incident.
+	IncidentOrders  int `split_words:"true" default:"10"`
+	IncidentPercent int `split_words:"true" default:"30"`
+	IncidentMost    int `split_words:"true" default:"50"`
 	// CanaryOrder is the id of an order of the operator's own, in whose CRM deal a
 	// break is planted every PlantEvery; without one, or with 0, none is.
 	CanaryOrder string        `split_words:"true"`
@@ -69,6 +78,23 @@ type Cases struct {
 	URL string `split_words:"true"` // empty: nowhere
 	// Secret signs; several while one replaces another.
 	Secret []string `split_words:"true"`
+}
+
+// Moment is a time as RFC 3339 writes it; empty is none.
+type Moment struct{ time.Time }
+
+// UnmarshalText reads a moment.
+func (m *Moment) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*m = Moment{}
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no moment as 2026-03-02T09:00:00Z", text)
+	}
+	m.Time = at
+	return nil
 }
 
 // Stripe is the payment gateway.
@@ -169,6 +195,9 @@ func (c Config) validate() error {
 	if _, err := c.receiver(nil); err != nil {
 		problems = append(problems, err)
 	}
+	if c.IncidentOrders < 1 || c.IncidentMost < 1 || c.IncidentPercent < 1 || c.IncidentPercent > 100 {
+		problems = append(problems, errors.New("TRUEUP_INCIDENT_ORDERS and TRUEUP_INCIDENT_MOST must be at least 1, and TRUEUP_INCIDENT_PERCENT 1 to 100"))
+	}
 	return errors.Join(problems...)
 }
 
@@ -211,13 +240,21 @@ func (c Config) policy() (reconcile.Policy, error) {
 	return p, nil
 }
 
+// thresholds say when many breaks are one incident; what is not set is as usual.
+func (c Config) thresholds() reconcile.Thresholds {
+	usual := reconcile.DefaultThresholds()
+	return reconcile.Thresholds{
+		Orders: cmp.Or(c.IncidentOrders, usual.Orders), Percent: cmp.Or(c.IncidentPercent, usual.Percent), Most: cmp.Or(c.IncidentMost, usual.Most),
+	}
+}
+
 // settings are what the workflows are told.
 func (c Config) settings(policy reconcile.Policy, systems *Systems) workflows.Settings {
 	s := workflows.Settings{
 		Policy: policy, Retention: c.Retention, FollowEvery: c.FollowEvery, Linger: c.Linger, FreshFor: c.FreshFor,
 		// About five minutes of polling in one activity: few events on an idle day.
 		FollowPolls: max(1, int(5*time.Minute/c.FollowEvery)),
-		Budget:      workflows.Budget{Count: c.BudgetCount, Money: c.BudgetMoney},
+		Budget:      reconcile.Budget{Count: c.BudgetCount, Money: c.BudgetMoney},
 	}
 	if c.CanaryOrder != "" && c.PlantEvery > 0 {
 		s.Canary, s.PlantEvery = order.ID(c.CanaryOrder), c.PlantEvery

@@ -72,7 +72,9 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 		},
 		Reconciliation: &reconciliation.Activities{
 			Readers: systems.Readers(), Levels: systems.Inventory, Counts: systems.Warehouse, Orders: client, Keeper: client, Owner: systems.Owner,
-			Days: client, Sweeps: c.sweeps(policy, systems), Planter: systems.planter(), Receiver: receiver, Policy: policy, Now: now, Wait: wait,
+			Days: client, Sweeps: c.sweeps(policy, systems), Planter: systems.planter(), Receiver: receiver, Policy: policy,
+			Thresholds: c.thresholds(),
+			Since:      c.Since.Time, Now: now, Wait: wait,
 		},
 		Switches: switches,
 	}, nil
@@ -224,11 +226,7 @@ func (s *Set) WatchSwitches(ctx context.Context, orders *starters.Client, log *l
 		status, err := orders.Status(limited)
 		cancel()
 		if err == nil {
-			stopped := map[order.System]string{}
-			for _, stop := range status.Stops {
-				stopped[stop.System] = stop.Reason
-			}
-			s.Switches.Set(stopped)
+			s.Switches.Set(status.Stopped())
 		} else if ctx.Err() == nil {
 			log.WithError(err).Debug("the switches could not be read; they are read again in a few seconds")
 		}

@@ -24,13 +24,7 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 		return answer, err
 	}
 	p.readAll(work, 0)
-	p.attend(workflow.Now(ctx))
-	before := len(p.Cases)
-	for _, short := range in.Short {
-		p.goesWithout(workflow.Now(ctx), short)
-	}
-	answer.Cases = len(p.Cases) - before
-	first := p.assess(workflow.Now(ctx))
+	first := p.suspect(workflow.Now(ctx), in, &answer)
 	p.touch() // what is news is taken up as the normal transition
 	if len(first.Breaks) > 0 {
 		if err := workflow.Sleep(work, p.lag(first.Breaks)); err != nil {
@@ -39,56 +33,153 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 		p.readSystems(work, disagreeing(first.Breaks), 1)
 		p.confirm(workflow.Now(ctx))
 	}
-	steps := reconcile.Plan(p.settings.Policy, p.intent(workflow.Now(ctx)), p.Breaks, p.Observed, p.Bases)
-	grants := in.Grants
-	mending := false
+	begun := p.carryOut(workflow.Now(ctx), p.plan(workflow.Now(ctx)), in, &answer)
+	if len(begun) > 0 {
+		p.verify(work)
+		begun = p.notStopped(begun, &answer)
+	}
+	p.attend(workflow.Now(ctx)) // what it has cases open about is not settled by the comparison
+	c := p.assess(workflow.Now(ctx))
+	for _, m := range begun {
+		answer.Tried = m.verified(c, answer.Tried)
+	}
+	p.conclude(workflow.Now(ctx), c, &answer)
+	p.note(workflow.Now(ctx), fmt.Sprintf("run %s: %d found, %d repaired, %d cases", in.Run, answer.Found, answer.Repaired, answer.Cases))
+	p.touch()
+	return answer, nil
+}
+
+// suspect takes in what was read: what the systems say by themselves, who goes
+// without, and what does not agree.
+func (p *process) suspect(now time.Time, in reconciliation.Confirmation, answer *reconciliation.Confirmed) reconcile.Comparison {
+	p.attend(now)
+	before := len(p.Cases)
+	for _, short := range in.Short {
+		p.goesWithout(now, short)
+	}
+	answer.Cases = len(p.Cases) - before
+	return p.assess(now)
+}
+
+func (p *process) plan(now time.Time) []reconcile.Step {
+	return reconcile.Plan(p.settings.Policy, p.intent(now), p.Breaks, p.Observed, p.Bases)
+}
+
+// mended is a repair that was begun under a grant, by an operation, and the line
+// of the answer that says so.
+type mended struct {
+	step      reconcile.Step
+	grant     repair.Grant
+	operation order.Operation
+	n         int
+	line      int
+}
+
+// notStopped returns the repairs that were not stopped at the last hop. Of the
+// others the answer says that they are left, and their grants were not used.
+func (p *process) notStopped(begun []mended, answer *reconciliation.Confirmed) []mended {
+	return slices.DeleteFunc(begun, func(m mended) bool {
+		op := p.find(m.operation, m.n)
+		if op == nil {
+			return false
+		}
+		why, stopped := repair.Refused(op.Why)
+		if !stopped {
+			return false
+		}
+		answer.Repaired--
+		answer.Left++
+		answer.Lines[m.line] = reconciliation.Line(m.step, "stopped before it was sent: "+why)
+		answer.Unused = append(answer.Unused, m.grant.N)
+		return true
+	})
+}
+
+// verified counts one of the first few repairs of an incident, and whether a
+// comparison shows it to be through: nothing of the field differs any more, in
+// whatever way.
+func (m mended) verified(c reconcile.Comparison, all []reconciliation.Tried) []reconciliation.Tried {
+	if m.grant.Group == 0 {
+		return all
+	}
+	t := reconciliation.Tried{Group: m.grant.Group, Repaired: 1}
+	still := func(b reconcile.Break) bool {
+		return b.Field == m.step.Break.Field && b.Item == m.step.Break.Item
+	}
+	if slices.Contains(c.Judged, m.step.Break.System) && !slices.ContainsFunc(c.Breaks, still) &&
+		!slices.ContainsFunc(c.Settling, func(s reconcile.Settling) bool { return still(s.Break) }) {
+		t.Verified = 1
+	}
+	return reconciliation.AddTried(all, t)
+}
+
+// carryOut does what was planned, as far as it is granted: one line for each
+// step says what becomes of it.
+func (p *process) carryOut(now time.Time, steps []reconcile.Step, in reconciliation.Confirmation, answer *reconciliation.Confirmed) []mended {
+	var begun []mended
+	grants := slices.Clone(in.Grants)
+	say := func(line string) { answer.Lines = append(answer.Lines, line) }
 	for _, step := range steps {
 		answer.Found++
 		answer.Sights = p.sights(answer.Sights, step.Break)
-		line := fmt.Sprintf("%s: expected %s, is %s; %s", step.Break.ID(), step.Break.Expected, step.Break.Observed, step.Why)
+		if g, left := in.LeftTo(step); left && step.Decision != reconcile.Report && step.Decision != reconcile.Ignore {
+			answer.Left++
+			say(g.LeftLine(step))
+			continue
+		}
 		switch step.Decision {
 		case reconcile.Repair:
-			if len(grants) == 0 {
+			n := p.granted(grants, step)
+			if n < 0 {
 				answer.Left++
-				answer.Lines = append(answer.Lines, line+" → no grant left in this run")
+				say(reconciliation.Line(step, "not granted: "+in.NotGranted(step)))
 				continue
 			}
-			if p.mend(workflow.Now(ctx), step, grants[0]) {
-				grants, mending = grants[1:], true
-				answer.Repaired++
-				answer.Lines = append(answer.Lines, line+" → repaired by "+string(step.Operation))
-			} else {
+			op := p.mend(now, step, grants[n])
+			if op == nil {
 				answer.Left++
-				answer.Lines = append(answer.Lines, line+" → cooling down")
+				say(reconciliation.Line(step, "cooling down"))
+				continue
 			}
+			begun = append(begun, mended{step, grants[n], op.Operation, op.N, len(answer.Lines)})
+			grants = slices.Delete(grants, n, n+1)
+			answer.Repaired++
+			say(reconciliation.Line(step, "repair: "+string(step.Operation)))
 		case reconcile.Adopt:
 			answer.Adopted++
-			p.accept(workflow.Now(ctx), step.Break)
-			answer.Lines = append(answer.Lines, line+" → adopted")
+			p.accept(now, step.Break)
+			say(reconciliation.Line(step, "adopted"))
 		case reconcile.Ask:
-			if !slices.Contains(p.raised, step.Break.ID()) && p.openCase(workflow.Now(ctx), step, false) {
+			if !slices.Contains(p.raised, step.Break.ID()) && p.openCase(now, step, false) {
 				answer.Cases++
 			}
-			answer.Lines = append(answer.Lines, line+" → a person decides")
+			say(reconciliation.Line(step, "a person decides"))
 		case reconcile.Report, reconcile.Ignore:
 			answer.Left++
-			answer.Lines = append(answer.Lines, line+" → reported")
+			say(reconciliation.Line(step, "reported"))
 		}
 	}
 	for _, g := range grants {
 		answer.Unused = append(answer.Unused, g.N)
 	}
-	if mending {
-		p.verify(work)
-	}
-	p.attend(workflow.Now(ctx)) // what it has cases open about is not settled by the comparison
-	c := p.assess(workflow.Now(ctx))
-	p.settleCases(workflow.Now(ctx), c)
+	return begun
+}
+
+// granted returns which of the grants is for a step, or -1: it must name this
+// order and break, and no less money. Grants named nothing once; the last hop
+// refuses those, and recorded histories have them.
+func (p *process) granted(grants []repair.Grant, step reconcile.Step) int {
+	want := reconcile.WantOf(p.Order.ID, p.Order.Currency, step)
+	return slices.IndexFunc(grants, func(g repair.Grant) bool {
+		return g.For == (reconcile.Want{}) || g.For.Is(want) && g.For.Money >= want.Money && (want.Money == 0 || g.For.Currency == want.Currency)
+	})
+}
+
+// conclude closes the cases that are over, and says how it stands.
+func (p *process) conclude(now time.Time, c reconcile.Comparison, answer *reconciliation.Confirmed) {
+	p.settleCases(now, c)
 	answer.Settling, answer.Unread = len(c.Settling), c.Unread
-	answer.Agreement = p.verdict(workflow.Now(ctx), true).Agreement
-	p.note(workflow.Now(ctx), fmt.Sprintf("run %s: %d found, %d repaired, %d cases", in.Run, answer.Found, answer.Repaired, answer.Cases))
-	p.touch()
-	return answer, nil
+	answer.Agreement = p.verdict(now, true).Agreement
 }
 
 // lag returns how long to wait before a second reading: the longest visibility
@@ -120,23 +211,24 @@ func (p *process) confirm(now time.Time) {
 	}
 }
 
-// mend has the operation of a lost intent done again, under its own key.
-func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) bool {
+// mend has the operation of a lost intent done again, under its own key, and
+// returns it; nil when that cannot be now.
+func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) *Operation {
 	op := p.again(now, step)
 	if op == nil || op.Status == Open {
-		return false
+		return nil
 	}
 	if !op.Mended.IsZero() && now.Sub(op.Mended) < p.settings.Policy.CoolDown {
 		step.Break.Situation = reconcile.Conflict
 		step.Why = "it was repaired a moment ago and is back: two writers are fighting"
 		p.openCase(now, step, true)
-		return false
+		return nil
 	}
-	op.Status, op.Grant = Lost, &grant
+	op.Status, op.Grant, op.Why = Lost, &grant, ""
 	p.own(now, step.Break.ID())
 	p.note(now, fmt.Sprintf("repair %s under grant %d: %s", step.Break.ID(), grant.N, step.Why))
 	p.touch()
-	return true
+	return op
 }
 
 // again returns the operation that a repair does again: the one whose key the

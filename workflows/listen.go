@@ -19,6 +19,9 @@ func (p *process) listen(ctx workflow.Context) {
 	must(workflow.SetQueryHandlerWithOptions(ctx, VerdictQuery, func(ask AskVerdict) (reconcile.Verdict, error) {
 		return p.verdict(ask.Now, false), nil
 	}, workflow.QueryHandlerOptions{Description: "The verdict from memory: what each system last said, and how old that is."}))
+	must(workflow.SetQueryHandlerWithOptions(ctx, RehearseQuery, p.rehearse, workflow.QueryHandlerOptions{
+		Description: "What the order would do about a confirmation, if its systems said this. Nothing is changed.",
+	}))
 	must(workflow.SetQueryHandlerWithOptions(ctx, ExplainQuery, func(ask AskVerdict) (Explanation, error) {
 		return p.explain(ask.Now), nil
 	}, workflow.QueryHandlerOptions{Description: "The whole story, told from what the order carries."}))

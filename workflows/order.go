@@ -56,6 +56,8 @@ type process struct {
 	settings Settings
 	// refresh reads the settings again: an order lives longer than a policy.
 	refresh func(ctx workflow.Context, have Settings) (Settings, error)
+	// today are this worker's settings, for what only asks.
+	today func() (Settings, error)
 
 	// moved counts changes of state; the main loop wakes for each.
 	moved int
@@ -94,7 +96,7 @@ func (w *Workflows) begin(ctx workflow.Context, in OrderInput) (*process, error)
 	if err != nil {
 		return nil, err
 	}
-	p := &process{settings: settings, refresh: w.renew, State: in.Carried}
+	p := &process{settings: settings, refresh: w.renew, today: w.today, State: in.Carried}
 	if p.State == nil {
 		p.State = &State{
 			Order: in.Order, Fingerprint: in.Fingerprint, Phase: order.PhaseReceived, Since: workflow.Now(ctx),

@@ -9,26 +9,21 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
-	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 )
 
 // KeeperState is what reconciliation carries from run to run.
 type KeeperState struct {
 	Status reconciliation.Status `json:"status"`
-	// Given are the grants that are out, by run.
-	Given []given `json:"given,omitempty"`
-	// Spent counts repairs and money within the running hour.
-	Window time.Time `json:"window"`
-	Count  int       `json:"count"`
-	Money  int64     `json:"money"`
-}
-
-type given struct {
-	N       int64     `json:"n"`
-	Run     string    `json:"run"`
-	Expires time.Time `json:"expires"`
-	Window  time.Time `json:"window"` // of the budget that it was taken from
+	// Given are the grants that are out, and Runs what each run was given so far.
+	Given []given    `json:"given,omitempty"`
+	Runs  []granting `json:"runs,omitempty"`
+	// Members are the orders of the incidents that are not over.
+	Members []reconciliation.Members `json:"members,omitempty"`
+	// Window and Count are how an hour's budget was kept before Status.Spent.
+	Window time.Time `json:"window,omitzero"`
+	Count  int       `json:"count,omitempty"`
 }
 
 // Reconciliation keeps what belongs to no single order: how far each change
@@ -45,7 +40,13 @@ func (w *Workflows) Reconciliation(ctx workflow.Context, carried *KeeperState) e
 		since := workflow.GetInfo(ctx).WorkflowStartTime
 		k.KeeperState = &KeeperState{Status: reconciliation.Status{Since: since, VerifiedThrough: since, NextGrant: 1}}
 	}
+	if k.Count > 0 {
+		k.Status.Spent = append(k.Status.Spent, reconcile.Spent{At: reconcile.Slot(k.Window), Count: k.Count})
+		k.Count = 0
+	}
+	k.Status.Budget = settings.Budget
 	k.listen(ctx)
+	k.tell(ctx)
 	k.plants(ctx)
 	if err := k.follow(ctx); err != nil {
 		return err
@@ -66,7 +67,13 @@ func (k *keeper) listen(ctx workflow.Context) {
 		status := k.Status
 		status.Outstanding = len(k.Given) // some may have expired since
 		return status, nil
-	}, workflow.QueryHandlerOptions{Description: "Switches, cursors, verified-through and the latest runs."}))
+	}, workflow.QueryHandlerOptions{Description: "Switches, budgets, incidents, cursors, verified-through and the latest runs."}))
+	must(workflow.SetQueryHandlerWithOptions(ctx, MembersQuery, func() ([]reconciliation.Members, error) {
+		return k.Members, nil
+	}, workflow.QueryHandlerOptions{Description: "The orders of the incidents that are not over."}))
+	must(workflow.SetQueryHandlerWithOptions(ctx, WouldGrantQuery, k.wouldGrant, workflow.QueryHandlerOptions{
+		Description: "What would be granted now; nothing is taken.",
+	}))
 	must(workflow.SetUpdateHandlerWithOptions(ctx, GrantUpdate, k.grant, workflow.UpdateHandlerOptions{
 		Description: "Gives numbered permissions to repair, out of the budgets.",
 	}))
@@ -74,98 +81,75 @@ func (k *keeper) listen(ctx workflow.Context) {
 		Description: "Takes in what a run did, and its unused grants.",
 	}))
 	must(workflow.SetUpdateHandlerWithOptions(ctx, SwitchUpdate, k.stop, workflow.UpdateHandlerOptions{
-		Description: "Stops repairs of one system or of everything, or ends the stop.",
+		Description: "Stops repairs of one system, of one kind or of everything, or ends the stop.",
+		Validator:   k.stoppable,
 	}))
-}
-
-// grantLife is how long a grant may be used; a lost one expires.
-const grantLife = 10 * time.Minute
-
-// grant gives as many permissions as the hour's budget has left. A stop gives
-// none.
-func (k *keeper) grant(ctx workflow.Context, r reconciliation.GrantRequest) ([]repair.Grant, error) {
-	now := workflow.Now(ctx)
-	k.expire(now)
-	for _, s := range k.Status.Stops {
-		if s.System == "" {
-			return nil, nil
-		}
-	}
-	if now.Sub(k.Window) >= time.Hour {
-		k.Window, k.Count, k.Money = now, 0, 0
-	}
-	budget := k.settings.Budget
-	var grants []repair.Grant
-	for range r.Count {
-		if k.Count >= budget.Count || k.Money+r.Money > budget.Money {
-			break
-		}
-		g := repair.Grant{N: k.Status.NextGrant, Expires: now.Add(grantLife)}
-		k.Status.NextGrant++
-		k.Count++
-		grants = append(grants, g)
-		k.Given = append(k.Given, given{N: g.N, Run: r.Run, Expires: g.Expires, Window: k.Window})
-	}
-	if len(grants) > 0 {
-		k.Money += r.Money
-	}
-	return grants, nil
-}
-
-func (k *keeper) expire(now time.Time) {
-	k.Given = slices.DeleteFunc(k.Given, func(g given) bool { return now.After(g.Expires) })
+	must(workflow.SetUpdateHandlerWithOptions(ctx, GroupUpdate, k.decideGroup, workflow.UpdateHandlerOptions{
+		Description: "Decides an incident: repair a few first, or leave it.",
+		Validator:   k.decidable,
+	}))
 }
 
 // report takes in a run's report. The verified moment moves only with a
 // complete run whose window joins what was verified before.
 func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (reconciliation.RunReport, error) {
-	used := r.Repaired + r.Stock.Repaired
-	mine := 0
-	k.Given = slices.DeleteFunc(k.Given, func(g given) bool {
-		if g.Run != r.Run {
-			return false
-		}
-		if g.Window.Equal(k.Window) { // an older hour's is not this hour's to give again
-			mine++
-		}
-		return true
-	})
-	k.Count = max(0, k.Count-max(0, mine-used))
+	now := workflow.Now(ctx)
+	k.reported(r.Run, r.Unused, now)
+	if r.DryRun {
+		return r, nil
+	}
 	for _, sku := range r.SKUs {
 		if i, found := slices.BinarySearch(k.Status.SKUs, sku); !found && len(k.Status.SKUs) < 1000 {
 			k.Status.SKUs = slices.Insert(k.Status.SKUs, i, sku)
 		}
 	}
-	if r.DryRun {
-		return r, nil
-	}
-	k.sighted(workflow.Now(ctx), r)
+	k.attendGroups(k.settings, r, now)
+	k.sighted(now, r)
 	if r.Complete() && !r.Only {
-		k.Status.LastGoodRun = workflow.Now(ctx)
+		k.Status.LastGoodRun = now
 		if !r.From.After(k.Status.VerifiedThrough) && r.To.After(k.Status.VerifiedThrough) {
 			k.Status.VerifiedThrough = r.To
 		}
 	}
 	k.cover(r, workflow.Now(ctx))
 	r.VerifiedThrough = k.Status.VerifiedThrough
-	k.Status.Reports = append(k.Status.Reports, r)
+	kept := r
+	kept.Unused = nil
+	kept.Incidents = nil // the groups have them
+	k.Status.Reports = append(k.Status.Reports, kept)
 	if n := len(k.Status.Reports); n > 10 {
 		k.Status.Reports = k.Status.Reports[n-10:]
 	}
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**Verified through %s.** Last run looked at %d orders, found %d breaks, repaired %d, opened %d cases, left %d.",
-		r.VerifiedThrough.Format(time.RFC3339), r.Looked, r.Found, r.Repaired, r.Cases, r.Left))
+	k.tell(ctx)
 	return r, nil
 }
 
 // stop sets or ends a stop. Switches only ever stop more: ending the stop of
-// everything does not end that of one system.
+// everything does not end that of one system, nor ending that of a system the
+// one of its fields.
 func (k *keeper) stop(ctx workflow.Context, s reconciliation.Stop) (reconciliation.Status, error) {
 	s.At = workflow.Now(ctx)
-	k.Status.Stops = slices.DeleteFunc(k.Status.Stops, func(old reconciliation.Stop) bool { return old.System == s.System })
+	k.Status.Stops = slices.DeleteFunc(k.Status.Stops, func(old reconciliation.Stop) bool { return old.System == s.System && old.Kind == s.Kind })
 	if s.Off {
 		k.Status.Stops = append(k.Status.Stops, s)
+	} else {
+		k.endLeft(s, s.At)
 	}
+	k.tell(ctx)
 	return k.Status, nil
+}
+
+// stoppable refuses a switch of what there is not, before it is in the history.
+func (k *keeper) stoppable(_ workflow.Context, s reconciliation.Stop) error {
+	if _, err := s.Stops(); err != nil {
+		return temporal.NewNonRetryableApplicationError(err.Error(), RefusedReason, nil)
+	}
+	return nil
+}
+
+// tell says in the engine's UI where reconciliation stands, as trueup status does.
+func (k *keeper) tell(ctx workflow.Context) {
+	workflow.SetCurrentDetails(ctx, k.Status.Markdown(workflow.Now(ctx)))
 }
 
 // follow polls the change feeds for as long as the history stays short. One
@@ -215,17 +199,24 @@ func (w *Workflows) Reconcile(ctx workflow.Context, in ReconcileInput) (reconcil
 		return report, fmt.Errorf("screen what changed: %w", err)
 	}
 	report = screened.Report(report)
-	if !in.DryRun {
-		confirm := reconciliation.Confirm{Run: report.Run, Suspects: screened.Suspects, Stock: screened.Stock, Short: screened.Short}
-		var done reconciliation.ConfirmedAll
-		if err := workflow.ExecuteActivity(options, run.ConfirmSuspects, confirm).Get(ctx, &done); err != nil {
-			return report, fmt.Errorf("confirm suspects: %w", err)
-		}
-		report = done.Report(report)
+	confirm := reconciliation.Confirm{
+		Run: report.Run, Suspects: screened.Suspects, Stock: screened.Stock, Short: screened.Short,
+		Looked: screened.Looked, Compared: screened.Compared, Only: !screened.Full,
 	}
+	act := run.ConfirmSuspects
+	if in.DryRun {
+		act = run.RehearseRun
+	}
+	var done reconciliation.ConfirmedAll
+	if err := workflow.ExecuteActivity(options, act, confirm).Get(ctx, &done); err != nil {
+		return report, fmt.Errorf("confirm suspects: %w", err)
+	}
+	report = done.Report(report)
 	report.Finished = workflow.Now(ctx)
-	if err := workflow.ExecuteActivity(options, run.ReportRun, report).Get(ctx, &report); err != nil {
-		return report, fmt.Errorf("report the run: %w", err)
+	if !in.DryRun { // a dry run moves nothing, and leaves no trace there either
+		if err := workflow.ExecuteActivity(options, run.ReportRun, report).Get(ctx, &report); err != nil {
+			return report, fmt.Errorf("report the run: %w", err)
+		}
 	}
 	workflow.SetCurrentDetails(ctx, report.Markdown())
 	return report, nil

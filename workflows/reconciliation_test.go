@@ -1,29 +1,59 @@
 package workflows_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
 )
 
-// ask asks the keeper for grants within a step, and says how many it gave.
-func (w *world) ask(run string, count int, money int64) []repair.Grant {
-	grants, err := w.Client.Grant(w.t.Context(), reconciliation.GrantRequest{Run: run, Count: count, Money: money})
-	w.Check(err)
-	return grants
+// wanting wants so many repairs of deals, each of another order, with so much
+// money at risk together.
+func (w *world) wanting(run string, count int, money int64) []reconcile.Want {
+	var wants []reconcile.Want
+	for n := range count {
+		wants = append(wants, reconcile.Want{
+			Kind:  reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch},
+			Order: order.ID(fmt.Sprintf("%s-%d", run, n+1)), Money: money / int64(count), Currency: "EUR", Since: virtual.Start,
+		})
+	}
+	return wants
 }
 
-func (w *world) wantGrants(run string, count int, money int64, want int) {
+// ask asks the keeper for grants within a step.
+func (w *world) ask(r reconciliation.GrantRequest) reconciliation.Granted {
 	w.t.Helper()
-	if got := w.ask(run, count, money); len(got) != want {
-		w.t.Errorf("at %s run %s asked for %d grants and got %d, want %d", w.Age(), run, count, len(got), want)
+	granted, err := w.Client.Grant(w.t.Context(), r)
+	w.Check(err)
+	if len(granted.Grants)+len(granted.Refused) != len(r.Wants) {
+		w.t.Errorf("of %d wants %d were granted and %d refused", len(r.Wants), len(granted.Grants), len(granted.Refused))
 	}
+	return granted
+}
+
+// wantGrants says how many of so many wants must be granted, and what the others
+// are told.
+func (w *world) wantGrants(run string, count int, money int64, want int, refusal string) reconciliation.Granted {
+	w.t.Helper()
+	granted := w.ask(reconciliation.GrantRequest{Run: run, Wants: w.wanting(run, count, money)})
+	if len(granted.Grants) != want {
+		w.t.Errorf("at %s run %s asked for %d grants and got %d, want %d", w.Age(), run, count, len(granted.Grants), want)
+	}
+	for _, r := range granted.Refused {
+		if !strings.Contains(r.Why, refusal) || refusal == "" {
+			w.t.Errorf("at %s run %s was refused because %q, want %q", w.Age(), run, r.Why, refusal)
+		}
+	}
+	return granted
 }
 
 func (w *world) report(r reconciliation.RunReport) reconciliation.RunReport {
@@ -32,39 +62,98 @@ func (w *world) report(r reconciliation.RunReport) reconciliation.RunReport {
 	return answer
 }
 
+func numbers(grants []repair.Grant) []int64 {
+	var all []int64
+	for _, g := range grants {
+		all = append(all, g.N)
+	}
+	return all
+}
+
 func TestKeeper_Grants_StayWithinTheHoursBudget(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{BudgetCount: 5, BudgetMoney: 1000})
+	var late []int64
 	w.At(time.Minute, "within the budget", func() {
-		grants := w.ask("a", 3, 500)
-		if len(grants) != 3 || grants[0].N == grants[1].N || !grants[0].Expires.Equal(w.Now().Add(10*time.Minute)) {
-			t.Errorf("the grants are %+v", grants)
+		granted := w.wantGrants("a", 3, 501, 3, "")
+		for n, g := range granted.Grants {
+			if g.N != int64(n+1) || !g.Expires.Equal(w.Now().Add(10*time.Minute)) || g.For != w.wanting("a", 3, 501)[n] {
+				t.Errorf("grant %d is %+v", n, g)
+			}
 		}
-		w.wantGrants("b", 5, 0, 2)
-		w.wantGrants("c", 1, 0, 0)
+		w.wantGrants("b", 5, 0, 2, "the budget of 5 repairs an hour is used up until 10:05 UTC")
+		w.wantGrants("c", 1, 0, 0, "used up until 10:05 UTC")
+		again := w.ask(reconciliation.GrantRequest{Run: "a", Part: 2, Wants: w.wanting("a", 3, 501)})
+		if !slices.Equal(numbers(again.Grants), []int64{1, 2, 3}) {
+			t.Errorf("asked again a run got other grants: %v", numbers(again.Grants))
+		}
 	})
 	w.At(2*time.Minute, "what is not used comes back", func() {
-		w.report(reconciliation.RunReport{Run: "a", Repaired: 1, DryRun: true})
-		w.wantGrants("d", 1, 0, 1)
+		w.report(reconciliation.RunReport{Run: "a", Unused: []int64{2, 3, 4}}) // 4 is another run's
+		w.wantGrants("d", 4, 0, 2, "5 repairs an hour")
 	})
-	w.At(58*time.Minute, "the last of the hour", func() {
-		w.wantGrants("late", 5, 0, 1)
-		w.wantGrants("e", 1, 0, 0)
+	w.At(3*time.Minute, "it comes back once", func() {
+		w.report(reconciliation.RunReport{Run: "a-again", Unused: []int64{2, 3}})
+		w.wantGrants("e", 1, 0, 0, "used up")
 	})
-	w.At(62*time.Minute, "another hour", func() {
-		w.wantGrants("f", 1, 1001, 0)
-		w.wantGrants("g", 9, 1000, 5)
-		// What the last hour did not use is not this hour's to give.
-		w.report(reconciliation.RunReport{Run: "late", DryRun: true})
-		w.wantGrants("h", 1, 0, 0)
+	w.At(62*time.Minute, "an hour is not over before all of it has passed", func() { w.wantGrants("f", 1, 0, 0, "used up until 10:05 UTC") })
+	w.At(66*time.Minute, "another hour", func() {
+		w.wantGrants("g", 1, 1001, 0, "10.01 EUR is more than the whole budget of an hour")
+		late = numbers(w.wantGrants("h", 9, 900, 5, "5 repairs an hour").Grants)
 	})
-	w.At(80*time.Minute, "lost ones expire", func() {
-		w.wantGrants("i", 1, 0, 0)
+	w.At(77*time.Minute, "lost ones expire, and count as used", func() {
+		w.report(reconciliation.RunReport{Run: "h", Unused: late})
+		w.wantGrants("i", 1, 0, 0, "used up")
 		if s, err := w.Client.Status(t.Context()); err != nil || s.Outstanding != 0 {
-			t.Errorf("18 minutes after the last grant %d are out, %v", s.Outstanding, err)
+			t.Errorf("11 minutes after the last grant %d are out, %v", s.Outstanding, err)
 		}
 	})
 	w.Run(2 * time.Hour)
+}
+
+// What does not fit is left, and what comes after it is granted all the same.
+func TestKeeper_MoneyAtRisk_EachCurrencyByItself(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{BudgetCount: 50, BudgetMoney: 1000})
+	want := func(id order.ID, money int64, c order.Currency) reconcile.Want {
+		return reconcile.Want{
+			Kind:  reconcile.Kind{System: order.SystemERP, Field: reconcile.ERPInvoices, Situation: reconcile.Missing},
+			Order: id, Money: money, Currency: c, Since: virtual.Start,
+		}
+	}
+	w.At(time.Minute, "some fit", func() {
+		granted := w.ask(reconciliation.GrantRequest{Run: "a", Wants: []reconcile.Want{
+			want("1", 600, "EUR"), want("2", 500, "EUR"), want("3", 400, "EUR"), want("4", 1000, "JPY"), want("5", 1, "EUR"),
+		}})
+		if got := numbers(granted.Grants); len(got) != 3 || granted.Grants[1].For.Order != "3" || granted.Grants[2].For.Order != "4" {
+			t.Errorf("granted were %+v", granted.Grants)
+		}
+		for _, r := range granted.Refused {
+			if !strings.Contains(r.Why, "the budget of 10.00 EUR an hour is used up until 10:05 UTC") {
+				t.Errorf("order %s was refused because %q", r.For.Order, r.Why)
+			}
+		}
+	})
+	w.Run(time.Hour)
+}
+
+func TestKeeper_PolicyLimits_PerRunAndField(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: "mode: auto\nfields:\n  crm.deal: {max_count: 2, max_money: 300}\n"})
+	w.At(time.Minute, "count", func() {
+		w.wantGrants("a", 3, 0, 2, "the budget of 2 repairs of crm.deal in one run is used up until the next run")
+		w.wantGrants("b", 1, 0, 1, "")
+		w.wantGrants("c", 2, 400, 1, "the budget of 3.00 EUR for repairs of crm.deal in one run is used up until the next run")
+		w.wantGrants("d", 1, 301, 0, "3.01 EUR is more than max_money of crm.deal (300)")
+	})
+	w.At(2*time.Minute, "in several parts, with what comes back", func() {
+		first := w.ask(reconciliation.GrantRequest{Run: "e", Part: 1, Wants: w.wanting("e1", 2, 0)})
+		second := w.ask(reconciliation.GrantRequest{Run: "e", Part: 2, Wants: w.wanting("e2", 2, 0), Unused: numbers(first.Grants[:1])})
+		if len(second.Grants) != 1 || len(second.Refused) != 1 {
+			t.Errorf("after one came back %d were granted and %d refused", len(second.Grants), len(second.Refused))
+		}
+	})
+	w.Run(time.Hour)
 }
 
 func TestKeeper_Stopped_GrantsNothing(t *testing.T) {
@@ -75,7 +164,7 @@ func TestKeeper_Stopped_GrantsNothing(t *testing.T) {
 		w.Check(err)
 		_, err = w.Client.Switch(t.Context(), reconciliation.Stop{System: order.SystemERP, Off: true, By: "me", Reason: "test"})
 		w.Check(err)
-		w.wantGrants("a", 1, 0, 0)
+		w.wantGrants("a", 1, 0, 0, "the switch of everything is off: test (by me)")
 	})
 	w.At(2*time.Minute, "end the stop of everything", func() {
 		status, err := w.Client.Switch(t.Context(), reconciliation.Stop{By: "me"})
@@ -83,7 +172,7 @@ func TestKeeper_Stopped_GrantsNothing(t *testing.T) {
 		if len(status.Stops) != 1 || status.Stops[0].System != order.SystemERP {
 			t.Errorf("the stops are %+v; that of the ERP was not ended", status.Stops)
 		}
-		w.wantGrants("b", 1, 0, 1)
+		w.wantGrants("b", 1, 0, 1, "")
 	})
 	w.Run(3 * time.Minute)
 }

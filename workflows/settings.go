@@ -34,7 +34,7 @@ type Settings struct {
 	// Abilities say, among other things, how far a system's reads may be behind.
 	Abilities []SystemAbilities `json:"abilities,omitempty"`
 	// Budget bounds what one hour may repair.
-	Budget Budget `json:"budget"`
+	Budget reconcile.Budget `json:"budget"`
 	// Canary is the order in whose deal a break is planted every PlantEvery; 0 and
 	// "" plant none.
 	Canary     order.ID      `json:"canary,omitempty"`
@@ -53,13 +53,6 @@ func (s Settings) strong(system order.System) bool {
 		}
 	}
 	return false
-}
-
-// Budget is how many repairs one hour may make, and of how much money at risk,
-// in minor units of whatever currency.
-type Budget struct {
-	Count int   `json:"count"`
-	Money int64 `json:"money"`
 }
 
 // SystemAbilities are the declared abilities of one system's adapter.
@@ -135,6 +128,9 @@ func digest(packed []byte) string {
 	sum := sha256.Sum256(packed)
 	return hex.EncodeToString(sum[:6])
 }
+
+// today returns this worker's settings, for queries: they are in no history.
+func (w *Workflows) today() (Settings, error) { return unpack(w.packed) }
 
 func unpack(packed []byte) (Settings, error) {
 	r, err := gzip.NewReader(bytes.NewReader(packed))

@@ -119,18 +119,21 @@ func (s *SweepState) sweep(ctx workflow.Context, in SweepInput) error {
 	}
 	patient := sweepOptions()
 	patient.HeartbeatTimeout, patient.Summary = confirmPatience, named.Summary+": confirm what is suspected"
+	counts := reconciliation.CountKinds(swept.Suspects)
 	for from := 0; from < len(swept.Suspects); from += confirmAtOnce {
 		suspects := swept.Suspects[from:min(from+confirmAtOnce, len(swept.Suspects))]
 		part := fmt.Sprintf("%s/%d.%d", s.Report.Run, s.Next, from)
 		var done reconciliation.ConfirmedAll
-		if err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, patient), run.ConfirmSuspects, reconciliation.Confirm{Run: part, Suspects: suspects}).Get(ctx, &done); err != nil {
+		if err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, patient), run.ConfirmSuspects, reconciliation.Confirm{
+			Run: part, Suspects: suspects, Looked: swept.Looked, Counts: counts, Only: true,
+		}).Get(ctx, &done); err != nil {
 			return fmt.Errorf("confirm suspects: %w", err)
 		}
 		before := s.Report
 		s.Report = done.Report(s.Report).Except(done)
 		s.Report.Exceptions = before.Exceptions // a sweep names its own: what was compared and disagrees is none
 		// What was not needed of the grants is given back at once: the run is long.
-		back := reconciliation.RunReport{Run: part, DryRun: true, Repaired: s.Report.Repaired - before.Repaired}
+		back := reconciliation.RunReport{Run: part, DryRun: true, Unused: done.Unused}
 		if err := workflow.ExecuteActivity(ctx, run.ReportRun, back).Get(ctx, nil); err != nil {
 			return fmt.Errorf("give back grants: %w", err)
 		}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/reconciliation"
-	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
@@ -74,8 +73,20 @@ func (p *past) Intents(_ context.Context, q reconciliation.IntentQuery) ([]recon
 	return found, nil
 }
 
-func (p *past) Grant(context.Context, reconciliation.GrantRequest) ([]repair.Grant, error) {
-	return nil, errors.New("a shard asks for no grants")
+func (p *past) Grant(context.Context, reconciliation.GrantRequest) (reconciliation.Granted, error) {
+	return reconciliation.Granted{}, errors.New("a shard asks for no grants")
+}
+
+func (p *past) WouldGrant(context.Context, reconciliation.GrantRequest) (reconciliation.Granted, error) {
+	return reconciliation.Granted{}, errors.New("a shard asks for no grants")
+}
+
+func (p *past) Members(context.Context) ([]reconciliation.Members, error) {
+	return nil, errors.New("a shard asks for no incident")
+}
+
+func (p *past) Rehearse(context.Context, order.ID, reconciliation.Rehearsal) (reconciliation.Rehearsed, error) {
+	return reconciliation.Rehearsed{}, errors.New("a shard rehearses nothing")
 }
 
 func (p *past) Report(context.Context, reconciliation.RunReport) (reconciliation.RunReport, error) {

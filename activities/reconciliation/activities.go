@@ -13,7 +13,6 @@ import (
 
 	"github.com/trueup-orders/trueup/activities/announce"
 	"github.com/trueup-orders/trueup/activities/inventory"
-	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/activities/warehouse"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -35,6 +34,8 @@ type Orders interface {
 	Keep(ctx context.Context, of order.ID, n Notice) error
 	// Confirm has an order look again, and repair what it has grants for.
 	Confirm(ctx context.Context, of order.ID, c Confirmation) (Confirmed, error)
+	// Rehearse asks an order what it would do; it changes nothing.
+	Rehearse(ctx context.Context, of order.ID, r Rehearsal) (Rehearsed, error)
 	// Align has the level of a SKU set from the warehouse's count.
 	Align(ctx context.Context, sku string, change StockChange) (reconcile.Level, error)
 }
@@ -42,7 +43,11 @@ type Orders interface {
 // Keeper is the reconciliation workflow, and the visibility that lists orders.
 type Keeper interface {
 	Status(ctx context.Context) (Status, error)
-	Grant(ctx context.Context, r GrantRequest) ([]repair.Grant, error)
+	// Members are the orders of the incidents that are not over.
+	Members(ctx context.Context) ([]Members, error)
+	Grant(ctx context.Context, r GrantRequest) (Granted, error)
+	// WouldGrant says what Grant would give at r.At, and takes nothing.
+	WouldGrant(ctx context.Context, r GrantRequest) (Granted, error)
 	Report(ctx context.Context, r RunReport) (RunReport, error)
 	Intents(ctx context.Context, q IntentQuery) ([]Known, error)
 }
@@ -75,8 +80,13 @@ type Activities struct {
 	// Receiver is where cases are announced besides the log; nil: nowhere.
 	Receiver *announce.Receiver
 	Policy   reconcile.Policy
-	Now      func() time.Time
-	Wait     func(ctx context.Context, d time.Duration) error
+	// Thresholds say when many breaks are one incident.
+	Thresholds reconcile.Thresholds
+	// Since is the moment before which nothing is judged; zero is when this
+	// engine's memory began.
+	Since time.Time
+	Now   func() time.Time
+	Wait  func(ctx context.Context, d time.Duration) error
 }
 
 // CommitStock has the level of each SKU set, one after the other.
@@ -251,6 +261,9 @@ func (a *Activities) give(ctx context.Context, n Notices) error {
 		}
 	}
 	for _, one := range n.Notices {
+		if one.At.Before(a.Since) {
+			continue // of no order, and older than anything that is judged
+		}
 		if one.Record == "" {
 			one.Record = "order-" + string(n.Order)
 		}

@@ -1,9 +1,11 @@
 package reconciliation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,87 +23,246 @@ type Confirm struct {
 	Suspects []Suspect      `json:"suspects,omitempty"`
 	Stock    []StockSuspect `json:"stock,omitempty"`
 	Short    []Shortage     `json:"short,omitempty"`
+	// Looked is how many orders, and Compared how many levels, the suspects are of:
+	// many of few are an incident.
+	Looked   int  `json:"looked"`
+	Compared int  `json:"compared,omitempty"`
+	Only     bool `json:"only,omitempty"` // some orders alone were looked at
+	// Counts are how many orders the caller suspects of each kind, of all that it
+	// looked at, where these suspects are only a part: see CountKinds.
+	Counts []KindCount `json:"counts,omitempty"`
+}
+
+// KindCount is how many orders are suspected of one kind of trouble.
+type KindCount struct {
+	Kind   reconcile.Kind `json:"kind"`
+	Orders int            `json:"orders"`
+}
+
+// CountKinds counts what suspects are suspected of, sorted by kind.
+func CountKinds(suspects []Suspect) []KindCount {
+	var counts []KindCount
+	for _, s := range suspects {
+		var mine []reconcile.Kind
+		for _, b := range s.Breaks {
+			if k := b.Kind(); !slices.Contains(mine, k) {
+				mine = append(mine, k)
+			}
+		}
+		for _, k := range mine {
+			n := slices.IndexFunc(counts, func(c KindCount) bool { return c.Kind == k })
+			if n < 0 {
+				counts, n = append(counts, KindCount{Kind: k}), len(counts)
+			}
+			counts[n].Orders++
+		}
+	}
+	slices.SortFunc(counts, func(x, y KindCount) int { return cmp.Compare(x.Kind.String(), y.Kind.String()) })
+	return counts
 }
 
 // ConfirmedAll is what came of it.
 type ConfirmedAll struct {
-	Orders []Confirmed `json:"orders,omitempty"`
+	Orders []Confirmed `json:"orders,omitempty"` // by their ids
 	// Unanswered are orders whose workflow did not answer in time.
 	Unanswered []order.ID  `json:"unanswered,omitempty"`
 	Stock      StockReport `json:"stock"`
 	StockLines []string    `json:"stock_lines,omitempty"`
+	// Unused are grants that were not needed, Incidents what was found of each
+	// incident, and Tried what came of the first few repairs of one.
+	Unused    []int64              `json:"unused,omitempty"`
+	Incidents []reconcile.Incident `json:"incidents,omitempty"`
+	Tried     []Tried              `json:"tried,omitempty"`
+	// Groups say, one a line, what is left to incidents.
+	Groups []string `json:"groups,omitempty"`
 }
 
-// Report carries what was done into the report of its run.
+// Report carries what was done, or what a dry run would do, into the report of
+// its run.
 func (c ConfirmedAll) Report(r RunReport) RunReport {
+	var done Done
+	r.Lines = append(r.Lines, c.Groups...)
 	for _, o := range c.Orders {
 		r.Found += o.Found
-		r.Repaired += o.Repaired
-		r.Adopted += o.Adopted
-		r.Cases += o.Cases
-		r.Left += o.Left
+		done.Repaired += o.Repaired
+		done.Adopted += o.Adopted
+		done.Cases += o.Cases
+		done.Left += o.Left
 		if o.Agreement != reconcile.Agreed {
 			r.Exceptions = append(r.Exceptions, o.Order)
 		}
 		r.Sights = append(r.Sights, o.Sights...)
 		for _, line := range o.Lines {
-			if len(r.Lines) < 50 {
+			if len(r.Lines) < mostLines {
 				r.Lines = append(r.Lines, string(o.Order)+": "+line)
 			}
 		}
 	}
 	r.Exceptions = append(r.Exceptions, c.Unanswered...)
-	r.Left += len(c.Unanswered)
-	r.Stock.Repaired = c.Stock.Repaired
+	slices.Sort(r.Exceptions)
+	r.Exceptions = slices.Compact(r.Exceptions)
+	done.Left += len(c.Unanswered)
+	done.Levels = c.Stock.Repaired
 	r.Lines = append(r.Lines, c.StockLines...)
+	r.Unused, r.Incidents, r.Tried = c.Unused, c.Incidents, c.Tried
+	if r.DryRun {
+		r.Would = &done
+		return r
+	}
+	r.Repaired, r.Adopted, r.Cases, r.Left, r.Stock.Repaired = done.Repaired, done.Adopted, done.Cases, done.Left, done.Levels
 	return r
 }
 
 // ConfirmSuspects has each suspect look again in its own workflow, with grants
-// for what it may repair. An order that does not answer is left for the next
-// run; what it did meanwhile is not lost.
+// for what it may repair. What many have at once becomes an incident before
+// anything is done. An order that does not answer is left for the next run; what
+// it did meanwhile is not lost.
 func (a *Activities) ConfirmSuspects(ctx context.Context, in Confirm) (ConfirmedAll, error) {
-	wanted, money := len(in.Stock), int64(0)
-	for _, s := range in.Suspects {
-		wanted += len(s.Breaks)
-		for _, b := range s.Breaks {
-			money += b.Money
+	return a.act(ctx, in, &acting{
+		grant: a.Keeper.Grant, confirm: a.confirmOrder, align: a.alignLevel, parts: grantsAtOnce,
+	})
+}
+
+// RehearseRun says what ConfirmSuspects would do, by the same steps: it only
+// reads the systems, asks the orders what they would do, and asks what would be
+// granted. No order gets an event of it, and nothing is taken.
+func (a *Activities) RehearseRun(ctx context.Context, in Confirm) (ConfirmedAll, error) {
+	would := func(ctx context.Context, r GrantRequest) (Granted, error) {
+		r.At = a.Now()
+		return a.Keeper.WouldGrant(ctx, r)
+	}
+	// What would be granted is asked once: nothing is taken, so a second question
+	// would be answered as if the first had not been asked.
+	return a.act(ctx, in, &acting{grant: would, confirm: a.rehearseOrder, align: a.levelWouldBe})
+}
+
+// grantsAtOnce orders ask for their grants together: so each grant is young when
+// it is used, and a switch is obeyed in the middle of a run.
+const grantsAtOnce = 20
+
+// acting is how a run acts: in earnest, or as a rehearsal.
+type acting struct {
+	grant   func(context.Context, GrantRequest) (Granted, error)
+	confirm func(context.Context, looked, Confirmation) (Confirmed, error)
+	align   func(context.Context, StockSuspect, StockChange) (reconcile.Level, error)
+	parts   int // orders that ask for grants together; 0: all of them
+
+	out ConfirmedAll
+}
+
+// act looks at each suspect as its order would, recognizes incidents, and then,
+// part by part, asks for grants and hands them out.
+func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedAll, error) {
+	in.Suspects = withShortages(in.Suspects, in.Short)
+	status, err := a.Keeper.Status(ctx)
+	if err != nil {
+		return x.out, fmt.Errorf("confirm suspects: read the status of reconciliation: %w", err)
+	}
+	all, err := a.lookAt(ctx, in)
+	if err != nil {
+		return x.out, err
+	}
+	levels := a.lookAtLevels(ctx, in.Stock)
+	x.out.Incidents = a.incidents(in, all, levels, status.Groups)
+	if len(all) == 0 && len(levels) == 0 {
+		return x.out, nil
+	}
+	first := GrantRequest{Run: in.Run, Only: in.Only, Incidents: x.out.Incidents, Wants: levelWants(levels)}
+	parts := inParts(all, cmp.Or(x.parts, max(1, len(all))))
+	if len(parts) == 1 { // then one question is enough
+		first.Wants = append(first.Wants, wantsOf(parts[0])...)
+	}
+	granted := Granted{}
+	if len(first.Wants) > 0 || len(first.Incidents) > 0 {
+		if granted, err = x.grant(ctx, first); err != nil {
+			return x.out, fmt.Errorf("ask for %d grants: %w", len(first.Wants), err)
 		}
 	}
-	var out ConfirmedAll
-	in.Suspects = withShortages(in.Suspects, in.Short)
-	if len(in.Suspects) == 0 && wanted == 0 {
-		return out, nil
+	a.alignStock(ctx, in, levels, granted, x)
+	in.Short = shortUnless(granted.Groups, in.Short)
+	for n, part := range parts {
+		if request := (GrantRequest{Run: in.Run, Only: in.Only, Part: n + 1, Wants: wantsOf(part), Unused: x.out.Unused}); len(parts) > 1 && len(request.Wants) > 0 {
+			if granted, err = x.grant(ctx, request); err != nil {
+				return x.out, fmt.Errorf("ask for %d grants: %w", len(request.Wants), err)
+			}
+			x.out.Unused = nil
+		}
+		if err := a.handOut(ctx, in, part, granted, x); err != nil {
+			return x.out, err
+		}
 	}
-	grants, err := a.Keeper.Grant(ctx, GrantRequest{Run: in.Run, Count: wanted, Money: money})
-	if err != nil {
-		return out, fmt.Errorf("ask for %d grants: %w", wanted, err)
-	}
-	grants = a.alignStock(ctx, in, grants, &out)
+	x.say(granted.Groups)
+	return x.out, nil
+}
+
+// handOut has the orders of one part look again, some side by side.
+func (a *Activities) handOut(ctx context.Context, in Confirm, part []looked, granted Granted, x *acting) error {
 	var mu sync.Mutex
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(sideBySide)
-	for _, s := range in.Suspects {
-		mine := min(len(s.Breaks), len(grants))
-		confirmation := Confirmation{Run: in.Run, Systems: s.Systems, Grants: grants[:mine], Short: shortOf(in.Short, s.Order)}
-		grants = grants[mine:]
+	for _, l := range part {
+		c := Confirmation{Run: in.Run, Systems: l.suspect.Systems, Groups: granted.Groups, Short: shortOf(in.Short, l.suspect.Order)}
+		c.Grants, c.Refused = granted.of(l.suspect.Order)
 		g.Go(func() error {
+			if left, all := l.leftTo(c); all {
+				mu.Lock()
+				defer mu.Unlock()
+				x.out.Orders = append(x.out.Orders, left)
+				return nil
+			}
 			limited, cancel := context.WithTimeout(inner, 3*time.Minute)
 			defer cancel()
-			answer, err := a.Orders.Confirm(limited, s.Order, confirmation)
+			answer, err := x.confirm(limited, l, c)
 			mu.Lock()
 			defer mu.Unlock()
-			activity.RecordHeartbeat(ctx, string(s.Order))
+			heartbeat(ctx, string(l.suspect.Order))
 			if err != nil {
-				activity.GetLogger(ctx).Warn("order did not answer; it is left for the next run", "order", s.Order, "error", err)
-				out.Unanswered = append(out.Unanswered, s.Order)
+				activity.GetLogger(ctx).Warn("order did not answer; it is left for the next run", "order", l.suspect.Order, "error", err)
+				x.out.Unanswered = append(x.out.Unanswered, l.suspect.Order)
 				return ctx.Err()
 			}
-			out.Orders = append(out.Orders, answer)
+			x.out.Orders = append(x.out.Orders, answer)
+			x.out.Unused = append(x.out.Unused, answer.Unused...)
+			for _, t := range answer.Tried {
+				x.out.Tried = AddTried(x.out.Tried, t)
+			}
 			return nil
 		})
 	}
-	return out, g.Wait()
+	err := g.Wait()
+	slices.SortFunc(x.out.Orders, func(p, q Confirmed) int { return compareIDs(p.Order, q.Order) })
+	slices.Sort(x.out.Unanswered)
+	slices.Sort(x.out.Unused)
+	return err
+}
+
+// confirmOrder has an order look again in earnest.
+func (a *Activities) confirmOrder(ctx context.Context, l looked, c Confirmation) (Confirmed, error) {
+	return a.Orders.Confirm(ctx, l.suspect.Order, c)
+}
+
+// of returns what was granted and refused to one order.
+func (g Granted) of(id order.ID) (grants []repair.Grant, refused []Refusal) {
+	for _, one := range g.Grants {
+		if one.For.Order == id {
+			grants = append(grants, one)
+		}
+	}
+	for _, one := range g.Refused {
+		if one.For.Order == id {
+			refused = append(refused, one)
+		}
+	}
+	return grants, refused
+}
+
+// say tells what the incidents are, one a line, before the orders' own lines.
+func (x *acting) say(groups []Group) {
+	for _, g := range groups {
+		if slices.ContainsFunc(x.out.Incidents, func(i reconcile.Incident) bool { return i.Kind == g.Kind && i.Orders > 0 }) {
+			x.out.Groups = append(x.out.Groups, g.Headline()+": for example "+strings.Join(g.Sample, ", ")+"; "+g.Why)
+		}
+	}
 }
 
 // withShortages adds the orders that go without to the suspects: they decide
@@ -125,33 +286,15 @@ func shortOf(short []Shortage, of order.ID) []Shortage {
 	return mine
 }
 
-// alignStock has the levels set that still differ when they are read again; the
-// policy must allow it and each takes a grant.
-func (a *Activities) alignStock(ctx context.Context, in Confirm, grants []repair.Grant, out *ConfirmedAll) []repair.Grant {
-	rule := a.Policy.Rule(reconcile.InventoryLevel)
-	for _, s := range in.Stock {
-		level, err1 := a.Levels.Level(ctx, s.SKU)
-		count, err2 := a.Counts.Count(ctx, s.SKU)
-		if err1 != nil || err2 != nil || level.Stocked == count.Quantity+s.Uncommitted {
-			continue
-		}
-		if level.Stocked != s.Level || count.Quantity != s.Count {
-			continue // it moves: what has left uncommitted is no longer known, and a level too high sells what is not there
-		}
-		line := fmt.Sprintf("stock %s: inventory says %d, the warehouse counts %d and %d have left uncommitted", s.SKU, level.Stocked, count.Quantity, s.Uncommitted)
-		out.Stock.Found++
-		if rule.Mode != reconcile.ModeAuto || len(grants) == 0 {
-			out.StockLines = append(out.StockLines, line+" → reported")
-			continue
-		}
-		set, err := a.Orders.Align(ctx, s.SKU, StockChange{Key: "align/" + in.Run, Uncommitted: s.Uncommitted, Grant: &grants[0]})
-		if err != nil {
-			out.StockLines = append(out.StockLines, line+" → not set: "+err.Error())
-			continue
-		}
-		grants = grants[1:]
-		out.Stock.Repaired++
-		out.StockLines = append(out.StockLines, fmt.Sprintf("%s → set to %d", line, set.Stocked))
+// shortUnless returns who goes without, unless the counts that say so are an
+// incident themselves.
+func shortUnless(groups []Group, short []Shortage) []Shortage {
+	level := reconcile.Kind{System: order.SystemInventory, Field: reconcile.InventoryLevel, Situation: reconcile.Mismatch}
+	if g, found := groupOf(groups, level); found && g.State.Stops() {
+		return nil
 	}
-	return grants
+	return short
 }
+
+// heartbeat says that the activity is alive.
+func heartbeat(ctx context.Context, at string) { activity.RecordHeartbeat(ctx, at) }

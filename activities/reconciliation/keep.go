@@ -25,11 +25,39 @@ type StockChange struct {
 	Grant       *repair.Grant `json:"grant,omitempty"`
 }
 
-// GrantRequest asks reconciliation for permissions to repair.
+// GrantRequest asks reconciliation for permissions to repair. The same run may
+// ask several times; what it was given and does not need it gives back with the
+// next request or with its report.
 type GrantRequest struct {
-	Run   string `json:"run"`
-	Count int    `json:"count"`
-	Money int64  `json:"money"` // at risk, in minor units, all currencies alike
+	Run string `json:"run"`
+	// Part tells the requests of one run apart.
+	Part int `json:"part,omitempty"`
+	// Wants are granted in their order, as far as the budgets go.
+	Wants  []reconcile.Want `json:"wants,omitempty"`
+	Unused []int64          `json:"unused,omitempty"`
+	// Only says that the run looks at some orders alone.
+	Only bool `json:"only,omitempty"`
+	// Incidents are what the run found too many of at once, and what it found of
+	// the incidents that are known: their kinds are stopped before it acts.
+	Incidents []reconcile.Incident `json:"incidents,omitempty"`
+	// At is the asker's moment, of a question that takes nothing.
+	At time.Time `json:"at,omitzero"`
+}
+
+// Granted answers a request: each want is granted or refused.
+type Granted struct {
+	Grants  []repair.Grant `json:"grants,omitempty"`
+	Refused []Refusal      `json:"refused,omitempty"`
+	// Groups are the incidents that are not over.
+	Groups []Group `json:"groups,omitempty"`
+}
+
+// Refusal says why a repair was not granted.
+type Refusal struct {
+	For reconcile.Want `json:"for"`
+	Why string         `json:"why"`
+	// Group is the incident that it waits for; 0 when it waits for none.
+	Group int `json:"group,omitempty"`
 }
 
 // RunReport is what one run looked at, found, repaired and left.
@@ -73,6 +101,26 @@ type RunReport struct {
 	Swept  *Swept   `json:"swept,omitempty"`
 	Sights []Sight  `json:"sights,omitempty"` // of the canary order
 	SKUs   []string `json:"skus,omitempty"`   // seen by this run
+	// Since is the moment before which nothing is judged, and TooOld how many
+	// orders were placed before it.
+	Since  time.Time `json:"since,omitzero"`
+	TooOld int       `json:"too_old,omitempty"`
+	// Would is what a dry run says that would be done.
+	Would *Done `json:"would,omitempty"`
+	// Unused are grants that were not needed; Incidents what was found of each
+	// incident, and Tried what came of the first few repairs of one.
+	Unused    []int64              `json:"unused,omitempty"`
+	Incidents []reconcile.Incident `json:"incidents,omitempty"`
+	Tried     []Tried              `json:"tried,omitempty"`
+}
+
+// Done counts what was done about breaks.
+type Done struct {
+	Repaired int `json:"repaired"`
+	Adopted  int `json:"adopted"`
+	Cases    int `json:"cases"`
+	Left     int `json:"left"`
+	Levels   int `json:"levels,omitempty"` // set from the warehouse's count
 }
 
 // StockReport is what a run did about levels.
@@ -86,15 +134,33 @@ type StockReport struct {
 // partial is never clean.
 func (r RunReport) Complete() bool { return len(r.Unread) == 0 && !r.Truncated }
 
-// Stop is a switch that stops repairs: of one system, or of everything when
-// System is empty.
+// Stop is a switch that stops repairs: of one system, of one kind, or of
+// everything when both are empty.
 type Stop struct {
 	System order.System `json:"system,omitempty"`
-	Off    bool         `json:"off"` // true stops
-	By     string       `json:"by"`
-	Reason string       `json:"reason"`
-	At     time.Time    `json:"at"`
+	// Kind is a field, or a field and a situation: "crm.deal" or
+	// "crm.deal.mismatch".
+	Kind   string    `json:"kind,omitempty"`
+	Off    bool      `json:"off"` // true stops
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
 }
+
+// Stops returns what the switch stops. The error names what there is instead of
+// an unknown system or kind.
+func (s Stop) Stops() (reconcile.Kind, error) {
+	switch {
+	case s.Kind != "":
+		return reconcile.ParseKind(s.Kind)
+	case s.System != "":
+		return reconcile.ParseKind(string(s.System))
+	}
+	return reconcile.Kind{}, nil
+}
+
+// All says that the switch stops everything.
+func (s Stop) All() bool { return s.System == "" && s.Kind == "" }
 
 // Status is what the reconciliation workflow knows; workers, runs and operators
 // read it.
@@ -112,8 +178,35 @@ type Status struct {
 	Coverage Coverage `json:"coverage,omitzero"`
 	// Canary is what is known of the planted breaks; nil where none are planted.
 	Canary *Canary `json:"canary,omitempty"`
+	// Budget bounds what one hour may repair, and Spent is what was granted
+	// lately, by five minutes: see reconcile.Within.
+	Budget reconcile.Budget  `json:"budget,omitzero"`
+	Spent  []reconcile.Spent `json:"spent,omitempty"`
+	// Groups are the incidents, the newest last: those that are not over and the
+	// latest that are.
+	Groups    []Group `json:"groups,omitempty"`
+	NextGroup int     `json:"next_group,omitempty"`
 	// Reports are the latest runs, the newest last.
 	Reports []RunReport `json:"reports,omitempty"`
+}
+
+// Stopped returns every kind of repair that is stopped, by a switch or by an
+// incident, for the last hop. A switch that cannot be read stops everything.
+func (s Status) Stopped() []repair.Stopped {
+	var all []repair.Stopped
+	for _, stop := range s.Stops {
+		kind, err := stop.Stops()
+		if err != nil {
+			kind = reconcile.Kind{}
+		}
+		all = append(all, repair.Stopped{Kind: kind, Reason: "the switch is off: " + stop.Reason})
+	}
+	for _, g := range s.Groups {
+		if g.State.Stops() {
+			all = append(all, repair.Stopped{Kind: g.Kind, Reason: g.Waits()})
+		}
+	}
+	return all
 }
 
 // Cursor is how far a system's change feed was followed, by its own clock.

@@ -45,8 +45,42 @@ type Confirmation struct {
 	Run     string         `json:"run"`
 	Systems []order.System `json:"systems,omitempty"` // empty: all six
 	Grants  []repair.Grant `json:"grants,omitempty"`
+	// Refused says why something was not granted, and Groups are the incidents
+	// that are not over: what is of them is left to them.
+	Refused []Refusal `json:"refused,omitempty"`
+	Groups  []Group   `json:"groups,omitempty"`
 	// Short is what is missing for the order since the stock was corrected.
 	Short []Shortage `json:"short,omitempty"`
+}
+
+// Rehearsal asks an order what it would do about a confirmation, if its systems
+// were read and said this. It changes nothing and leaves no event.
+type Rehearsal struct {
+	Confirmation Confirmation `json:"confirmation"`
+	// First and Second are the two readings: all six systems, and then those that
+	// disagree. Without a second one the breaks are taken as confirmed, to know
+	// what might be done.
+	First  Reading `json:"first"`
+	Second Reading `json:"second,omitzero"`
+}
+
+// Reading is what systems said when they were asked.
+type Reading struct {
+	Asked time.Time               `json:"asked"` // before the first call
+	Ended time.Time               `json:"ended"` // after the last
+	Seen  []reconcile.Observation `json:"seen,omitempty"`
+}
+
+// Rehearsed is what an order would do.
+type Rehearsed struct {
+	Confirmed Confirmed `json:"confirmed"`
+	// Steps are what Confirmed speaks of, and Fresh tells, of each, that no run has
+	// confirmed its break before.
+	Steps []reconcile.Step `json:"steps,omitempty"`
+	Fresh []bool           `json:"fresh,omitempty"`
+	// Again are the systems to be read again, Lag after the first reading.
+	Again []order.System `json:"again,omitempty"`
+	Lag   time.Duration  `json:"lag,omitempty"`
 }
 
 // Confirmed is what the order's workflow found and did.
@@ -60,6 +94,7 @@ type Confirmed struct {
 	Settling  int                 `json:"settling"`
 	Unread    []order.System      `json:"unread,omitempty"`
 	Unused    []int64             `json:"unused,omitempty"` // grants
+	Tried     []Tried             `json:"tried,omitempty"`
 	Agreement reconcile.Agreement `json:"agreement"`
 	// Sights are the breaks that the canary order confirmed; of any other, none.
 	Sights []Sight `json:"sights,omitempty"`
@@ -72,4 +107,6 @@ type Suspect struct {
 	Order   order.ID          `json:"order"`
 	Systems []order.System    `json:"systems"`
 	Breaks  []reconcile.Break `json:"breaks"`
+	// Subject is how its records are found.
+	Subject reconcile.Subject `json:"subject,omitzero"`
 }

@@ -41,7 +41,12 @@ type Screened struct {
 	SKUs       []string       `json:"skus,omitempty"`
 	Policy     string         `json:"policy"`
 	Rules      int            `json:"rules"`
-	Full       bool           `json:"full"` // not of some orders alone
+	Full       bool           `json:"full"`     // not of some orders alone
+	Verified   time.Time      `json:"verified"` // through when, before this run
+	// Since is the moment before which nothing is judged, and TooOld how many
+	// orders were placed before it.
+	Since  time.Time `json:"since,omitzero"`
+	TooOld int       `json:"too_old,omitempty"`
 }
 
 // Shortage is an order for which there is not enough of a SKU any more: what the
@@ -67,13 +72,9 @@ func (s Screened) Report(r RunReport) RunReport {
 	r.Looked, r.Records, r.Suspects, r.Settling = s.Looked, s.Records, len(s.Suspects), s.Settling
 	r.Unread, r.Exceptions, r.SKUs, r.Truncated = s.Unread, s.Exceptions, s.SKUs, s.Truncated
 	r.Stock, r.Only = StockReport{Compared: s.Compared, Found: len(s.Stock)}, !s.Full
-	if r.DryRun {
-		for _, suspect := range s.Suspects {
-			for _, b := range suspect.Breaks {
-				r.Lines = append(r.Lines, fmt.Sprintf("%s: %s: expected %s, is %s", suspect.Order, b.ID(), b.Expected, b.Observed))
-			}
-			r.Found += len(suspect.Breaks)
-		}
+	r.Since, r.TooOld, r.VerifiedThrough = s.Since, s.TooOld, s.Verified
+	if s.TooOld > 0 {
+		r.Lines = append(r.Lines, fmt.Sprintf("%d orders were placed before %s and are not judged", s.TooOld, s.Since.Format(time.RFC3339)))
 	}
 	for _, short := range s.Short {
 		r.Lines = append(r.Lines, fmt.Sprintf("%s: %d of %s are missing, for the warehouse counts %d: a person decides", short.Order, short.Missing, short.SKU, short.Count))
@@ -97,10 +98,15 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 		return Screened{}, fmt.Errorf("screen changes: read the status of reconciliation: %w", err)
 	}
 	now := a.Now()
-	out := Screened{From: status.VerifiedThrough.Add(-screenOverlap), To: now, Policy: a.Policy.Version(), Rules: reconcile.RulesVersion, Full: len(in.Orders) == 0}
+	out := Screened{From: status.VerifiedThrough.Add(-screenOverlap), To: now, Policy: a.Policy.Version(), Rules: reconcile.RulesVersion, Full: len(in.Orders) == 0,
+		Verified: status.VerifiedThrough, Since: a.since(status)}
 	ids := in.Orders
 	if out.Full {
-		ids = a.changed(ctx, &out)
+		more, err := a.membersOf(ctx, status.Groups)
+		if err != nil {
+			return Screened{}, err
+		}
+		ids = append(a.changed(ctx, &out), more...)
 	}
 	known, err := a.Keeper.Intents(ctx, IntentQuery{Since: out.From, Limit: mostOrders, IDs: in.Orders})
 	if err != nil {
@@ -111,6 +117,7 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 			return Screened{}, err
 		}
 	}
+	known = out.youngEnough(known)
 	if err := a.compareAll(ctx, known, &out); err != nil {
 		return Screened{}, err
 	}
@@ -120,10 +127,69 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	slices.Sort(out.Exceptions)
 	out.Exceptions = slices.Compact(out.Exceptions)
 	if len(out.Suspects) > mostSuspects || len(known) >= mostOrders {
-		// The others stay unagreed, and are found by the next run.
+		// The others stay unagreed, and are found by the next run. Those of an incident
+		// that is stopped keep nobody else from being looked at.
+		slices.SortStableFunc(out.Suspects, func(x, y Suspect) int { return cmp.Compare(x.stopped(status.Groups), y.stopped(status.Groups)) })
 		out.Suspects, out.Truncated = out.Suspects[:min(len(out.Suspects), mostSuspects)], true
 	}
 	return out, nil
+}
+
+// since returns the moment before which nothing is judged.
+func (a *Activities) since(s Status) time.Time {
+	if a.Since.IsZero() {
+		return s.Since
+	}
+	return a.Since
+}
+
+// youngEnough drops the orders that were placed before anything is judged. One
+// that has not said when it was placed was submitted just now.
+func (out *Screened) youngEnough(known []Known) []Known {
+	return slices.DeleteFunc(known, func(k Known) bool {
+		old := !k.Intent.PlacedAt.IsZero() && k.Intent.PlacedAt.Before(out.Since)
+		if old {
+			out.TooOld++
+		}
+		return old
+	})
+}
+
+// membersOf returns the orders of the incidents that are not over: each run
+// looks at them again, whether they changed or not.
+func (a *Activities) membersOf(ctx context.Context, groups []Group) ([]order.ID, error) {
+	levels := map[int]bool{} // of SKUs, by number; only looked up
+	open := false
+	for _, g := range groups {
+		levels[g.N] = g.Kind.Field == reconcile.InventoryLevel
+		open = open || !g.Over()
+	}
+	if !open {
+		return nil, nil
+	}
+	all, err := a.Keeper.Members(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("screen changes: list the orders of incidents: %w", err)
+	}
+	var ids []order.ID
+	for _, m := range all {
+		for _, one := range m.Of {
+			if !levels[m.Group] {
+				ids = append(ids, order.ID(one))
+			}
+		}
+	}
+	return ids, nil
+}
+
+// stopped is 1 when all that the order is suspected of is stopped, else 0.
+func (s Suspect) stopped(groups []Group) int {
+	for _, b := range s.Breaks {
+		if g, found := groupOf(groups, b.Kind()); !found || !g.State.Stops() {
+			return 0
+		}
+	}
+	return 1
 }
 
 func compareIDs(x, y order.ID) int {
@@ -167,7 +233,8 @@ func (a *Activities) changed(ctx context.Context, out *Screened) []order.ID {
 // withIDs adds the orders that the systems named and visibility has not listed.
 func (a *Activities) withIDs(ctx context.Context, known []Known, ids []order.ID) ([]Known, error) {
 	var missing []order.ID
-	for _, id := range ids {
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
 		if !slices.ContainsFunc(known, func(k Known) bool { return k.Intent.Order == id }) {
 			missing = append(missing, id)
 		}
@@ -220,7 +287,7 @@ func (a *Activities) compareAll(ctx context.Context, known []Known, out *Screene
 			}
 		}
 		if len(c.Breaks) > 0 {
-			out.Suspects = append(out.Suspects, Suspect{Order: id, Breaks: c.Breaks, Systems: systemsOf(c.Breaks)})
+			out.Suspects = append(out.Suspects, Suspect{Order: id, Breaks: c.Breaks, Systems: systemsOf(c.Breaks), Subject: known[i].Subject})
 		}
 	}
 	return nil

@@ -1,22 +1,29 @@
 // Package repair guards the last hop of a repair: a write that reconciliation
-// asked for carries a numbered grant, and is refused here when the switch of its
-// system is off or cannot be read. Normal transitions carry no grant and pass.
+// asked for carries a numbered grant, and is refused here when the grant is for
+// something else, when a switch stops its system or its kind, or when the
+// switches cannot be read. Normal transitions carry no grant and pass.
 package repair
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 )
 
 // Grant is the numbered permission for one repair, given by reconciliation out
-// of its budgets.
+// of its budgets. It is good for what it names and for nothing else.
 type Grant struct {
-	N       int64     `json:"n"`
-	Expires time.Time `json:"expires"`
+	N       int64          `json:"n"`
+	Expires time.Time      `json:"expires"`
+	For     reconcile.Want `json:"for"`
+	// Group is the number of the incident of which it is one of the first few.
+	Group int `json:"group,omitempty"`
 }
 
 // Write is the input of an activity that changes a system.
@@ -29,6 +36,12 @@ type Write[R any] struct {
 	Grant *Grant `json:"grant,omitempty"`
 }
 
+// Stopped is a kind of repair that is stopped, and why.
+type Stopped struct {
+	Kind   reconcile.Kind
+	Reason string
+}
+
 // Switches are the stop switches as this worker last read them. They only ever
 // stop more: one that was read as stopped, or that was not read lately, stops.
 type Switches struct {
@@ -36,7 +49,7 @@ type Switches struct {
 
 	mu      sync.Mutex
 	read    time.Time
-	stopped map[order.System]string // the reason, by system; "" for everything
+	stopped []Stopped
 }
 
 // Stale is how old a reading of the switches may be before this worker repairs
@@ -48,20 +61,23 @@ func NewSwitches(now func() time.Time) *Switches {
 	return &Switches{now: now}
 }
 
-// Set takes a new reading: the reason by stopped system, "" for everything.
-func (s *Switches) Set(stopped map[order.System]string) {
+// Set takes a new reading.
+func (s *Switches) Set(stopped []Stopped) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.read, s.stopped = s.now(), stopped
 }
 
 // Check returns nil when the write may go on: it is no repair, or its grant is
-// alive and no switch stops it.
+// alive and for this system, and no switch stops it.
 func (s *Switches) Check(system order.System, g *Grant) error {
 	if g == nil {
 		return nil
 	}
 	now := s.now()
+	if g.For.System != system || g.For.Field.System() != system {
+		return stop(fmt.Sprintf("grant %d is for %s, and not for a write to %s", g.N, g.For.Kind, system))
+	}
 	if now.After(g.Expires) {
 		return stop(fmt.Sprintf("grant %d expired at %s", g.N, g.Expires.Format(time.RFC3339)))
 	}
@@ -70,9 +86,9 @@ func (s *Switches) Check(system order.System, g *Grant) error {
 	if now.Sub(s.read) > Stale {
 		return stop("this worker cannot read the switches of reconciliation, so it repairs nothing")
 	}
-	for _, stopped := range []order.System{"", system} {
-		if reason, off := s.stopped[stopped]; off {
-			return stop("the switch is off: " + reason)
+	for _, stopped := range s.stopped {
+		if stopped.Kind.Covers(g.For.Kind) {
+			return stop(fmt.Sprintf("%s is stopped: %s", stopped.Kind, stopped.Reason))
 		}
 	}
 	return nil
@@ -84,5 +100,14 @@ const StoppedReason = "repair_stopped"
 // stop is a refusal that had no effect and is not retried: the break stays and
 // the next run asks for a new grant.
 func stop(why string) error {
-	return apierr.New(apierr.Declined, StoppedReason, fmt.Errorf("repair refused: %s", why))
+	return apierr.New(apierr.Declined, StoppedReason, errors.New(refused+why))
+}
+
+const refused = "repair refused: "
+
+// Refused returns why a repair was stopped here, from the text of its error; false
+// when it was not.
+func Refused(text string) (why string, stopped bool) {
+	_, why, stopped = strings.Cut(text, refused)
+	return why, stopped
 }

@@ -79,8 +79,10 @@ func commands() []one {
 		{"reconcile", "[ORDER...]", "compare what all systems believe, now, and repair what may be repaired", reconcileNow},
 		{"sweep", "DAY", "compare every order of a sealed day, as 2006-01-02, in every system, and repair what may be repaired", sweep},
 		{"inbox", "[--all]", "records that no order claims; decide what waits for a person", inbox},
-		{"status", "", "switches, cursors, verified-through, the days that were swept and the latest runs", status},
-		{"switch", "off|on [SYSTEM] --by NAME --reason TEXT", "stop repairs of a system, or of all; or end the stop", turn},
+		{"status", "", "switches, budgets, incidents, cursors, verified-through, the days that were swept and the latest runs", status},
+		{"switch", "off|on [SYSTEM|FIELD[.SITUATION]] --by NAME --reason TEXT", "stop repairs of a system, of a kind, or of all; or end the stop", turn},
+		{"groups", "[--all]", "what many orders have at once: one case for all of them", groups},
+		{"group", "decide N --as repair|leave --by NAME --reason TEXT", "decide such a case: repair a few first, or leave it", group},
 		{"policy", "[print [FILE]|check FILE]", "print a policy as a table (without FILE the built-in one), or check one", policy},
 	}...)
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
-	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/workflows"
 )
@@ -55,14 +55,18 @@ func reportText(r reconciliation.RunReport, now time.Time) string {
 	var b strings.Builder
 	mode := ""
 	if r.DryRun {
-		mode = ", a dry run: nothing was changed"
+		mode = ", a dry run: nothing was changed, and this is what a run would do"
 	}
 	fmt.Fprintf(&b, "run %s%s\n", r.Run, mode)
+	did, levels := reconciliation.Done{Repaired: r.Repaired, Adopted: r.Adopted, Cases: r.Cases, Left: r.Left}, r.Stock.Repaired
+	if r.Would != nil {
+		did, levels = *r.Would, r.Would.Levels
+	}
 	rows := [][]string{
 		{"  looked at", fmt.Sprintf("%s and %s, in %s", plural(r.Looked, "order"), plural(r.Records, "record"), r.Finished.Sub(r.Started).Round(time.Millisecond))},
 		{"  found", fmt.Sprintf("%s on %s: %d repaired, %d adopted, %s, %d left; %d settling",
-			plural(r.Found, "break"), plural(r.Suspects, "suspect"), r.Repaired, r.Adopted, plural(r.Cases, "case"), r.Left, r.Settling)},
-		{"  stock", fmt.Sprintf("%s compared, %d differed, %d set from the warehouse's count", plural(r.Stock.Compared, "level"), r.Stock.Found, r.Stock.Repaired)},
+			plural(r.Found, "break"), plural(r.Suspects, "suspect"), did.Repaired, did.Adopted, plural(did.Cases, "case"), did.Left, r.Settling)},
+		{"  stock", fmt.Sprintf("%s compared, %d differed, %d set from the warehouse's count", plural(r.Stock.Compared, "level"), r.Stock.Found, levels)},
 		{"  verified through", moment(r.VerifiedThrough, now)},
 	}
 	if len(r.Exceptions) > 0 {
@@ -151,24 +155,34 @@ func notRunning(err error) error {
 // statusText prints what reconciliation knows.
 func statusText(s reconciliation.Status, now time.Time) string {
 	var b strings.Builder
-	switches := "on: what the policy allows is repaired"
-	if len(s.Stops) > 0 {
-		switches = "off: " + stops(s.Stops, now)
-	}
 	rows := [][]string{
-		{"repairs", switches},
+		{"repairs", "on: what the policy allows is repaired"},
 		{"verified through", moment(s.VerifiedThrough, now)},
 		{"last good run", moment(s.LastGoodRun, now)},
 		{"planted breaks", planted(s.Canary, now)},
 		{"memory since", moment(s.Since, now)},
+		{"budget", s.Left(now)},
 		{"grants out", strconv.Itoa(s.Outstanding)},
 		{"levels watched", plural(len(s.SKUs), "SKU")},
+	}
+	if n := len(s.Reports); n > 0 && !s.Reports[n-1].Since.IsZero() {
+		rows = append(rows, []string{"judged since", moment(s.Reports[n-1].Since, now)})
+	}
+	if len(s.Stops) > 0 {
+		rows[0][1] = "on, but for what is off:"
+		if slices.ContainsFunc(s.Stops, reconciliation.Stop.All) {
+			rows[0][1] = "off"
+		}
+		for i, stop := range s.Stops {
+			what, why, _ := strings.Cut(stop.Line(), ", ")
+			rows = slices.Insert(rows, i+1, []string{"  off: " + what, why})
+		}
 	}
 	for _, c := range s.Cursors {
 		rows = append(rows, []string{string(c.System) + " followed to", moment(c.Through, now)})
 	}
 	rows = append(rows, coverage(s.Coverage, now)...)
-	b.WriteString(columns(rows))
+	b.WriteString(columns(rows) + groupsText(s.Groups, now, false))
 	if len(s.Reports) == 0 {
 		b.WriteString("\nno run has reported yet\n")
 		return b.String()
@@ -208,18 +222,6 @@ func planted(c *reconciliation.Canary, now time.Time) string {
 	return text
 }
 
-func stops(all []reconciliation.Stop, now time.Time) string {
-	var s []string
-	for _, stop := range all {
-		what := string(stop.System)
-		if what == "" {
-			what = "everything"
-		}
-		s = append(s, fmt.Sprintf("%s, %s ago by %s: %s", what, ago(stop.At, now), stop.By, stop.Reason))
-	}
-	return strings.Join(s, "; ")
-}
-
 func turn(f *flag.FlagSet) func(*call, []string) (int, error) {
 	by := f.String("by", "", "who turns it; recorded as unverified until there are identities")
 	reason := f.String("reason", "", "why")
@@ -227,19 +229,23 @@ func turn(f *flag.FlagSet) func(*call, []string) (int, error) {
 		stop := reconciliation.Stop{By: *by, Reason: *reason, At: c.Now()}
 		switch {
 		case len(args) == 0 || len(args) > 2:
-			return 0, usage("off or on, and perhaps a system")
+			return 0, usage("off or on, and perhaps a system, a field, or a field and a situation")
 		case args[0] != "off" && args[0] != "on":
 			return 0, usage("%q is neither off nor on", args[0])
-		case len(args) == 2 && !slices.Contains(order.Systems(), order.System(args[1])):
-			return 0, usage("%q is none of the systems %s", args[1], words(order.Systems()))
+		}
+		if len(args) == 2 {
+			kind, err := reconcile.ParseKind(args[1])
+			if err != nil {
+				return 0, usage("%v", err)
+			}
+			if stop.System = kind.System; kind.Field != "" {
+				stop.System, stop.Kind = "", kind.String()
+			}
 		}
 		if problems := starters.CheckAsked(*by, *reason); len(problems) > 0 {
 			return 0, usage("--%s %s", problems[0].Field, problems[0].Reason)
 		}
 		stop.Off = args[0] == "off"
-		if len(args) == 2 {
-			stop.System = order.System(args[1])
-		}
 		client, err := c.client()
 		if err != nil {
 			return 0, err

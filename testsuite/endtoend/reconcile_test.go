@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,8 +127,11 @@ func TestReconcile_EditsByHand(t *testing.T) {
 			found++
 		}
 	}
-	b.dryRunChangesNothing(found)
+	dry := b.dryRunChangesNothing(found)
 	first := b.run(workflows.ReconcileInput{})
+	if !slices.Equal(dry.Lines, first.Lines) {
+		t.Errorf("the dry run said\n%s\nand the run did\n%s", strings.Join(dry.Lines, "\n"), strings.Join(first.Lines, "\n"))
+	}
 	if first.Found < found {
 		t.Errorf("the run found %d breaks; want one for each of %d edits at least", first.Found, found)
 	}
@@ -169,7 +173,7 @@ func (b *bundle) cameOf(e edited, o order.Order) {
 }
 
 // dryRunChangesNothing: no system, no order's history, no cursor, no marker.
-func (b *bundle) dryRunChangesNothing(atLeast int) {
+func (b *bundle) dryRunChangesNothing(atLeast int) reconciliation.RunReport {
 	b.t.Helper()
 	events := func() map[string]int {
 		counts := map[string]int{}
@@ -204,6 +208,7 @@ func (b *bundle) dryRunChangesNothing(atLeast int) {
 	if now := b.status().VerifiedThrough; !now.Equal(verified) {
 		b.t.Errorf("a dry run moved verified-through from %s to %s", verified, now)
 	}
+	return dry
 }
 
 // followedAnew waits until all that the systems show by now was given to its

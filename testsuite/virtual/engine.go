@@ -433,11 +433,7 @@ func (w *World) readSwitches() {
 	if err != nil {
 		return
 	}
-	stopped := map[order.System]string{}
-	for _, s := range status.Stops {
-		stopped[s.System] = s.Reason
-	}
-	w.set.Switches.Set(stopped)
+	w.set.Switches.Set(status.Stopped())
 }
 
 // Closed returns the state that the last run of an order returned, or nil while

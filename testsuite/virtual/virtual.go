@@ -79,6 +79,10 @@ type Options struct {
 	BudgetCount    int   // 0: 100
 	BudgetMoney    int64 // 0: one million
 	Linger         time.Duration
+	// Since is the moment before which nothing is judged.
+	Since time.Time
+	// Incident says when many breaks are one; zero is as usual.
+	Incident reconcile.Thresholds
 	// SweepEvery starts sweeps so often; 0 starts none.
 	SweepEvery time.Duration
 	SweepShard int // orders; 0: 1000
@@ -286,11 +290,14 @@ func (w *World) configure(o Options) error {
 	}
 	go func() { _ = w.Mail.ServeSMTP(smtp) }()
 	go func() { _ = w.Mail.ServeIMAP(imap) }()
+	incident := either(o.Incident, reconcile.DefaultThresholds())
 	w.config = workers.Config{
 		Policy: policy, Channel: "shop", Retention: 720 * time.Hour, FollowEvery: either(o.FollowEvery, 30*time.Minute),
 		Linger: either(o.Linger, 5*time.Minute), FreshFor: 2 * time.Second, Parallel: 20,
 		SweepAgain: []int{3, 7}, SweepSpan: 72 * time.Hour, SweepShard: either(o.SweepShard, 1000),
 		BudgetCount: either(o.BudgetCount, 100), BudgetMoney: either(o.BudgetMoney, 1_000_000),
+		Since:          workers.Moment{Time: o.Since},
+		IncidentOrders: incident.Orders, IncidentPercent: incident.Percent, IncidentMost: incident.Most,
 		CanaryOrder: o.Canary, PlantEvery: o.PlantEvery,
 		Stripe:    workers.Stripe{URL: "http://" + paymentHost, Key: payment.DefaultAPIKey},
 		Medusa:    workers.Medusa{URL: "http://" + inventoryHost, Email: inventory.DefaultEmail, Password: inventory.DefaultPassword, Location: inventory.DefaultLocation},

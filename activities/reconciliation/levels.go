@@ -1,0 +1,119 @@
+package reconciliation
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/trueup-orders/trueup/activities/repair"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// levelLooked is a level that still differs when it is read again.
+type levelLooked struct {
+	suspect StockSuspect
+	step    reconcile.Step
+}
+
+// lookAtLevels reads the levels and the counts again. One that moves meanwhile
+// is left for the next run: what has left uncommitted is no longer known, and a
+// level too high sells what is not there.
+func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect) []levelLooked {
+	rule := a.Policy.Rule(reconcile.InventoryLevel)
+	var all []levelLooked
+	for _, s := range suspects {
+		level, err1 := a.Levels.Level(ctx, s.SKU)
+		count, err2 := a.Counts.Count(ctx, s.SKU)
+		heartbeat(ctx, s.SKU)
+		if err1 != nil || err2 != nil || level.Stocked == count.Quantity+s.Uncommitted || level.Stocked != s.Level || count.Quantity != s.Count {
+			continue
+		}
+		b := reconcile.Break{
+			System: order.SystemInventory, Field: reconcile.InventoryLevel, Situation: reconcile.Mismatch, Item: s.SKU,
+			Expected: strconv.FormatInt(count.Quantity+s.Uncommitted, 10), Observed: strconv.FormatInt(level.Stocked, 10),
+			Right: string(order.SystemWarehouse), FirstSeen: a.Now(), Confirmed: a.Now(),
+		}
+		step := reconcile.Step{Break: b, Decision: reconcile.Repair, System: order.SystemInventory, Operation: order.Adjust}
+		if rule.Mode != reconcile.ModeAuto {
+			step.Decision = reconcile.Report
+		}
+		all = append(all, levelLooked{s, step})
+	}
+	return all
+}
+
+func levelWants(levels []levelLooked) []reconcile.Want {
+	var wants []reconcile.Want
+	for _, l := range levels {
+		if l.step.Decision == reconcile.Repair {
+			wants = append(wants, reconcile.WantOf("", "", l.step))
+		}
+	}
+	return wants
+}
+
+// alignStock has the levels set that still differ; the policy must allow it and
+// each takes a grant.
+func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelLooked, granted Granted, x *acting) {
+	grants, refused := granted.of("")
+	for _, l := range levels {
+		s, c := l.suspect, Confirmation{Groups: granted.Groups, Refused: refused}
+		line := fmt.Sprintf("stock %s: inventory says %d, the warehouse counts %d and %d have left uncommitted", s.SKU, s.Level, s.Count, s.Uncommitted)
+		x.out.Stock.Found++
+		grant := grantOf(grants, l.step.Break)
+		g, left := c.LeftTo(l.step)
+		switch {
+		case l.step.Decision != reconcile.Repair:
+			x.out.StockLines = append(x.out.StockLines, line+" → reported")
+			continue
+		case left:
+			x.out.StockLines = append(x.out.StockLines, line+" → left to "+g.Waits())
+			continue
+		case grant == nil:
+			x.out.StockLines = append(x.out.StockLines, line+" → not granted: "+c.NotGranted(l.step))
+			continue
+		}
+		set, err := x.align(ctx, s, StockChange{Key: "align/" + in.Run, Uncommitted: s.Uncommitted, Grant: grant})
+		if err != nil {
+			x.out.StockLines = append(x.out.StockLines, line+" → not set: "+err.Error())
+			continue
+		}
+		x.out.Stock.Repaired++
+		x.out.StockLines = append(x.out.StockLines, fmt.Sprintf("%s → set to %d", line, set.Stocked))
+		if grant.Group != 0 {
+			a.tried(ctx, s, grant.Group, x)
+		}
+	}
+}
+
+// grantOf returns the grant for a break, or nil.
+func grantOf(grants []repair.Grant, b reconcile.Break) *repair.Grant {
+	for i := range grants {
+		if grants[i].For.Kind == b.Kind() && grants[i].For.Item == b.Item {
+			return &grants[i]
+		}
+	}
+	return nil
+}
+
+// tried reads back a level that was one of the first few of an incident.
+func (a *Activities) tried(ctx context.Context, s StockSuspect, group int, x *acting) {
+	t := Tried{Group: group, Repaired: 1}
+	level, err1 := a.Levels.Level(ctx, s.SKU)
+	count, err2 := a.Counts.Count(ctx, s.SKU)
+	if err1 == nil && err2 == nil && level.Stocked == count.Quantity+s.Uncommitted {
+		t.Verified = 1
+	}
+	x.out.Tried = AddTried(x.out.Tried, t)
+}
+
+// alignLevel has a level set in earnest.
+func (a *Activities) alignLevel(ctx context.Context, s StockSuspect, change StockChange) (reconcile.Level, error) {
+	return a.Orders.Align(ctx, s.SKU, change)
+}
+
+// levelWouldBe says to what a level would be set.
+func (a *Activities) levelWouldBe(_ context.Context, s StockSuspect, _ StockChange) (reconcile.Level, error) {
+	return reconcile.Level{SKU: s.SKU, Stocked: s.Count + s.Uncommitted}, nil
+}

@@ -1,0 +1,251 @@
+package reconciliation
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// Before a run acts it knows what each order would do: the systems are read by
+// the run's own readers, and the order's workflow is asked, by a query that
+// leaves no event, what it would make of that. A dry run asks once more with the
+// second reading, and prints the answer.
+
+// looked is one suspect as the run's own readers saw it.
+type looked struct {
+	suspect Suspect
+	first   Reading
+	would   Rehearsed
+	// silent says that the order could not be asked.
+	silent bool
+}
+
+// lookAt reads each suspect and asks its order what it would do. The suspects
+// come back in the order in which they are granted: see reconcile.Arrange.
+func (a *Activities) lookAt(ctx context.Context, in Confirm) ([]looked, error) {
+	suspects, err := a.withSubjects(ctx, in.Suspects)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]looked, len(suspects))
+	g, inner := errgroup.WithContext(ctx)
+	g.SetLimit(sideBySide)
+	for i, s := range suspects {
+		g.Go(func() error {
+			all[i] = a.lookAtOne(inner, s, Confirmation{Run: in.Run, Short: shortOf(in.Short, s.Order)})
+			heartbeat(inner, string(s.Order))
+			return inner.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("look at %d suspects: %w", len(suspects), err)
+	}
+	var wants []reconcile.Want
+	for _, l := range all {
+		wants = append(wants, l.wants()...)
+	}
+	place := map[order.ID]int{} // only looked up
+	for n, w := range reconcile.Arrange(wants) {
+		if _, known := place[w.Order]; !known {
+			place[w.Order] = n + 1
+		}
+	}
+	last := func(id order.ID) int { return cmp.Or(place[id], len(wants)+1) } // nothing wanted: after the others
+	slices.SortStableFunc(all, func(x, y looked) int {
+		return cmp.Or(cmp.Compare(last(x.suspect.Order), last(y.suspect.Order)), compareIDs(x.suspect.Order, y.suspect.Order))
+	})
+	return all, nil
+}
+
+func (a *Activities) lookAtOne(ctx context.Context, s Suspect, c Confirmation) looked {
+	l := looked{suspect: s, first: a.readAll(ctx, s.Subject, order.Systems())}
+	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var err error
+	if l.would, err = a.Orders.Rehearse(limited, s.Order, Rehearsal{Confirmation: c, First: l.first}); err != nil {
+		activity.GetLogger(ctx).Warn("order could not be asked what it would do; it is left for the next run", "order", s.Order, "error", err)
+		l.silent = true
+	}
+	return l
+}
+
+// rehearseOrder says what an order would do: it reads what disagrees once more,
+// the visibility lag after the first reading, and asks the order again.
+func (a *Activities) rehearseOrder(ctx context.Context, l looked, c Confirmation) (Confirmed, error) {
+	r := Rehearsal{Confirmation: c, First: l.first}
+	if len(l.would.Again) > 0 {
+		if wait := l.would.Lag - a.Now().Sub(l.first.Ended); wait > 0 {
+			if err := a.Wait(ctx, wait); err != nil {
+				return Confirmed{}, err
+			}
+		}
+		r.Second = a.readAll(ctx, l.suspect.Subject, l.would.Again)
+	}
+	would, err := a.Orders.Rehearse(ctx, l.suspect.Order, r)
+	return would.Confirmed, err
+}
+
+// readAll reads some systems side by side.
+func (a *Activities) readAll(ctx context.Context, s reconcile.Subject, systems []order.System) Reading {
+	reading := Reading{Asked: a.Now(), Seen: make([]reconcile.Observation, len(systems))}
+	g, inner := errgroup.WithContext(ctx)
+	for i, system := range systems {
+		g.Go(func() error {
+			at := a.Now()
+			seen, err := a.reader(system).Lookup(inner, s)
+			reading.Seen[i] = reconcile.Read(system, s.Order, at, seen, err)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	reading.Ended = a.Now()
+	return reading
+}
+
+// withSubjects says of each suspect how its records are found.
+func (a *Activities) withSubjects(ctx context.Context, suspects []Suspect) ([]Suspect, error) {
+	var ids []order.ID
+	for _, s := range suspects {
+		if s.Subject.Order == "" {
+			ids = append(ids, s.Order)
+		}
+	}
+	if len(ids) == 0 {
+		return suspects, nil
+	}
+	known, err := a.Keeper.Intents(ctx, IntentQuery{IDs: ids, Limit: len(ids)})
+	if err != nil {
+		return nil, fmt.Errorf("list %d orders by id: %w", len(ids), err)
+	}
+	all := slices.Clone(suspects)
+	for i := range all {
+		for _, k := range known {
+			if k.Intent.Order == all[i].Order && all[i].Subject.Order == "" {
+				all[i].Subject = k.Subject
+			}
+		}
+		if all[i].Subject.Order == "" {
+			all[i].Subject.Order = all[i].Order
+		}
+	}
+	return all, nil
+}
+
+// wants are the repairs that the order would make.
+func (l looked) wants() []reconcile.Want {
+	var wants []reconcile.Want
+	for _, s := range l.would.Steps {
+		if s.Decision == reconcile.Repair {
+			wants = append(wants, reconcile.WantOf(l.suspect.Order, l.suspect.Subject.Currency, s))
+		}
+	}
+	return wants
+}
+
+func wantsOf(part []looked) []reconcile.Want {
+	var wants []reconcile.Want
+	for _, l := range part {
+		wants = append(wants, l.wants()...)
+	}
+	return reconcile.Arrange(wants)
+}
+
+func inParts(all []looked, of int) [][]looked {
+	var parts [][]looked
+	for from := 0; from < len(all); from += of {
+		parts = append(parts, all[from:min(from+of, len(all))])
+	}
+	return parts
+}
+
+// findings are the order's steps; of one that could not be asked, what was
+// screened, so that nothing of it passes for gone.
+func (l looked) findings() []reconcile.Finding {
+	var all []reconcile.Finding
+	for i, s := range l.would.Steps {
+		all = append(all, reconcile.Finding{
+			Of: string(l.suspect.Order), Currency: l.suspect.Subject.Currency, Step: s, Fresh: l.would.Fresh[i],
+		})
+	}
+	if l.silent {
+		for _, b := range l.suspect.Breaks {
+			all = append(all, reconcile.Finding{
+				Of: string(l.suspect.Order), Currency: l.suspect.Subject.Currency, Step: reconcile.Step{Break: b, Decision: reconcile.Report},
+			})
+		}
+	}
+	return all
+}
+
+// incidents are what too many have at once, and what there is of the incidents
+// that are known.
+func (a *Activities) incidents(in Confirm, all []looked, levels []levelLooked, known []Group) []reconcile.Incident {
+	var findings, stock []reconcile.Finding
+	for _, l := range all {
+		findings = append(findings, l.findings()...)
+	}
+	for _, l := range levels {
+		stock = append(stock, reconcile.Finding{Of: l.suspect.SKU, Step: l.step, Fresh: true})
+	}
+	var found []reconcile.Incident
+	for _, g := range known {
+		switch {
+		case g.Over():
+		case g.Kind.Field == reconcile.InventoryLevel:
+			found = append(found, reconcile.Tally(g.Kind, in.Compared, stock))
+		default:
+			found = append(found, reconcile.Tally(g.Kind, in.Looked, findings))
+		}
+	}
+	fresh := append(reconcile.Incidents(a.Thresholds, in.Looked, findings), reconcile.Incidents(a.Thresholds, in.Compared, stock)...)
+	fresh = append(fresh, a.counted(in, findings)...)
+	for _, i := range fresh {
+		if !slices.ContainsFunc(found, func(other reconcile.Incident) bool { return other.Kind.Covers(i.Kind) }) {
+			found = append(found, i)
+		}
+	}
+	return found
+}
+
+// counted are the incidents of a run that asks part by part: too many in all,
+// though not in this part.
+func (a *Activities) counted(in Confirm, findings []reconcile.Finding) []reconcile.Incident {
+	var all []reconcile.Incident
+	for _, c := range in.Counts {
+		acts := func(f reconcile.Finding) bool { return f.Fresh && f.Acts() && f.Step.Break.Kind() == c.Kind }
+		if !a.Thresholds.Reached(c.Orders, in.Looked) || !slices.ContainsFunc(findings, acts) {
+			continue
+		}
+		i := reconcile.Tally(c.Kind, in.Looked, findings)
+		i.Orders = max(i.Orders, c.Orders)
+		all = append(all, i)
+	}
+	return all
+}
+
+// leftTo says, of an order all of whose breaks are left to incidents, what its
+// report is: it is not bothered with them.
+func (l looked) leftTo(c Confirmation) (Confirmed, bool) {
+	answer := Confirmed{Order: l.suspect.Order, Agreement: reconcile.Disagreeing}
+	if len(l.would.Steps) == 0 || len(c.Short) > 0 {
+		return answer, false
+	}
+	for _, s := range l.would.Steps {
+		g, left := c.LeftTo(s)
+		if !left {
+			return answer, false
+		}
+		answer.Found++
+		answer.Left++
+		answer.Lines = append(answer.Lines, g.LeftLine(s))
+	}
+	return answer, true
+}

@@ -1,0 +1,235 @@
+package workflows
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// Incidents: many breaks of one kind at once, or a system that misses most of
+// what it should have. Each is one case here and none in the orders; its kind is
+// stopped from the moment it opens. A person lets it be repaired, a few first
+// and more when those are verified, or leaves it.
+
+const (
+	// firstFew are repaired in the first run after somebody decided to repair, and
+	// after each run whose repairs are all verified so many times as many.
+	firstFew = 3
+	fewer    = 5
+	// groupSample orders are shown of an incident, and groupMembers looked at again
+	// by every run until it is over.
+	groupSample  = 5
+	groupMembers = 500
+	// closedGroups are remembered.
+	closedGroups = 10
+)
+
+// meet opens incidents that are new, and takes in what was found of the others.
+func (s *KeeperState) meet(settings Settings, r reconciliation.GrantRequest, now time.Time) {
+	for _, i := range r.Incidents {
+		g := s.groupCovering(i.Kind)
+		switch {
+		case g == nil && i.Orders > 0:
+			s.openGroup(settings, r.Run, i, now)
+		case g != nil && g.Kind == i.Kind && !r.Only:
+			s.count(g, i)
+		}
+	}
+}
+
+// groupCovering returns the incident that is not over and is of a kind, or nil.
+func (s *KeeperState) groupCovering(k reconcile.Kind) *reconciliation.Group {
+	for i := range s.Status.Groups {
+		if g := &s.Status.Groups[i]; !g.Over() && g.Kind.Covers(k) {
+			return g
+		}
+	}
+	return nil
+}
+
+func (s *KeeperState) openGroup(settings Settings, run string, i reconcile.Incident, now time.Time) {
+	s.Status.NextGroup++
+	rule := settings.Policy.Rule(i.Kind.Field)
+	g := reconciliation.Group{
+		N: s.Status.NextGroup, Kind: i.Kind, State: reconciliation.GroupOpen, Short: i.Short,
+		Opened: now, Run: run, Why: i.Why(), Deadline: now.Add(rule.CaseDeadline),
+		Proposal: fmt.Sprintf("find the one cause; then repair: %d at first, and more once those are verified", firstFew),
+		Alternatives: []string{
+			"leave: nothing of it is repaired until trueup switch on " + i.Kind.String(),
+			"put it right in " + string(i.Kind.System) + ": the group closes by itself when a whole run finds none of it",
+		},
+		AtDeadline: "it stays stopped; nothing is changed without a decision",
+	}
+	if i.Short {
+		g.Deadline = now.Add(min(rule.CaseDeadline, 4*time.Hour))
+		g.Proposal = fmt.Sprintf("look whether %s has lost or hides its records, and bring them back there; the group closes by itself then", i.Kind.System)
+		g.Alternatives = []string{
+			fmt.Sprintf("repair: they are really gone; %d at first, and more once those are verified", firstFew),
+			"leave: nothing of it is repaired until trueup switch on " + i.Kind.String(),
+		}
+	}
+	s.count(&g, i)
+	s.Status.Groups = append(s.Status.Groups, g)
+	for closed := closedOf(s.Status.Groups); closed > closedGroups; closed-- {
+		oldest := slices.IndexFunc(s.Status.Groups, reconciliation.Group.Over)
+		s.Status.Groups = slices.Delete(s.Status.Groups, oldest, oldest+1)
+	}
+}
+
+func closedOf(groups []reconciliation.Group) int {
+	n := 0
+	for _, g := range groups {
+		if g.Over() {
+			n++
+		}
+	}
+	return n
+}
+
+// count takes in what a run found of an incident.
+func (s *KeeperState) count(g *reconciliation.Group, i reconcile.Incident) {
+	g.Orders, g.Looked, g.Breaks, g.Repairs, g.Money = i.Orders, i.Looked, i.Breaks, i.Repairs, i.Money
+	if len(i.Members) > 0 {
+		g.Sample = slices.Clone(i.Members[:min(len(i.Members), groupSample)])
+	}
+	if g.Since.IsZero() || !i.Since.IsZero() && i.Since.Before(g.Since) {
+		g.Since = i.Since
+	}
+	s.Members = slices.DeleteFunc(s.Members, func(m reconciliation.Members) bool { return m.Group == g.N })
+	s.Members = append(s.Members, reconciliation.Members{Group: g.N, Of: i.Members[:min(len(i.Members), groupMembers)]})
+}
+
+// refusedBy says why an incident refuses a run, or nothing.
+func refusedBy(g *reconciliation.Group, run string, now time.Time) string {
+	switch {
+	case g.State.Stops():
+		return g.Waits()
+	case g.Trying != "" && g.Trying != run && now.Sub(g.TryingSince) <= grantLife:
+		return fmt.Sprintf("group %d: another run repairs a few of it now", g.N)
+	case g.Trying == run && g.Given >= g.Few:
+		return g.Waits()
+	}
+	return ""
+}
+
+// try counts a grant as one of the first few of an incident, whose number it
+// returns; 0 when it is of none.
+func (s *KeeperState) try(run string, k reconcile.Kind, now time.Time) int {
+	g := s.groupCovering(k)
+	if g == nil {
+		return 0
+	}
+	if g.Trying != run {
+		g.Trying, g.TryingSince, g.Given = run, now, 0
+	}
+	g.Given++
+	return g.N
+}
+
+func (s *KeeperState) untried(run string, n int) {
+	for i := range s.Status.Groups {
+		if g := &s.Status.Groups[i]; g.N == n && g.Trying == run {
+			g.Given = max(0, g.Given-1)
+		}
+	}
+}
+
+// attendGroups takes in what a run says of the incidents: what came of the first
+// few, and which are gone.
+func (s *KeeperState) attendGroups(settings Settings, r reconciliation.RunReport, now time.Time) {
+	for i := range s.Status.Groups {
+		g := &s.Status.Groups[i]
+		if g.Over() {
+			continue
+		}
+		s.tried(settings, g, r, now)
+		there := slices.ContainsFunc(r.Incidents, func(i reconcile.Incident) bool { return i.Kind == g.Kind && i.Orders > 0 })
+		if g.State != reconciliation.GroupLeft && r.Complete() && !r.Only && !there && g.Opened.Before(r.Started) {
+			s.closeGroup(g, now, "a whole run found none of it any more")
+		}
+	}
+}
+
+// tried widens what may be repaired when all of the first few are verified, and
+// stops again when one is not.
+func (s *KeeperState) tried(settings Settings, g *reconciliation.Group, r reconciliation.RunReport, now time.Time) {
+	if g.State != reconciliation.GroupTrying || g.Trying != r.Run {
+		return
+	}
+	g.Trying, g.Given = "", 0
+	for _, t := range r.Tried {
+		switch {
+		case t.Group != g.N || t.Repaired == 0:
+		case t.Verified == t.Repaired:
+			g.Few *= fewer
+		default:
+			g.State = reconciliation.GroupOpen
+			g.Why = fmt.Sprintf("%d of the %d repaired first, as %s decided, are not put right: stopped again", t.Repaired-t.Verified, t.Repaired, g.By)
+			g.Deadline = now.Add(settings.Policy.Rule(g.Kind.Field).CaseDeadline)
+		}
+	}
+}
+
+func (s *KeeperState) closeGroup(g *reconciliation.Group, now time.Time, outcome string) {
+	g.State, g.Closed, g.Outcome = reconciliation.GroupClosed, now, outcome
+	s.Members = slices.DeleteFunc(s.Members, func(m reconciliation.Members) bool { return m.Group == g.N })
+}
+
+// decideGroup carries out what a person decided about an incident.
+func (k *keeper) decideGroup(ctx workflow.Context, d reconciliation.DecideGroup) (reconciliation.Status, error) {
+	now := workflow.Now(ctx)
+	for i := range k.Status.Groups {
+		g := &k.Status.Groups[i]
+		if g.N != d.N {
+			continue
+		}
+		g.Decided, g.By, g.Reason, g.At = string(d.As), d.By, d.Reason, now
+		switch {
+		case d.As == reconciliation.GroupLeave:
+			g.State = reconciliation.GroupLeft
+		case g.Repairs == 0:
+			// Nothing of it would be repaired, so there is nothing to try: each order adopts
+			// it, or asks about it in a case of its own.
+			k.closeGroup(g, now, "decided by "+d.By+": each order deals with its own")
+		default:
+			g.State, g.Few, g.Trying, g.Given = reconciliation.GroupTrying, firstFew, "", 0
+		}
+	}
+	k.tell(ctx)
+	return k.Status, nil
+}
+
+// decidable refuses what cannot be decided, before it is in the history.
+func (k *keeper) decidable(_ workflow.Context, d reconciliation.DecideGroup) error {
+	var open []string
+	for _, g := range k.Status.Groups {
+		switch {
+		case g.Over():
+		case g.N == d.N && (d.As == reconciliation.GroupRepair || d.As == reconciliation.GroupLeave):
+			return nil
+		case g.N == d.N:
+			return temporal.NewNonRetryableApplicationError(fmt.Sprintf("a group is decided as repair or leave, and not as %q", d.As), RefusedReason, nil)
+		default:
+			open = append(open, fmt.Sprint(g.N))
+		}
+	}
+	return temporal.NewNonRetryableApplicationError(fmt.Sprintf("group %d is not open; open are: %s", d.N, cmp.Or(strings.Join(open, ", "), "none")), RefusedReason, nil)
+}
+
+// endLeft closes the incidents that were left until a switch was turned on.
+func (s *KeeperState) endLeft(of reconciliation.Stop, now time.Time) {
+	for i := range s.Status.Groups {
+		kind, err := of.Stops()
+		if g := &s.Status.Groups[i]; err == nil && g.State == reconciliation.GroupLeft && g.Kind == kind {
+			s.closeGroup(g, now, fmt.Sprintf("the switch was turned on by %s: %s", of.By, of.Reason))
+		}
+	}
+}

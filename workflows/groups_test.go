@@ -1,0 +1,540 @@
+package workflows_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
+	"github.com/trueup-orders/trueup/testsuite/virtual"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// crowd is a world of so many orders, whose deals somebody then loses all at
+// once, behind our back.
+func crowd(t *testing.T, n int, o virtual.Options) (*world, []order.ID) {
+	t.Helper()
+	o.Pace = byHand
+	w := open(t, o)
+	w.unannounced()
+	var ids []order.ID
+	for k := range n {
+		ids = append(ids, order.ID(fmt.Sprintf("%02d", k+1)))
+		w.submit(0, anOrder(string(ids[k])))
+	}
+	w.At(60*time.Minute, "somebody loses all deals", func() {
+		for _, id := range ids {
+			w.edit(w.CRM, `{"order":"`+string(id)+`","stage":"lost"}`)
+		}
+	})
+	return w, ids
+}
+
+// won says how many of the deals are won, and how often one was written since.
+func (w *world) won(ids []order.ID, since time.Time) (deals, most int) {
+	w.t.Helper()
+	for _, id := range ids {
+		if w.story(id).Deal == "won" {
+			deals++
+		}
+		n := 0
+		for _, e := range w.effects(w.CRM, order.Upsert, id) {
+			if e.At.After(since) {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return deals, most
+}
+
+// group returns an incident as it stands, within a step.
+func (w *world) group(n int) reconciliation.Group {
+	w.t.Helper()
+	for _, g := range w.status().Groups {
+		if g.N == n {
+			return g
+		}
+	}
+	w.t.Errorf("at %s there is no group %d", w.Age(), n)
+	return reconciliation.Group{}
+}
+
+func (w *world) decideGroup(n int, as reconciliation.GroupDecision) {
+	w.t.Helper()
+	_, err := w.Client.DecideGroup(w.t.Context(), reconciliation.DecideGroup{N: n, As: as, By: "ada", Reason: "test"})
+	w.Check(err)
+}
+
+// Many of one kind at once are one case, and nothing of the kind is done: until
+// somebody decides to repair. Then a few are repaired, and all when those are
+// verified; each once.
+func TestIncident_ManyAtOnce_OneCase_RepairedAFewFirst(t *testing.T) {
+	t.Parallel()
+	w, ids := crowd(t, 12, virtual.Options{})
+	w.At(61*time.Minute, "and one has another trouble too", func() { w.edit(w.Inventory, `{"order":"05","delete":true}`) })
+	first := w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(75*time.Minute, "one case for all", func() {
+		g := w.group(1)
+		if g.Kind.String() != "crm.deal.mismatch" || g.State != reconciliation.GroupOpen || g.Orders != 12 || g.Looked != 12 || g.Repairs != 12 || len(g.Sample) != 5 ||
+			g.Proposal == "" || len(g.Alternatives) != 2 || !g.Deadline.Equal(g.Opened.Add(24*time.Hour)) {
+			t.Errorf("the group is %+v", g)
+		}
+		deals, _ := w.won(ids, w.Moment(time.Hour))
+		if deals != 0 {
+			t.Errorf("%d deals were put right before anybody decided", deals)
+		}
+		for _, id := range ids {
+			if n := len(w.Verdict(id).Cases); n != 0 {
+				t.Errorf("order %s has %d cases of its own", id, n)
+			}
+			if l := w.Published(workflows.OrderWorkflowID(id)); len(l.Breaks) != 0 && id != "05" {
+				t.Errorf("order %s was bothered with what is left to the group: %v", id, l.Breaks)
+			}
+		}
+		if s := w.story("05"); s.Reserved != 3 {
+			t.Errorf("what is no incident was not repaired: %d are reserved", s.Reserved)
+		}
+		for _, stopped := range w.status().Stopped() {
+			if stopped.Kind != g.Kind || !strings.Contains(stopped.Reason, "group 1") {
+				t.Errorf("the last hop stops %s: %s", stopped.Kind, stopped.Reason)
+			}
+		}
+		granted := w.ask(reconciliation.GrantRequest{Run: "beside", Wants: w.wanting("x", 1, 0)})
+		if len(granted.Refused) != 1 || granted.Refused[0].Group != 1 {
+			t.Errorf("another run got %+v", granted)
+		}
+	})
+	second := w.runAt(76*time.Minute, workflows.ReconcileInput{})
+	w.At(85*time.Minute, "decided", func() {
+		if n := len(w.status().Groups); n != 1 {
+			t.Errorf("there are %d groups", n)
+		}
+		_, err := w.Client.DecideGroup(t.Context(), reconciliation.DecideGroup{N: 2, As: reconciliation.GroupRepair, By: "ada", Reason: "test"})
+		if !errors.Is(err, starters.ErrNotNow) || !strings.Contains(err.Error(), "open are: 1") {
+			t.Errorf("a group that is not there: %v", err)
+		}
+		w.decideGroup(1, reconciliation.GroupRepair)
+	})
+	few := w.runAt(86*time.Minute, workflows.ReconcileInput{})
+	w.At(95*time.Minute, "a few first", func() {
+		if deals, most := w.won(ids, w.Moment(time.Hour)); deals != 3 || most != 1 {
+			t.Errorf("%d deals are put right, one %d times; want 3, each once", deals, most)
+		}
+		if g := w.group(1); g.State != reconciliation.GroupTrying || g.Few != 15 || g.Trying != "" {
+			t.Errorf("after three were verified the group is %+v", g)
+		}
+	})
+	rest := w.runAt(96*time.Minute, workflows.ReconcileInput{})
+	w.At(105*time.Minute, "then the rest", func() {
+		if deals, most := w.won(ids, w.Moment(time.Hour)); deals != 12 || most != 1 {
+			t.Errorf("%d deals are put right, one %d times; want 12, each once", deals, most)
+		}
+	})
+	last := w.runAt(106*time.Minute, workflows.ReconcileInput{})
+	w.At(115*time.Minute, "and over", func() {
+		if g := w.group(1); g.State != reconciliation.GroupClosed || g.Outcome == "" {
+			t.Errorf("the group is %+v", g)
+		}
+		if len(w.status().Stopped()) != 0 {
+			t.Errorf("the last hop still stops %v", w.status().Stopped())
+		}
+	})
+	w.Run(2 * time.Hour)
+	for i, want := range []reconciliation.Done{{Repaired: 2, Left: 12}, {Left: 12}, {Repaired: 3, Left: 9}, {Repaired: 9}, {}} {
+		if got := done([]*reconciliation.RunReport{first, second, few, rest, last}[i]); got != want {
+			t.Errorf("run %d did %+v, want %+v", i+1, got, want)
+		}
+	}
+	if len(second.Exceptions) != 12 || !second.Complete() || len(last.Exceptions) != 0 {
+		t.Errorf("the second run is complete %v but for %v, the last but for %v", second.Complete(), second.Exceptions, last.Exceptions)
+	}
+	if !strings.HasPrefix(second.Lines[0], "group 1, open: crm.deal.mismatch on 12 of 12 orders") || !strings.Contains(second.Lines[1], "left to group 1") {
+		t.Errorf("the second run says %q", second.Lines[:2])
+	}
+}
+
+// Below the threshold each order is repaired by itself, as ever.
+func TestIncident_Few_StayPerOrder(t *testing.T) {
+	t.Parallel()
+	w, ids := crowd(t, 9, virtual.Options{})
+	run := w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.Run(80 * time.Minute)
+	if deals, most := w.won(ids, w.Moment(time.Hour)); run.Repaired != 9 || deals != 9 || most != 1 {
+		t.Errorf("the run repaired %d; %d deals are won, one written %d times", run.Repaired, deals, most)
+	}
+}
+
+// Those that were repaired first are not put right: stopped again.
+func TestIncident_FirstFewNotVerified_StoppedAgain(t *testing.T) {
+	t.Parallel()
+	w, ids := crowd(t, 12, virtual.Options{})
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(70*time.Minute, "decided, but something undoes what is written", func() {
+		w.decideGroup(1, reconciliation.GroupRepair)
+		w.inject(w.CRM, simulator.Fault{Operation: order.Upsert, Kind: simulator.Vanishes, Times: -1})
+	})
+	few := w.runAt(71*time.Minute, workflows.ReconcileInput{})
+	w.At(80*time.Minute, "nothing undoes it any more", func() { w.CRM.Frame().Clear("*") })
+	again := w.runAt(90*time.Minute, workflows.ReconcileInput{})
+	w.At(100*time.Minute, "stopped", func() {
+		g := w.group(1)
+		if g.State != reconciliation.GroupOpen || !strings.Contains(g.Why, "3 of the 3 repaired first, as ada decided, are not put right") {
+			t.Errorf("the group is %+v", g)
+		}
+	})
+	w.Run(2 * time.Hour)
+	// The three deals that vanished are missing now, which is another kind of trouble.
+	if few.Repaired != 3 || again.Repaired != 3 || again.Left != 9 {
+		t.Errorf("the first run repaired %d, the next %d and left %d", few.Repaired, again.Repaired, again.Left)
+	}
+	if deals, _ := w.won(ids, w.Moment(time.Hour)); deals != 3 {
+		t.Errorf("%d deals are won", deals)
+	}
+}
+
+// Left is left until its switch is turned on, and an incident that was put right
+// elsewhere closes by itself.
+func TestIncident_LeftUntilSwitchedOn_GoneByItself(t *testing.T) {
+	t.Parallel()
+	w, ids := crowd(t, 12, virtual.Options{})
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(70*time.Minute, "left", func() { w.decideGroup(1, reconciliation.GroupLeave) })
+	left := w.runAt(71*time.Minute, workflows.ReconcileInput{})
+	w.At(75*time.Minute, "turned on", func() {
+		if g := w.group(1); g.State != reconciliation.GroupLeft {
+			t.Errorf("the group is %+v", g)
+		}
+		_, err := w.Client.Switch(t.Context(), reconciliation.Stop{By: "ada", Reason: "all on"})
+		w.Check(err)
+		if g := w.group(1); g.State != reconciliation.GroupLeft {
+			t.Errorf("turning everything on ended what was left: %+v", g)
+		}
+		_, err = w.Client.Switch(t.Context(), reconciliation.Stop{Kind: "crm.deal.mismatch", By: "ada", Reason: "go on"})
+		w.Check(err)
+		if g := w.group(1); !g.Over() {
+			t.Errorf("the group is %+v", g)
+		}
+	})
+	asked := w.runAt(76*time.Minute, workflows.ReconcileInput{})
+	w.At(80*time.Minute, "they are still too many: asked anew; and put right by hand", func() {
+		if g := w.group(2); g.State != reconciliation.GroupOpen {
+			t.Errorf("the group is %+v", g)
+		}
+		for _, id := range ids {
+			w.edit(w.CRM, `{"order":"`+string(id)+`","stage":"won"}`)
+		}
+	})
+	one := w.runAt(81*time.Minute, workflows.ReconcileInput{Orders: []order.ID{"03"}})
+	w.At(85*time.Minute, "a run of one order closes nothing", func() {
+		if g := w.group(2); g.Over() || g.Orders != 12 {
+			t.Errorf("the group is %+v", g)
+		}
+	})
+	w.runAt(86*time.Minute, workflows.ReconcileInput{})
+	w.At(95*time.Minute, "gone", func() {
+		if g := w.group(2); !g.Over() || !strings.Contains(g.Outcome, "found none of it any more") {
+			t.Errorf("the group is %+v", g)
+		}
+	})
+	w.Run(2 * time.Hour)
+	if left.Repaired+asked.Repaired+one.Repaired != 0 {
+		t.Errorf("repaired were %d, %d, %d", left.Repaired, asked.Repaired, one.Repaired)
+	}
+	if _, most := w.won(ids, w.Moment(time.Hour)); most != 0 {
+		t.Errorf("a deal was written %d times", most)
+	}
+}
+
+// A system that suddenly knows nothing has not lost everything: nothing of it is
+// believed, and when it is there again all is as before.
+func TestIncident_SystemWithoutItsRecords_NothingIsDoneThere(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.unannounced()
+	var ids []order.ID
+	for k := range 11 {
+		ids = append(ids, order.ID(fmt.Sprintf("%02d", k+1)))
+		w.submit(0, anOrder(string(ids[k])))
+	}
+	effects := 0
+	w.At(60*time.Minute, "inventory shows nothing", func() {
+		w.inject(w.Inventory, simulator.Fault{Operation: "lookup", Kind: simulator.EmptyList, Times: -1})
+		effects = w.written("")
+	})
+	run := w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(75*time.Minute, "one case", func() {
+		g := w.group(1)
+		if g.Kind != (reconcile.Kind{System: order.SystemInventory}) || !g.Short || g.Orders != 11 {
+			t.Errorf("the group is %+v", g)
+		}
+		w.Inventory.Frame().Clear("lookup")
+	})
+	w.runAt(76*time.Minute, workflows.ReconcileInput{})
+	w.At(85*time.Minute, "over", func() {
+		if g := w.group(1); !g.Over() {
+			t.Errorf("the group is %+v", g)
+		}
+		for _, id := range ids {
+			w.stands(id, order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+		}
+	})
+	w.Run(90 * time.Minute)
+	if n := w.written("") - effects; n != 0 || run.Repaired+run.Cases != 0 {
+		t.Errorf("%d effects; the run repaired %d and opened %d cases: %v", n, run.Repaired, run.Cases, run.Lines)
+	}
+}
+
+// Levels that all differ at once are an incident too, and nobody is told to go
+// without because of such counts.
+func TestIncident_AllCountsWrong_NoLevelSet(t *testing.T) {
+	t.Parallel()
+	stock := map[string]int{}
+	for n := range 12 {
+		stock[fmt.Sprintf("SKU-%02d", n)] = 10
+	}
+	w := open(t, virtual.Options{Pace: byHand, Stock: stock})
+	w.unannounced()
+	o := anOrder("1")
+	o.Lines, o.Shipping, o.Total = nil, 0, 0
+	for n := range 12 {
+		o.Lines = append(o.Lines, order.Line{SKU: fmt.Sprintf("SKU-%02d", n), Quantity: 1, UnitPrice: 100})
+		o.Total += 100
+	}
+	w.submit(0, o)
+	w.At(60*time.Minute, "the warehouse counts nothing", func() {
+		for n := range 12 {
+			w.edit(w.Warehouse, fmt.Sprintf(`{"sku":"SKU-%02d","on_hand":0,"reason":"a slip"}`, n))
+		}
+	})
+	run := w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(75*time.Minute, "one case", func() {
+		if g := w.group(1); g.Kind.String() != "inventory.level.mismatch" || g.Orders != 12 {
+			t.Errorf("the group is %+v", g)
+		}
+		for n := range 12 {
+			w.edit(w.Warehouse, fmt.Sprintf(`{"sku":"SKU-%02d","on_hand":9,"reason":"counted"}`, n))
+		}
+		w.decideGroup(1, reconciliation.GroupRepair)
+	})
+	few := w.runAt(76*time.Minute, workflows.ReconcileInput{})
+	rest := w.runAt(86*time.Minute, workflows.ReconcileInput{})
+	w.Run(100 * time.Minute)
+	if run.Stock.Repaired != 0 || run.Cases != 0 || few.Stock.Repaired != 3 || rest.Stock.Repaired != 9 {
+		t.Errorf("set were %d, %d, %d levels, and %d cases opened: %v", run.Stock.Repaired, few.Stock.Repaired, rest.Stock.Repaired, run.Cases, run.Lines)
+	}
+	for sku, level := range w.story("1").Levels {
+		if level != 9 {
+			t.Errorf("the level of %s is %d", sku, level)
+		}
+	}
+}
+
+// Runs side by side share the budget: none is overshot, and nothing is done
+// twice, also when one is killed with its grants.
+func TestRuns_SideBySideAndKilled_NothingTwiceNoOvershoot(t *testing.T) {
+	t.Parallel()
+	w, ids := crowd(t, 9, virtual.Options{BudgetCount: 5, ReconcileEvery: 66 * time.Minute})
+	var reports []*reconciliation.RunReport
+	for n := range 3 {
+		reports = append(reports, w.runAt(66*time.Minute+time.Duration(n)*time.Second, workflows.ReconcileInput{}))
+	}
+	killed := false
+	for n := range 20 {
+		w.At(66*time.Minute+time.Duration(n)*500*time.Millisecond, "the scheduled one is killed once grants are out", func() {
+			if _, _, open := w.Runs(workflows.ScheduleID); open && !killed && w.status().NextGrant > 1 {
+				killed = true
+				w.Cancel(workflows.ScheduleID)
+			}
+		})
+	}
+	w.At(70*time.Minute, "within the budget", func() {
+		if deals, most := w.won(ids, w.Moment(time.Hour)); deals > 5 || most > 1 {
+			t.Errorf("%d deals are put right, one %d times; the budget is 5", deals, most)
+		}
+	})
+	w.runAt(72*time.Minute, workflows.ReconcileInput{})
+	w.At(80*time.Minute, "still", func() {
+		if deals, most := w.won(ids, w.Moment(time.Hour)); deals > 5 || most > 1 {
+			t.Errorf("%d deals are put right, one %d times; the budget is 5", deals, most)
+		}
+	})
+	w.runAt(150*time.Minute, workflows.ReconcileInput{})
+	w.At(160*time.Minute, "the next hour", func() {
+		if deals, most := w.won(ids, w.Moment(time.Hour)); deals != 9 || most != 1 {
+			t.Errorf("%d deals are put right, one %d times; want 9, each once", deals, most)
+		}
+	})
+	w.Run(3 * time.Hour)
+	repaired := 0
+	for _, r := range reports {
+		repaired += r.Repaired
+	}
+	if !killed {
+		t.Error("the scheduled run was never killed")
+	}
+	if repaired > 5 {
+		t.Errorf("three runs by hand repaired %d; the budget of all is 5", repaired)
+	}
+}
+
+// A run that takes longer than its interval leaves the next one out; a run by
+// hand beside it repeats nothing.
+func TestRuns_LongerThanTheirInterval_NothingTwice(t *testing.T) {
+	t.Parallel()
+	const every = 100 * time.Second
+	w, ids := crowd(t, 13, virtual.Options{ReconcileEvery: every, Incident: reconcile.Thresholds{Orders: 100, Percent: 100, Most: 100}})
+	w.At(59*time.Minute, "each reading takes half a minute", func() {
+		w.inject(w.Warehouse, simulator.Fault{Operation: "lookup", Kind: simulator.Unavailable, Times: -1})
+	})
+	long := time.Duration(0)
+	for n := range 8 {
+		w.At(60*time.Minute+time.Duration(n)*time.Minute, "how long runs take", func() {
+			for _, r := range w.status().Reports {
+				long = max(long, r.Finished.Sub(r.Started))
+			}
+		})
+	}
+	beside := w.runAt(62*time.Minute, workflows.ReconcileInput{})
+	w.At(69*time.Minute, "well again", func() { w.Warehouse.Frame().Clear("lookup") })
+	w.Run(80 * time.Minute)
+	if deals, most := w.won(ids, w.Moment(time.Hour)); deals != 13 || most != 1 {
+		t.Errorf("%d of 13 deals are put right, one %d times; the run by hand repaired %d", deals, most, beside.Repaired)
+	}
+	if long <= every {
+		t.Errorf("the longest run took %s, no longer than the interval of %s", long, every)
+	}
+}
+
+// A switch is obeyed in the middle of a run: before grants are asked for, and at
+// the last hop by those who have one.
+func TestSwitch_InTheMiddleOfARun_Obeyed(t *testing.T) {
+	t.Parallel()
+	w, ids := crowd(t, 25, virtual.Options{Incident: reconcile.Thresholds{Orders: 100, Percent: 100, Most: 100}})
+	run := w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	var off time.Time
+	for n := range 120 {
+		w.At(66*time.Minute+time.Duration(n)*500*time.Millisecond, "off after the first repairs", func() {
+			written := w.effects(w.CRM, order.Upsert, "")
+			if !off.IsZero() || written[len(written)-1].At.Before(w.Moment(66*time.Minute)) {
+				return
+			}
+			off = w.Now()
+			_, err := w.Client.Switch(t.Context(), reconciliation.Stop{Kind: "crm.deal", Off: true, By: "me", Reason: "enough"})
+			w.Check(err)
+		})
+	}
+	w.Run(80 * time.Minute)
+	deals, most := w.won(ids, off.Add(5*time.Second))
+	if most != 0 {
+		t.Errorf("five seconds after the switch was turned off a deal was written %d times", most)
+	}
+	if deals == 0 || deals != run.Repaired || run.Repaired+run.Left != 25 {
+		t.Errorf("%d deals are won; the run says that it repaired %d and left %d", deals, run.Repaired, run.Left)
+	}
+	hop, asked := 0, 0
+	for _, line := range run.Lines {
+		if strings.Contains(line, "→ stopped before it was sent: crm.deal is stopped: the switch is off: enough") {
+			hop++
+		}
+		if strings.Contains(line, "→ not granted: the switch of crm.deal is off: enough (by me)") {
+			asked++
+		}
+	}
+	if hop == 0 || asked != 5 || hop+asked != run.Left {
+		t.Errorf("%d were stopped at the last hop and %d when grants were asked for: %q", hop, asked, run.Lines)
+	}
+}
+
+// Two runs at once do not both try a few of an incident.
+func TestIncident_TwoRunsAtOnce_OneTriesTheFew(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	deals := reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch}
+	incident := reconcile.Incident{Kind: deals, Orders: 20, Looked: 20, Breaks: 20, Repairs: 20, Members: []string{"1"}, Since: virtual.Start}
+	count := func(r reconciliation.GrantRequest) int { return len(w.ask(r).Grants) }
+	w.At(time.Minute, "met and decided", func() {
+		if n := count(reconciliation.GrantRequest{Run: "a", Incidents: []reconcile.Incident{incident}, Wants: w.wanting("a", 20, 0)}); n != 0 {
+			t.Errorf("%d were granted in the very request that told of the incident", n)
+		}
+		w.decideGroup(1, reconciliation.GroupRepair)
+	})
+	w.At(2*time.Minute, "two runs ask", func() {
+		if n := count(reconciliation.GrantRequest{Run: "b", Part: 1, Wants: w.wanting("b", 20, 0)}); n != 3 {
+			t.Errorf("the first run got %d", n)
+		}
+		if n := count(reconciliation.GrantRequest{Run: "b", Part: 2, Wants: w.wanting("b2", 20, 0)}); n != 0 {
+			t.Errorf("with its second question the first run got %d more", n)
+		}
+		if n := count(reconciliation.GrantRequest{Run: "c", Wants: w.wanting("c", 20, 0)}); n != 0 {
+			t.Errorf("the second run got %d", n)
+		}
+	})
+	w.At(3*time.Minute, "one of the three was not needed, two are verified", func() {
+		b := w.ask(reconciliation.GrantRequest{Run: "b", Part: 3, Unused: []int64{1}, Wants: w.wanting("b3", 2, 0)})
+		if len(b.Grants) != 1 {
+			t.Errorf("for the one that came back %d were given", len(b.Grants))
+		}
+		w.report(reconciliation.RunReport{Run: "b", Only: true, Tried: []reconciliation.Tried{{Group: 1, Repaired: 3, Verified: 3}}})
+		if n := count(reconciliation.GrantRequest{Run: "d", Wants: w.wanting("d", 20, 0)}); n != 15 {
+			t.Errorf("after all were verified the next run got %d", n)
+		}
+	})
+	w.At(14*time.Minute, "a run that was killed holds nobody up for ever", func() {
+		if n := count(reconciliation.GrantRequest{Run: "e", Wants: w.wanting("e", 20, 0)}); n != 15 {
+			t.Errorf("after the run before was lost the next got %d", n)
+		}
+		w.report(reconciliation.RunReport{Run: "e", Only: true, Tried: []reconciliation.Tried{{Group: 1, Repaired: 15, Verified: 14}}})
+		if g := w.group(1); g.State != reconciliation.GroupOpen {
+			t.Errorf("one of 15 was not verified, and the group is %+v", g)
+		}
+	})
+	w.Run(20 * time.Minute)
+}
+
+// Orders placed before the moment from which on we judge are left alone.
+func TestSince_OlderOrders_NotJudged(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Since: virtual.Start.Add(30 * time.Minute)})
+	w.unannounced()
+	old, young := anOrder("old"), anOrder("young")
+	young.PlacedAt = virtual.Start.Add(40 * time.Minute)
+	w.submit(0, old)
+	w.submit(40*time.Minute, young)
+	w.At(60*time.Minute, "both are edited", func() {
+		w.edit(w.CRM, `{"order":"old","stage":"lost"}`)
+		w.edit(w.CRM, `{"order":"young","stage":"lost"}`)
+	})
+	dry := w.runAt(66*time.Minute, workflows.ReconcileInput{DryRun: true})
+	run := w.runAt(68*time.Minute, workflows.ReconcileInput{})
+	asked := w.runAt(75*time.Minute, workflows.ReconcileInput{Orders: []order.ID{"old"}})
+	w.Run(90 * time.Minute)
+	if w.story("old").Deal != "lost" || w.story("young").Deal != "won" {
+		t.Errorf("the old order's deal is %s, the young one's %s", w.story("old").Deal, w.story("young").Deal)
+	}
+	says := "1 orders were placed before 2026-03-02T09:30:00Z and are not judged"
+	if run.Looked != 1 || run.TooOld != 1 || dry.Looked != 1 || asked.Looked != 0 || !slices.Contains(asked.Lines, says) {
+		t.Errorf("looked at were %d, %d, %d; the last says %q", dry.Looked, run.Looked, asked.Looked, asked.Lines)
+	}
+}
+
+// Nor are records of no order that were made before it.
+func TestSince_OlderRecordsOfNoOrder_NotKept(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Since: virtual.Start.Add(30 * time.Minute)})
+	w.At(10*time.Minute, "an old record", func() { w.edit(w.Warehouse, `{"order":"ghost-1","state":"waiting"}`) })
+	w.At(40*time.Minute, "a young one", func() { w.edit(w.Warehouse, `{"order":"ghost-2","state":"waiting"}`) })
+	w.At(50*time.Minute, "after the feed was followed", func() {
+		if got := w.IDs("inbox/"); !slices.Equal(got, []string{"inbox/warehouse/order-ghost-2"}) {
+			t.Errorf("in the inbox are %v", got)
+		}
+	})
+	w.Run(time.Hour)
+}
