@@ -250,13 +250,7 @@ func (t *Tx) store(model string, r Record, isNew bool) {
 	if !r.Written.IsZero() {
 		written = r.Written.UnixMicro()
 	}
-	var name, parent any
-	if m.Index != "" && r.Values[m.Index] != nil {
-		name = key(r.Values[m.Index])
-	}
-	if m.Parent != "" && r.Values[m.Parent] != nil {
-		parent = fmt.Sprint(r.Values[m.Parent])
-	}
+	name, parent := m.indexed(r.Values)
 	if err == nil && isNew {
 		_, err = t.SQL.Exec(`INSERT INTO records (model, id, name, parent, created, written, data) VALUES (?,?,?,?,?,?,?)`,
 			model, r.ID, name, parent, r.Created.UnixMicro(), written, string(data))
@@ -271,6 +265,18 @@ func (t *Tx) store(model string, r Record, isNew bool) {
 	if err != nil && t.err == nil {
 		t.err = err
 	}
+}
+
+// indexed returns what a record is found by beside its id: the model's indexed
+// text and its parent.
+func (m *Model) indexed(values map[string]any) (name, parent any) {
+	if m.Index != "" && values[m.Index] != nil {
+		name = key(values[m.Index])
+	}
+	if m.Parent != "" && values[m.Parent] != nil {
+		parent = fmt.Sprint(values[m.Parent])
+	}
+	return name, parent
 }
 
 // Erase removes a record and what belongs to it, without asking.
