@@ -22,6 +22,7 @@ type Loader struct {
 // Load runs f in one transaction, for as many records as it likes to write.
 func (s *Server) Load(f func(l *Loader) error) error {
 	return s.Update(func(t *Tx) error {
+		s.changes++
 		l := &Loader{t: t, next: map[string]int64{}}
 		var err error
 		if l.insert, err = t.SQL.Prepare(`INSERT INTO records (model, id, name, parent, created, written, data) VALUES (?,?,?,?,?,?,?)`); err != nil {

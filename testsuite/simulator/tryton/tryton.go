@@ -80,6 +80,9 @@ type Server struct {
 	models map[string]*Model
 	userID int64
 	busy   int // writes that are still to fail so
+
+	changes int64 // of records, counted
+	walks   []walk
 }
 
 // Call is one JSON-RPC call of a model's method.
