@@ -308,11 +308,21 @@ func TestLookup_FarBack_IsReadOnceForAll(t *testing.T) {
 		w.authorize(order.ID(fmt.Sprintf("much-later-%d", i)), 100)
 	}
 	w.clock.advance(time.Hour)
-	for _, s := range subjects {
-		if o, err := client.Lookup(context.Background(), s); err != nil || len(attemptsOf(o)) != 1 {
-			t.Errorf("order %s: %+v, %v", s.Order, o, err)
+	found := func(subjects ...reconcile.Subject) {
+		t.Helper()
+		for _, s := range subjects {
+			if o, err := client.Lookup(context.Background(), s); err != nil || len(attemptsOf(o)) != 1 {
+				t.Errorf("order %s: %+v, %v", s.Order, o, err)
+			}
 		}
 	}
+	found(subjects...)
+	w.authorize("45", total)
+	for i := range 110 {
+		w.authorize(order.ID(fmt.Sprintf("last-%d", i)), 100)
+	}
+	w.clock.advance(time.Hour)
+	found(w.subject("45"))
 }
 
 func attemptsOf(o reconcile.Observation) []reconcile.Attempt {
