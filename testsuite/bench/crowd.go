@@ -279,3 +279,13 @@ func (c *counted) requests(addresses map[order.System]string) map[order.System]i
 }
 
 var clock simulator.RealClock
+
+// settling says that the n-th order was planted to be.
+func (s *source) settling(n int) bool {
+	for _, p := range s.crowd.Planted() {
+		if p.N == n {
+			return p.Settling
+		}
+	}
+	return false
+}

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/trueup-orders/trueup/testsuite/crowd"
 )
 
 func main() {
@@ -48,6 +50,10 @@ type plan struct {
 	strict   bool
 	detail   bool
 	profile  string
+	// reconcile is how many orders reconciliation is measured with, and nothing
+	// else is; 0: it is not.
+	reconcile, recent, perDay, breaks int
+	seed                              uint64
 }
 
 // rounds is how often floor and product take turns under load, so that a busy
@@ -64,6 +70,11 @@ func readPlan(args []string) (plan, error) {
 	flags.BoolVar(&p.strict, "strict", false, "exit 1 when a target is missed")
 	flags.BoolVar(&p.detail, "detail", false, "also print requests and durations by activity")
 	flags.StringVar(&p.profile, "profile", "", "write the worker's CPU profile to this file")
+	flags.IntVar(&p.reconcile, "reconcile", 0, "measure reconciliation instead, with so many orders on sealed days")
+	flags.IntVar(&p.recent, "recent", 1000, "of reconciliation: orders of the last day")
+	flags.IntVar(&p.perDay, "per-day", crowd.PerDay, "of reconciliation: orders of one sealed day")
+	flags.IntVar(&p.breaks, "breaks", 100, "of reconciliation: how many breaks are planted, and as many orders that settle")
+	flags.Uint64Var(&p.seed, "seed", 1, "of reconciliation: what the orders are made from")
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err
 	}
@@ -89,6 +100,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	p, err := readPlan(args)
 	if err != nil {
 		return err
+	}
+	if p.reconcile > 0 {
+		return reconcileOnly(ctx, p, out)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
@@ -118,6 +132,24 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		if err := s.tell(ctx, out); err != nil {
 			return err
 		}
+	}
+	if p.strict && missed {
+		return errMissed
+	}
+	return nil
+}
+
+// reconcileOnly measures reconciliation.
+func reconcileOnly(ctx context.Context, p plan, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Hour)
+	defer cancel()
+	header(p, out)
+	missed, err := runReconcile(ctx, reconcilePlan{
+		crowded: crowded{Seed: p.seed, Orders: p.reconcile, Recent: p.recent, PerDay: p.perDay, Breaks: p.breaks, AsOf: time.Now().UTC().Truncate(time.Second)},
+		profile: p.profile, detail: p.detail,
+	}, out)
+	if err != nil {
+		return err
 	}
 	if p.strict && missed {
 		return errMissed
