@@ -72,7 +72,7 @@ func readPlan(args []string) (plan, error) {
 	flags.StringVar(&p.profile, "profile", "", "write the worker's CPU profile to this file")
 	flags.IntVar(&p.reconcile, "reconcile", 0, "measure reconciliation instead, with so many orders on sealed days")
 	flags.IntVar(&p.recent, "recent", 1000, "of reconciliation: orders of the last day")
-	flags.IntVar(&p.perDay, "per-day", crowd.PerDay, "of reconciliation: orders of one sealed day")
+	flags.IntVar(&p.perDay, "per-day", 0, "of reconciliation: orders of one sealed day; 0: a tenth of all, but 10,000 at most")
 	flags.IntVar(&p.breaks, "breaks", 100, "of reconciliation: how many breaks are planted, and as many orders that settle")
 	flags.Uint64Var(&p.seed, "seed", 1, "of reconciliation: what the orders are made from")
 	if err := flags.Parse(args); err != nil {
@@ -141,6 +141,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 
 // reconcileOnly measures reconciliation.
 func reconcileOnly(ctx context.Context, p plan, out io.Writer) error {
+	if p.perDay == 0 {
+		p.perDay = min(p.reconcile/10+1, crowd.PerDay)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 6*time.Hour)
 	defer cancel()
 	header(p, out)

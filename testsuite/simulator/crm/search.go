@@ -229,15 +229,15 @@ func (x *session) find(kind string, q query, at time.Time) ([]*record, error) {
 // past returns the records of a kind as they were, by id; not those that a date
 // which all groups ask for leaves out.
 func (x *session) past(kind string, q query, at time.Time) ([]*record, error) {
-	where, args := "", []any{at.UnixNano(), kind}
+	index, where, args := "versions_record", "", []any{at.UnixNano(), kind}
 	if from, to, all := q.within("createdate"); all {
-		where, args = ` AND v.created >= ? AND v.created < ?`, append(args, from, to)
+		index, where, args = "versions_created", ` AND v.created >= ? AND v.created < ?`, append(args, from, to)
 	} else if from, to, all := q.within("hs_lastmodifieddate"); all {
-		where, args = ` AND v.at >= ? AND v.at < ?`, append(args, from, to)
+		index, where, args = "versions_at", ` AND v.at >= ? AND v.at < ?`, append(args, from, to)
 	}
-	rows, err := x.tx.Query(`SELECT kind, id, created, at, archived, 0, properties FROM versions v
-		WHERE seq = (SELECT max(seq) FROM versions w WHERE w.kind = v.kind AND w.id = v.id AND w.at <= ?) AND kind = ?`+where+`
-		AND archived = 0 ORDER BY id`, args...)
+	rows, err := x.tx.Query(`SELECT kind, id, created, at, archived, 0, properties FROM versions v INDEXED BY `+index+`
+		WHERE seq = (SELECT max(seq) FROM versions w INDEXED BY versions_record WHERE w.kind = v.kind AND w.id = v.id AND w.at <= ?) AND kind = ?`+where+`
+		AND archived = 0 ORDER BY +id`, args...)
 	if err != nil {
 		return nil, err
 	}

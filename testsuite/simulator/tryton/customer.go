@@ -30,7 +30,7 @@ func (l *Loader) Customer(c Customer, at time.Time) (party, address int64) {
 
 func (l *Loader) addressOf(party int64) int64 {
 	var id int64
-	if err := l.t.SQL.QueryRow(`SELECT id FROM records WHERE model = 'party.address' AND parent = ? ORDER BY id LIMIT 1`, party).Scan(&id); err != nil {
+	if err := l.t.SQL.QueryRow(`SELECT id FROM records WHERE model = 'party.address' AND parent = ? ORDER BY +id LIMIT 1`, party).Scan(&id); err != nil {
 		l.fail(err)
 	}
 	return id

@@ -28,7 +28,7 @@ func (s *Server) Load(f func(l *Loader) error) error {
 		if l.insert, err = t.SQL.Prepare(`INSERT INTO records (model, id, name, parent, created, written, data) VALUES (?,?,?,?,?,?,?)`); err != nil {
 			return err
 		}
-		if l.byName, err = t.SQL.Prepare(`SELECT id FROM records WHERE model = ? AND name = ? ORDER BY id LIMIT 1`); err != nil {
+		if l.byName, err = t.SQL.Prepare(`SELECT id FROM records WHERE model = ? AND name = ? ORDER BY +id LIMIT 1`); err != nil {
 			return err
 		}
 		if err := errors.Join(f(l), l.err); err != nil {

@@ -123,12 +123,39 @@ func (t *Tx) Count(name string) int64 {
 
 // Get returns a record, or false.
 func (t *Tx) Get(model string, id int64) (Record, bool) {
+	if m := t.server.models[model]; m != nil && m.Fixed {
+		return t.setting(model, id)
+	}
 	found, err := t.Find(model, []any{[]any{"id", "=", id}})
 	if err != nil || len(found) == 0 {
 		return Record{}, false
 	}
 	return found[0], true
 }
+
+// setting is Get for records that hardly ever change, and that every row of an
+// answer leads to: they are kept until anything changes.
+func (t *Tx) setting(model string, id int64) (Record, bool) {
+	s := t.server
+	if s.settingsOf != s.changes || s.settings == nil {
+		s.settings, s.settingsOf = map[string]map[int64]Record{}, s.changes
+	}
+	if r, known := s.settings[model][id]; known {
+		return r, true
+	}
+	found, err := t.Find(model, []any{[]any{"id", "=", id}})
+	if err != nil || len(found) == 0 {
+		return Record{}, false
+	}
+	if s.settings[model] == nil || len(s.settings[model]) > mostSettings {
+		s.settings[model] = map[int64]Record{}
+	}
+	s.settings[model][id] = found[0]
+	return found[0], true
+}
+
+// mostSettings bounds what is kept of each model.
+const mostSettings = 20_000
 
 // Find returns the records that meet a domain, by id.
 func (t *Tx) Find(model string, domain []any) ([]Record, error) {

@@ -83,6 +83,9 @@ type Server struct {
 
 	changes int64 // of records, counted
 	walks   []walk
+
+	settings   map[string]map[int64]Record // of fixed models, by id
+	settingsOf int64                       // changes as of which they are
 }
 
 // Call is one JSON-RPC call of a model's method.
