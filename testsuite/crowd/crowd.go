@@ -40,6 +40,8 @@ type Crowd struct {
 	AsOf   time.Time
 	// PerDay is how many orders a sealed day has; 0: PerDay.
 	PerDay int
+	// Waiting is how many of a thousand orders wait for goods some days; 0: 20.
+	Waiting int
 
 	planted map[int]Planted
 }

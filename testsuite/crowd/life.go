@@ -1,6 +1,7 @@
 package crowd
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -42,7 +43,7 @@ type Return struct {
 func (c *Crowd) Life(n int) Life {
 	r := c.random(n)
 	l := Life{N: n, Order: c.orderOf(n, r), asOf: c.AsOf.UTC()}
-	placed := l.Order.PlacedAt
+	placed, waiting := l.Order.PlacedAt, 80+cmp.Or(c.Waiting, 20)
 	switch chance := r.IntN(1000); {
 	case chance < 30:
 		l.Failed = l.happened(placed.Add(35 * time.Minute))
@@ -51,10 +52,10 @@ func (c *Crowd) Life(n int) Life {
 		l.Parcels = []Parcel{{Lines: l.Order.AllLines()}}
 	default:
 		after := 3*time.Hour + time.Duration(r.IntN(20*60))*time.Minute
-		if chance < 160 {
+		if chance < waiting {
 			after = 5 * day // it waits for goods
 		}
-		l.ship(placed.Add(after), chance >= 160 && chance < 260, r)
+		l.ship(placed.Add(after), chance >= waiting && chance < waiting+100, r)
 		if r.IntN(12) == 0 {
 			l.giveBack(r)
 		}
