@@ -15,7 +15,7 @@ import (
 // one by one they would cost more calls than the whole listing.
 type ManyReader interface {
 	// LookupMany is Lookup of each of the subjects, as strong as that, in their
-	// order.
+	// order. It may leave out what concerns none of the subject's own records.
 	LookupMany(ctx context.Context, subjects []reconcile.Subject) ([]reconcile.Observation, error)
 }
 
@@ -76,4 +76,74 @@ func subjectsOf(st *stream, these []left, known []Known) []reconcile.Subject {
 		}
 	}
 	return subjects
+}
+
+// readTogether is how many orders' records are read at once to compare what no
+// listing shows.
+const readTogether = 100
+
+// compareUnlisted compares what no listing shows of the orders that agree as far
+// as listings go: the contact and the carts of each. Systems that can look many
+// orders up at once are asked for all of them; what does not agree is looked up.
+func (s *sweeping) compareUnlisted(ctx context.Context) error {
+	if len(s.in.Orders) > 0 {
+		return nil // they are looked up, all of them
+	}
+	for _, st := range s.streams {
+		many, can := st.reader.(ManyReader)
+		if !can || !unlisted(st.system) || st.place.Part > parts || st.isDown() {
+			continue
+		}
+		var ask []int
+		for n, k := range s.known {
+			if m := st.marks[n]; (m == agreeing || m == noneSeen) && !k.Intent.PlacedAt.IsZero() {
+				ask = append(ask, n)
+			}
+		}
+		for these := range slices.Chunk(ask, readTogether) {
+			s.compareTogether(ctx, st, many, these)
+			if err := stopping(ctx); err != nil {
+				return err
+			}
+		}
+		st.place.Part = parts + 1 // whoever takes the sweep up has it behind him
+	}
+	return nil
+}
+
+func (s *sweeping) compareTogether(ctx context.Context, st *stream, many ManyReader, these []int) {
+	subjects := make([]reconcile.Subject, len(these))
+	for i, n := range these {
+		subjects[i] = s.known[n].Subject
+	}
+	at := s.a.Now()
+	var seen []reconcile.Observation
+	err := s.call(ctx, st, func(ctx context.Context) error {
+		var err error
+		seen, err = many.LookupMany(ctx, subjects)
+		return err
+	})
+	if err == nil && len(seen) == len(these) {
+		st.pages++
+	} else {
+		seen = nil // they are looked up order by order, which says what is wrong
+	}
+	for i, n := range these {
+		if seen == nil || !s.agreesWhole(s.known[n], reconcile.Read(st.system, s.known[n].Intent.Order, at, seen[i], nil)) {
+			st.marks[n] = toLookUp
+		}
+	}
+}
+
+// agreesWhole says whether what a look-up shows is all that the system should
+// hold, and nothing is settling.
+func (s *sweeping) agreesWhole(k Known, o reconcile.Observation) bool {
+	c := reconcile.Compare(k.Intent, s.a.Policy, []reconcile.Observation{o}, nil, nil, s.a.Now())
+	return slices.Contains(c.Judged, o.System) && len(c.Breaks) == 0 &&
+		!slices.ContainsFunc(c.Settling, func(t reconcile.Settling) bool { return t.Break.System == o.System })
+}
+
+// unlisted says that some field of a system is shown by no listing.
+func unlisted(system order.System) bool {
+	return slices.ContainsFunc(reconcile.Fields(), func(f reconcile.Field) bool { return f.System() == system && !f.Listed() })
 }

@@ -183,8 +183,8 @@ func TestLookupMany_AsOneByOne(t *testing.T) {
 			t.Errorf("%s: of none: %v, %v", r.System, none, err)
 		}
 	}
-	if able != 3 {
-		t.Errorf("%d systems can look many orders up; want warehouse, erp and mail", able)
+	if able != 4 {
+		t.Errorf("%d systems can look many orders up; want warehouse, erp, crm and mail", able)
 	}
 }
 
