@@ -71,7 +71,7 @@ func readPlan(args []string) (plan, error) {
 	flags.BoolVar(&p.detail, "detail", false, "also print requests and durations by activity")
 	flags.StringVar(&p.profile, "profile", "", "write the worker's CPU profile to this file")
 	flags.IntVar(&p.reconcile, "reconcile", 0, "measure reconciliation instead, with so many orders on sealed days")
-	flags.IntVar(&p.recent, "recent", 1000, "of reconciliation: orders of the last day")
+	flags.IntVar(&p.recent, "recent", 300, "of reconciliation: orders of the last day")
 	flags.IntVar(&p.perDay, "per-day", 0, "of reconciliation: orders of one sealed day; 0: a tenth of all, but 10,000 at most")
 	flags.IntVar(&p.breaks, "breaks", 100, "of reconciliation: how many breaks are planted, and as many orders that settle")
 	flags.Uint64Var(&p.seed, "seed", 1, "of reconciliation: what the orders are made from")

@@ -21,6 +21,9 @@ const (
 	sweepMemory = "sweep_peak_memory_mib"
 	sweepEvents = "sweep_events_per_1000_orders"
 	sweepFound  = "sweep_planted_breaks_found"
+
+	screenOrders = "screen_orders_per_s"
+	screenCalls  = "screen_calls_per_order"
 )
 
 // reconcilePlan is what the benchmark of reconciliation measures.
@@ -81,7 +84,22 @@ func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 		fmt.Fprintf(out, "# calls of %-9s %7d by the sweep, %7d by the floor, %.1f per 1,000 orders\n",
 			system, s.Requests[system], s.FloorRequests[system], 1000*per(float64(s.Requests[system]), float64(s.Orders)))
 	}
+	all := func(requests map[order.System]int) float64 {
+		n := 0
+		for _, system := range order.Systems() {
+			n += requests[system]
+		}
+		return float64(n)
+	}
+	c := s.Screen
+	fmt.Fprintf(out, "# screening by change: %d orders, %d records on the pages of changes, %.1f s; the floor %.1f s; %d history events\n",
+		c.Orders, c.Records, c.Seconds, c.FloorSeconds, c.Events)
+	for _, system := range order.Systems() {
+		fmt.Fprintf(out, "# calls of %-9s %7d by the screening, %7d by its floor\n", system, c.Requests[system], c.FloorRequests[system])
+	}
 	figures := []figure{
+		{screenOrders, per(float64(c.Orders), c.Seconds), per(float64(c.Orders), c.FloorSeconds), target{limit: 0.7, ratio: true, atLeast: true}},
+		{screenCalls, per(all(c.Requests), float64(c.Orders)), per(all(c.FloorRequests), float64(c.Orders)), target{}},
 		{sweepOrders, per(float64(s.Orders), s.Seconds), per(float64(s.Orders), s.FloorSeconds), target{limit: 0.7, ratio: true, atLeast: true}},
 		{sweepMemory, s.Peak, math.NaN(), target{limit: 512}},
 		{sweepEvents, 1000 * per(float64(s.Events), float64(s.Orders)), math.NaN(), target{limit: 1}},

@@ -49,10 +49,23 @@ type swept struct {
 	FloorRequests map[order.System]int `json:"floor_requests"`
 	Lookups       map[order.System]int `json:"lookups"`
 
+	Screen screened `json:"screen"`
+
 	Planted  int      `json:"planted"`
 	Found    int      `json:"found"`
 	Problems []string `json:"problems,omitempty"`
 	Lines    []string `json:"lines,omitempty"` // of the planted ones, and what became of them
+}
+
+// screened is what was measured of screening by change.
+type screened struct {
+	Orders        int                  `json:"orders"`
+	Records       int                  `json:"records"`
+	Seconds       float64              `json:"seconds"`
+	FloorSeconds  float64              `json:"floor_seconds"`
+	Events        int64                `json:"events"`
+	Requests      map[order.System]int `json:"requests"`
+	FloorRequests map[order.System]int `json:"floor_requests"`
 }
 
 // reconciling is the process that reconciles: a worker that serves sweeps.
@@ -82,6 +95,9 @@ func playSweep(ctx context.Context) error {
 	}
 	defer r.engine.Close()
 	if err := r.sweepAll(ctx); err != nil {
+		return err
+	}
+	if err := r.screen(ctx); err != nil {
 		return err
 	}
 	r.judge()
@@ -225,6 +241,52 @@ func (r *reconciling) floorDay(ctx context.Context, day time.Time) error {
 		}
 		err := g.Wait()
 		r.out.FloorSeconds += clock.Now().Sub(began).Seconds()
+		return err
+	})
+}
+
+// screen has what changed since a day ago compared, as the scheduled run does,
+// beside only reading the same pages of changes.
+func (r *reconciling) screen(ctx context.Context) error {
+	out := &r.out.Screen
+	out.Requests, out.FloorRequests = map[order.System]int{}, map[order.System]int{}
+	status, err := r.source.Status(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.counting(out.FloorRequests, func() error {
+		began := clock.Now()
+		for _, reader := range r.source.readers {
+			q := reconcile.ListRequest{By: reconcile.ListChanged, From: status.VerifiedThrough.Add(-5 * time.Minute), To: clock.Now()}
+			if _, _, err := readThrough(ctx, reader, q); err != nil {
+				return err
+			}
+		}
+		out.FloorSeconds = clock.Now().Sub(began).Seconds()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.counting(out.Requests, func() error {
+		began := clock.Now()
+		run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "reconcile", TaskQueue: workflows.Queue}, workflows.ReconcileType, workflows.ReconcileInput{})
+		if err != nil {
+			return err
+		}
+		var report reconciliation.RunReport
+		if err := run.Get(ctx, &report); err != nil {
+			return err
+		}
+		out.Seconds, out.Orders, out.Records = clock.Now().Sub(began).Seconds(), report.Looked, report.Records
+		if !report.Complete() {
+			r.problem("the run is partial: %v could not be read; truncated: %t", report.Unread, report.Truncated)
+		}
+		if report.Stock.Found > 0 {
+			r.problem("levels that differ were found: %v", report.Lines)
+		}
+		described, err := r.engine.DescribeWorkflowExecution(ctx, "reconcile", run.GetRunID())
+		out.Events = described.GetWorkflowExecutionInfo().GetHistoryLength()
 		return err
 	})
 }
