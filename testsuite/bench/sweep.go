@@ -70,7 +70,9 @@ type screened struct {
 
 // reconciling is the process that reconciles: a worker that serves sweeps.
 type reconciling struct {
-	source     *source
+	crowd      *crowd.Crowd
+	source     *crowd.Source
+	readers    []reconciliation.SystemReader
 	activities *reconciliation.Activities
 	engine     client.Client
 	transport  *counted
@@ -122,7 +124,7 @@ func newReconciling(c *crowd.Crowd) (*reconciling, error) {
 		return nil, err
 	}
 	config.Channel = crowd.Channel
-	r := &reconciling{source: newSource(c, clock.Now), transport: newCounted(), addresses: map[order.System]string{
+	r := &reconciling{crowd: c, transport: newCounted(), addresses: map[order.System]string{
 		order.SystemPayment: config.Stripe.URL, order.SystemInventory: config.Medusa.URL, order.SystemWarehouse: config.Warehouse.URL,
 		order.SystemERP: config.ERP.URL, order.SystemCRM: config.HubSpot.URL,
 	}}
@@ -130,7 +132,8 @@ func newReconciling(c *crowd.Crowd) (*reconciling, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.source.readers = systems.Readers()
+	r.readers = systems.Readers()
+	r.source = crowd.NewSource(c, r.readers, clock.Now)
 	if r.engine, err = client.Dial(client.Options{
 		HostPort: os.Getenv("TEMPORAL_ADDRESS"), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	}); err != nil {
@@ -141,7 +144,7 @@ func newReconciling(c *crowd.Crowd) (*reconciling, error) {
 		return nil, err
 	}
 	r.activities = set.Reconciliation
-	r.activities.Orders, r.activities.Keeper, r.activities.Days, r.activities.Policy = r.source, r.source, r.source, r.source.policy
+	r.activities.Orders, r.activities.Keeper, r.activities.Days, r.activities.Policy = r.source, r.source, r.source, r.source.Policy()
 	workflow := worker.New(r.engine, workflows.Queue, worker.Options{})
 	set.RegisterWorkflows(workflow)
 	activities := worker.New(r.engine, workflows.ReconciliationQueue, worker.Options{})
@@ -153,7 +156,7 @@ func newReconciling(c *crowd.Crowd) (*reconciling, error) {
 // by the day, for the second finds warm caches.
 func (r *reconciling) sweepAll(ctx context.Context) error {
 	r.out.Requests, r.out.FloorRequests, r.out.Lookups = map[order.System]int{}, map[order.System]int{}, map[order.System]int{}
-	for n, day := range r.source.crowd.Days() {
+	for n, day := range r.crowd.Days() {
 		turns := []func(context.Context, time.Time) error{r.floorDay, r.sweepDay}
 		if n%2 == 1 {
 			turns[0], turns[1] = turns[1], turns[0]
@@ -197,7 +200,7 @@ func (r *reconciling) sweepDay(ctx context.Context, day time.Time) error {
 		r.out.Settling += report.Settling
 		r.out.LookedUp += report.Swept.LookedUp
 		for _, e := range report.Swept.Exceptions {
-			if n, ours := r.source.crowd.Number(e.Order); !ours || !r.source.settling(n) {
+			if !r.source.Settling(e.Order) {
 				r.problem("%s is an exception: %s", e.Order, e.Why)
 			}
 		}
@@ -221,7 +224,7 @@ func (r *reconciling) floorDay(ctx context.Context, day time.Time) error {
 		s := r.activities.Sweeps
 		var mu sync.Mutex
 		g, inner := errgroup.WithContext(ctx)
-		for _, reader := range r.source.readers {
+		for _, reader := range r.readers {
 			g.Go(func() error {
 				for _, w := range [][2]time.Time{{day.Add(-s.Before), day}, {day, day.Add(24 * time.Hour)}, {day.Add(24 * time.Hour), day.Add(24*time.Hour + s.Span)}} {
 					pages, records, err := readThrough(inner, reader, reconcile.ListRequest{By: reconcile.ListCreated, From: w[0], To: w[1]})
@@ -256,7 +259,7 @@ func (r *reconciling) screen(ctx context.Context) error {
 	}
 	err = r.counting(out.FloorRequests, func() error {
 		began := clock.Now()
-		for _, reader := range r.source.readers {
+		for _, reader := range r.readers {
 			q := reconcile.ListRequest{By: reconcile.ListChanged, From: status.VerifiedThrough.Add(-5 * time.Minute), To: clock.Now()}
 			if _, _, err := readThrough(ctx, reader, q); err != nil {
 				return err
@@ -314,39 +317,13 @@ func (r *reconciling) problem(format string, a ...any) {
 
 // judge holds what was found against what was planted.
 func (r *reconciling) judge() {
-	r.source.mu.Lock()
-	defer r.source.mu.Unlock()
-	planted := map[order.ID]bool{}
-	for _, p := range r.source.crowd.Planted() {
-		id := r.source.crowd.ID(p.N)
-		steps, found := r.source.steps[id]
-		switch {
-		case p.Settling && found && len(steps) > 0:
-			r.problem("%s: it was acted on: %+v", p, steps)
-		case p.Settling:
-			planted[id] = true
-		default:
-			planted[id] = true
-			r.out.Planted++
-			what := "not found"
-			if found {
-				what = p.Found(steps)
-			}
-			if what != "" {
-				r.problem("%s: %s", p, what)
-				continue
-			}
-			r.out.Found++
-		}
+	planted, found, problems := r.source.Judge()
+	r.out.Planted, r.out.Found = planted, found
+	for _, p := range problems {
+		r.problem("%s", p)
+	}
+	for _, p := range r.crowd.Planted() {
 		r.out.Lines = append(r.out.Lines, p.String())
-	}
-	for id, steps := range r.source.steps {
-		if !planted[id] {
-			r.problem("%s was suspected, and nothing was planted there: %+v", id, steps)
-		}
-	}
-	for _, what := range r.source.kept {
-		r.problem("into the inbox went %s", what)
 	}
 }
 
