@@ -8,6 +8,8 @@ WORKFLOWCHECK := workflowcheck@v0.6.0
 # A number of tries: with a time, the fuzzer now and then fails by its own deadline.
 FUZZTIME      ?= 5000x
 KEEP          ?= 1
+# How many orders reconciliation is measured with.
+ORDERS        ?= 10000
 
 TOOLS  := $(CURDIR)/.build/tools
 ENGINE := $(CURDIR)/.build/engine
@@ -26,7 +28,7 @@ RACED = ^Test(Life|Cancel|Messages|Refusals|Ledgers)
 TESTS = TRUEUP_TEST_ENGINE=$(ENGINE) go test -v -count=1 -p 1 -timeout 25m
 FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual)
 
-.PHONY: help demo test quick lint workflowcheck fuzz bench engine programs engine-test ci clean
+.PHONY: help demo test quick lint workflowcheck fuzz bench bench-reconcile engine programs engine-test ci clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -59,6 +61,9 @@ fuzz: ## each fuzz target, FUZZTIME tries
 
 bench: engine ## what it costs beside its floor, one line a figure
 	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench
+
+bench-reconcile: engine ## what reconciling ORDERS orders costs beside only reading their pages; every planted break must be found
+	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench -reconcile $(ORDERS) $(if $(PER_DAY),-per-day $(PER_DAY))
 
 engine: ## the embedded Temporal engine, .build/engine; the first build takes some minutes
 	@deployments/temporal/build.sh $(ENGINE)

@@ -146,7 +146,7 @@ func reconcileOnly(ctx context.Context, p plan, out io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 6*time.Hour)
 	defer cancel()
-	header(p, out)
+	headerReconcile(p, out)
 	missed, err := runReconcile(ctx, reconcilePlan{
 		crowded: crowded{Seed: p.seed, Orders: p.reconcile, Recent: p.recent, PerDay: p.perDay, Breaks: p.breaks, AsOf: time.Now().UTC().Truncate(time.Second)},
 		profile: p.profile, detail: p.detail,
@@ -171,16 +171,30 @@ var groups = []struct {
 	{[]string{eventsUntilDelivered, bytesUntilDelivered}, measureLife},
 }
 
-func header(p plan, out io.Writer) {
+// machine says on what is measured.
+func machine() string {
 	load := "unknown"
 	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load = strings.Join(strings.Fields(string(data))[:3], " ")
 	}
-	fmt.Fprintf(out, `# %d cores, load before %s, %s; engine, worker, gateway and the six systems are processes of their own on this machine
+	return fmt.Sprintf("%d cores, load before %s, %s", runtime.NumCPU(), load, runtime.Version())
+}
+
+func headerReconcile(p plan, out io.Writer) {
+	fmt.Fprintf(out, `# %s; engine, reconciling process and the six systems are processes of their own on this machine
+# a crowd of %d orders, %d a day, and %d of the last day, by seed %d; %d breaks planted, and %d orders that only settle
+# the systems keep the real page limits and orders; the records were written into their databases, the intents are made anew when asked for
+# floor: the same adapters read the same pages, the six side by side, and do nothing with them; it takes turns with the sweep, day by day
+# a break counts as found when two strong reads confirm it and the step that is planned for it is what the rules say where all is allowed
+`, machine(), p.reconcile, p.perDay, p.recent, p.seed, p.breaks, p.breaks)
+}
+
+func header(p plan, out io.Writer) {
+	fmt.Fprintf(out, `# %s; engine, worker, gateway and the six systems are processes of their own on this machine
 # engine: embedded, one shard, SQLite file (WAL, synchronous=normal), no encryption; systems: SQLite files; webhooks on; feeds followed every 15s
 # floor: the same worker, queues, options, server and database; six no-op activities, two in sequence then four side by side, and as many signals
 # alone: %d orders, one at a time; load: %d orders in %d rounds, %d at once; life: %s per step of the warehouse
 # an order agrees when the engine has the last of the six systems' answers: each system's ledger must show the effect before it;
 # afterwards every order's verdict, and a fresh one (all systems read) of every tenth, must say agreed, or the run is broken
-`, runtime.NumCPU(), load, runtime.Version(), p.orders, rounds*2*p.orders, rounds, p.parallel, p.step)
+`, machine(), p.orders, rounds*2*p.orders, rounds, p.parallel, p.step)
 }

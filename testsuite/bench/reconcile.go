@@ -67,8 +67,15 @@ func runReconcile(ctx context.Context, p reconcilePlan, out io.Writer) (missed b
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &got); err != nil {
 		return false, fmt.Errorf("the reconciling process says %q: %w", lines, err)
 	}
-	return got.tell(out, p.detail), nil
+	missed = got.tell(out, p.detail)
+	if len(got.Problems) > 0 {
+		return missed, errWrong
+	}
+	return missed, nil
 }
+
+// errWrong is no missed target but a run that is broken.
+var errWrong = errors.New("what was found is not what was planted, see WRONG")
 
 // tell prints the figures, and says whether a target was missed.
 func (s swept) tell(out io.Writer, detail bool) (missed bool) {
@@ -116,7 +123,6 @@ func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 	}
 	for _, line := range s.Problems {
 		fmt.Fprintln(out, "# WRONG: "+strings.ReplaceAll(line, "\n", " "))
-		missed = true
 	}
 	return missed
 }
