@@ -63,6 +63,38 @@ func (s *sweeping) lookAhead(ctx context.Context, these []left, known []Known) a
 	return ahead
 }
 
+// lookedUpTogether is how many orders are looked up at once outside of sweeps.
+const lookedUpTogether = 50
+
+// together looks up several orders at once, in the systems that can. What fails
+// is looked up order by order.
+func (a *Activities) together(ctx context.Context, known []Known) aheadOf {
+	ahead := aheadOf{}
+	if len(known) < 2 {
+		return ahead
+	}
+	subjects := make([]reconcile.Subject, len(known))
+	for i, k := range known {
+		subjects[i] = k.Subject
+	}
+	for _, r := range a.Readers {
+		many, can := r.Reader.(ManyReader)
+		if !can {
+			continue
+		}
+		at := a.Now()
+		seen, err := many.LookupMany(ctx, subjects)
+		if err != nil || len(seen) != len(subjects) {
+			continue
+		}
+		ahead[r.System] = map[order.ID]reconcile.Observation{}
+		for i, o := range seen {
+			ahead[r.System][subjects[i].Order] = reconcile.Read(r.System, subjects[i].Order, at, o, nil)
+		}
+	}
+	return ahead
+}
+
 // subjectsOf returns the orders of a batch that are to be looked up in a system.
 func subjectsOf(st *stream, these []left, known []Known) []reconcile.Subject {
 	var subjects []reconcile.Subject
