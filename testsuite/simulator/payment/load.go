@@ -110,52 +110,9 @@ func (l *loading) load(one Loaded) error {
 			return err
 		}
 	}
-	var others []row
-	for _, m := range one.Captures {
-		released, err := l.capture(m, pi, c, len(others))
-		if err != nil {
-			return err
-		}
-		others = append(others, released...)
-	}
-	for n, m := range one.Refunds {
-		r := &refund{
-			ID: fmt.Sprintf("re_%s%d", number, n), Object: "refund", Amount: m.Amount, Charge: c.ID, Created: m.At.Unix(), Currency: pi.Currency,
-			Metadata: m.Metadata, PaymentIntent: pi.ID, Status: "succeeded", Balance: new(string),
-		}
-		*r.Balance = fmt.Sprintf("txn_%s%d", number, n)
-		if m.Failed {
-			r.Status, r.FailureReason = "failed", "lost_or_stolen_card"
-		} else {
-			c.AmountRefunded += m.Amount
-			c.Refunded = c.AmountRefunded == c.Amount
-		}
-		others = append(others, r)
-		if err := l.tell("refund.created", m.At, pi, *r); err != nil {
-			return err
-		}
-		if err := l.tell("charge.refunded", m.At, pi, *c); err != nil {
-			return err
-		}
-	}
-	if !one.Disputed.IsZero() {
-		c.Disputed = true
-		d := &dispute{
-			ID: "du_" + number, Object: "dispute", Amount: c.AmountCaptured - c.AmountRefunded, Charge: c.ID, Created: one.Disputed.Unix(),
-			Currency: pi.Currency, Livemode: pi.Livemode, Metadata: map[string]string{}, PaymentIntent: pi.ID, Reason: "fraudulent",
-			Status: "needs_response",
-		}
-		others = append(others, d)
-		if err := l.tell("charge.dispute.created", one.Disputed, pi, *d); err != nil {
-			return err
-		}
-	}
-	if !one.Cancelled.IsZero() {
-		released, err := l.cancel(one, pi, c)
-		if err != nil {
-			return err
-		}
-		others = append(others, released...)
+	others, err := l.follow(one, pi, c)
+	if err != nil {
+		return err
 	}
 	if c != nil {
 		others = append(others, c)
@@ -169,6 +126,62 @@ func (l *loading) load(one Loaded) error {
 		return l.expireLater(pi)
 	}
 	return nil
+}
+
+// follow lets what became of the payment happen, and returns the records of it.
+func (l *loading) follow(one Loaded, pi *intent, c *charge) ([]row, error) {
+	var others []row
+	for _, m := range one.Captures {
+		released, err := l.capture(m, pi, c, len(others))
+		if err != nil {
+			return nil, err
+		}
+		others = append(others, released...)
+	}
+	for n, m := range one.Refunds {
+		r, err := l.refunded(m, pi, c, n)
+		if err != nil {
+			return nil, err
+		}
+		others = append(others, r)
+	}
+	if !one.Disputed.IsZero() {
+		c.Disputed = true
+		d := &dispute{
+			ID: "du_" + strings.TrimPrefix(pi.ID, "pi_"), Object: "dispute", Amount: c.AmountCaptured - c.AmountRefunded, Charge: c.ID,
+			Created: one.Disputed.Unix(), Currency: pi.Currency, Livemode: pi.Livemode, Metadata: map[string]string{}, PaymentIntent: pi.ID,
+			Reason: "fraudulent", Status: "needs_response",
+		}
+		others = append(others, d)
+		if err := l.tell("charge.dispute.created", one.Disputed, pi, *d); err != nil {
+			return nil, err
+		}
+	}
+	if one.Cancelled.IsZero() {
+		return others, nil
+	}
+	released, err := l.cancel(one, pi, c)
+	return append(others, released...), err
+}
+
+// refunded gives money back; one that failed gave back nothing.
+func (l *loading) refunded(m Moved, pi *intent, c *charge, n int) (*refund, error) {
+	number := strings.TrimPrefix(pi.ID, "pi_")
+	r := &refund{
+		ID: fmt.Sprintf("re_%s%d", number, n), Object: "refund", Amount: m.Amount, Charge: c.ID, Created: m.At.Unix(), Currency: pi.Currency,
+		Metadata: m.Metadata, PaymentIntent: pi.ID, Status: "succeeded", Balance: new(string),
+	}
+	*r.Balance = fmt.Sprintf("txn_%s%d", number, n)
+	if m.Failed {
+		r.Status, r.FailureReason = "failed", "lost_or_stolen_card"
+	} else {
+		c.AmountRefunded += m.Amount
+		c.Refunded = c.AmountRefunded == c.Amount
+	}
+	if err := l.tell("refund.created", m.At, pi, *r); err != nil {
+		return nil, err
+	}
+	return r, l.tell("charge.refunded", m.At, pi, *c)
 }
 
 func (l *loading) authorize(one Loaded, pi *intent, id string) *charge {
