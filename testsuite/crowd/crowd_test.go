@@ -99,6 +99,9 @@ func TestLoad_EveryOrderAgrees(t *testing.T) {
 // Each kind of break is found by the pure core as what it was planted for, and
 // what would be done about it is what the rules say; nothing else is found.
 func TestPlant_EachKindIsFoundAndNothingElse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs with the slow ones")
+	}
 	t.Parallel()
 	c := &Crowd{Seed: 7, Orders: 360, PerDay: 90, Waiting: 80, AsOf: simulator.RealClock{}.Now()}
 	kinds := len(Kinds())

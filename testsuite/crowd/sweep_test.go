@@ -15,6 +15,9 @@ import (
 // Sweeping every day of a crowd, in shards, suspects each planted break and no
 // other order, and leaves alone what only settles.
 func TestSweep_EachPlantedBreakAndNothingElse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs with the slow ones")
+	}
 	t.Parallel()
 	c := &Crowd{Seed: 7, Orders: 360, PerDay: 90, Waiting: 80, AsOf: simulator.RealClock{}.Now()}
 	kinds := len(Kinds())
