@@ -185,6 +185,7 @@ func headerReconcile(p plan, out io.Writer) {
 # a crowd of %d orders, %d a day, and %d of the last day, by seed %d; %d breaks planted, and %d orders that only settle
 # the systems keep the real page limits and orders; the records were written into their databases, the intents are made anew when asked for
 # floor: the same adapters read the same pages, the six side by side, and do nothing with them; it takes turns with the sweep, day by day
+# the time in which suspects look again, twice in all six systems, is that of their own workflows: it is printed, and in no rate
 # a break counts as found when two strong reads confirm it and the step that is planned for it is what the rules say where all is allowed
 `, machine(), p.reconcile, p.perDay, p.recent, p.seed, p.breaks, p.breaks)
 }

@@ -85,8 +85,8 @@ func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 		}
 		return n / seconds
 	}
-	fmt.Fprintf(out, "# sweep: %d days, %d orders, %d records on their pages, %.1f s; the floor %.1f s; %d orders read by reference, %d settling\n",
-		s.Days, s.Orders, s.Records, s.Seconds, s.FloorSeconds, s.LookedUp, s.Settling)
+	fmt.Fprintf(out, "# sweep: %d days, %d orders, %d records on their pages, %.1f s; the floor %.1f s; %d orders read by reference, %d settling; suspects looked again for %.1f s\n",
+		s.Days, s.Orders, s.Records, s.Seconds, s.FloorSeconds, s.LookedUp, s.Settling, s.Confirming)
 	for _, system := range order.Systems() {
 		fmt.Fprintf(out, "# calls of %-9s %7d by the sweep, %7d by the floor, %.1f per 1,000 orders\n",
 			system, s.Requests[system], s.FloorRequests[system], 1000*per(float64(s.Requests[system]), float64(s.Orders)))

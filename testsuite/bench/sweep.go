@@ -37,8 +37,11 @@ type swept struct {
 	LookedUp int     `json:"looked_up"`
 	Settling int     `json:"settling"`
 	Seconds  float64 `json:"seconds"`
-	Events   int64   `json:"events"`
-	Peak     float64 `json:"peak"` // MiB
+	// Confirming is how long, besides, orders looked again: what their own
+	// workflows do.
+	Confirming float64 `json:"confirming"`
+	Events     int64   `json:"events"`
+	Peak       float64 `json:"peak"` // MiB
 
 	FloorSeconds float64 `json:"floor_seconds"`
 	FloorPages   int     `json:"floor_pages"`
@@ -184,7 +187,7 @@ func (r *reconciling) counting(into map[order.System]int, f func() error) error 
 
 func (r *reconciling) sweepDay(ctx context.Context, day time.Time) error {
 	return r.counting(r.out.Requests, func() error {
-		began := clock.Now()
+		began, before := clock.Now(), r.source.Confirmed()
 		id := workflows.SweepWorkflowID(day)
 		run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: workflows.Queue}, workflows.SweepType, workflows.SweepInput{Day: day})
 		if err != nil {
@@ -194,7 +197,9 @@ func (r *reconciling) sweepDay(ctx context.Context, day time.Time) error {
 		if err := run.Get(ctx, &report); err != nil {
 			return err
 		}
-		r.out.Seconds += clock.Now().Sub(began).Seconds()
+		again := (r.source.Confirmed() - before).Seconds()
+		r.out.Confirming += again
+		r.out.Seconds += clock.Now().Sub(began).Seconds() - again
 		r.out.Orders += report.Looked
 		r.out.Records += report.Records
 		r.out.Settling += report.Settling
@@ -272,7 +277,7 @@ func (r *reconciling) screen(ctx context.Context) error {
 		return err
 	}
 	return r.counting(out.Requests, func() error {
-		began := clock.Now()
+		began, before := clock.Now(), r.source.Confirmed()
 		run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "reconcile", TaskQueue: workflows.Queue}, workflows.ReconcileType, workflows.ReconcileInput{})
 		if err != nil {
 			return err
@@ -281,7 +286,7 @@ func (r *reconciling) screen(ctx context.Context) error {
 		if err := run.Get(ctx, &report); err != nil {
 			return err
 		}
-		out.Seconds, out.Orders, out.Records = clock.Now().Sub(began).Seconds(), report.Looked, report.Records
+		out.Seconds, out.Orders, out.Records = (clock.Now().Sub(began) - (r.source.Confirmed() - before)).Seconds(), report.Looked, report.Records
 		if !report.Complete() {
 			r.problem("the run is partial: %v could not be read; truncated: %t", report.Unread, report.Truncated)
 		}

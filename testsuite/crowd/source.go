@@ -26,6 +26,10 @@ type Source struct {
 	mu      sync.Mutex
 	steps   map[order.ID][]reconcile.Step
 	kept    []string // what went into the inbox
+
+	confirming int           // orders that look again just now
+	since      time.Time     // when the first of them began
+	confirmed  time.Duration // how long any did
 }
 
 // NewSource returns the source of a crowd. Its readers are those of the systems
@@ -158,6 +162,7 @@ func (s *Source) Confirm(ctx context.Context, of order.ID, _ reconciliation.Conf
 	if !ours {
 		return reconciliation.Confirmed{}, reconciliation.ErrUnknownOrder
 	}
+	defer s.atWork()()
 	k := s.known(n)
 	first, err := s.look(ctx, k)
 	if err != nil {
@@ -180,6 +185,31 @@ func (s *Source) Confirm(ctx context.Context, of order.ID, _ reconciliation.Conf
 	s.steps[of] = append([]reconcile.Step{}, steps...) // not nil: it was suspected
 	s.mu.Unlock()
 	return reconciliation.Confirmed{Order: of, Found: len(c.Breaks), Settling: len(c.Settling), Unread: c.Unread, Agreement: reconcile.Disagreeing}, nil
+}
+
+// atWork counts the time in which orders look again.
+func (s *Source) atWork() (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.confirming == 0 {
+		s.since = s.now()
+	}
+	s.confirming++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.confirming--; s.confirming == 0 {
+			s.confirmed += s.now().Sub(s.since)
+		}
+	}
+}
+
+// Confirmed is for how long orders looked again: what their own workflows do, and
+// no part of a sweep.
+func (s *Source) Confirmed() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.confirmed
 }
 
 func (s *Source) look(ctx context.Context, k reconciliation.Known) ([]reconcile.Observation, error) {
