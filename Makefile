@@ -10,6 +10,8 @@ FUZZTIME      ?= 5000x
 # How often each property is checked.
 CHECKS        ?= 10000
 KEEP          ?= 1
+# How many orders reconciliation is measured with.
+ORDERS        ?= 10000
 
 TOOLS  := $(CURDIR)/.build/tools
 ENGINE := $(CURDIR)/.build/engine
@@ -28,7 +30,7 @@ RACED = ^Test(Life|Cancel|Messages|Refusals|Ledgers)
 TESTS = TRUEUP_TEST_ENGINE=$(ENGINE) go test -v -count=1 -p 1 -timeout 25m
 FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual)
 
-.PHONY: help demo test quick lint workflowcheck fuzz properties mutants bench engine programs engine-test ci clean
+.PHONY: help demo test quick lint workflowcheck fuzz properties mutants bench bench-reconcile engine programs engine-test ci clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -67,6 +69,9 @@ mutants: ## small mistakes in the core, and which property notices each
 
 bench: engine ## what it costs beside its floor, one line a figure
 	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench
+
+bench-reconcile: engine ## what reconciling ORDERS orders costs beside only reading their pages; every planted break must be found
+	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench -reconcile $(ORDERS) $(if $(PER_DAY),-per-day $(PER_DAY))
 
 engine: ## the embedded Temporal engine, .build/engine; the first build takes some minutes
 	@deployments/temporal/build.sh $(ENGINE)

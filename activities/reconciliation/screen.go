@@ -264,10 +264,15 @@ func (a *Activities) compareAll(ctx context.Context, known []Known, out *Screene
 	results := make([]reconcile.Comparison, len(known))
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(sideBySide)
-	for i, k := range known {
+	together := min(max(1, len(known)/sideBySide), lookedUpTogether)
+	for from := 0; from < len(known); from += together {
+		these := known[from:min(from+together, len(known))]
 		g.Go(func() error {
-			results[i] = a.compareOne(inner, k)
-			activity.RecordHeartbeat(inner, i)
+			ahead := a.together(inner, these)
+			for i, k := range these {
+				results[from+i] = a.compareOne(inner, k, ahead)
+				activity.RecordHeartbeat(inner, from+i)
+			}
 			return inner.Err()
 		})
 	}
@@ -293,10 +298,14 @@ func (a *Activities) compareAll(ctx context.Context, known []Known, out *Screene
 	return nil
 }
 
-func (a *Activities) compareOne(ctx context.Context, k Known) reconcile.Comparison {
+func (a *Activities) compareOne(ctx context.Context, k Known, ahead aheadOf) reconcile.Comparison {
 	observations := make([]reconcile.Observation, len(a.Readers))
 	g, inner := errgroup.WithContext(ctx)
 	for i, r := range a.Readers {
+		if o, known := ahead[r.System][k.Intent.Order]; known {
+			observations[i] = o
+			continue
+		}
 		g.Go(func() error {
 			at := a.Now()
 			seen, err := r.Reader.Lookup(inner, k.Subject)
@@ -416,22 +425,30 @@ func (a *Activities) moving(known []Known, sku string) bool {
 	return false
 }
 
-// uncommitted is what has left the warehouse and is still promised.
+// uncommitted is what has left the warehouse and is still promised: of each
+// order what is promised beyond what is yet to leave. An order of which a part
+// has left and was committed promises only the rest.
 func uncommitted(known []Known, sku string) int64 {
 	n := int64(0)
 	for _, k := range known {
+		out, toLeave, reserved := int64(0), int64(0), int64(0)
 		for _, s := range k.Intent.Shipments {
-			if s.State != reconcile.ShipmentShipped && s.State != reconcile.ShipmentDelivered {
-				continue
-			}
 			for _, q := range s.Lines {
-				for _, r := range k.Intent.Reserved {
-					if q.SKU == sku && r.SKU == sku {
-						n += min(q.Quantity, r.Quantity)
-					}
+				switch {
+				case q.SKU != sku:
+				case s.State == reconcile.ShipmentShipped || s.State == reconcile.ShipmentDelivered:
+					out += q.Quantity
+				default:
+					toLeave += q.Quantity
 				}
 			}
 		}
+		for _, r := range k.Intent.Reserved {
+			if r.SKU == sku {
+				reserved += r.Quantity
+			}
+		}
+		n += min(out, max(0, reserved-toLeave))
 	}
 	return n
 }

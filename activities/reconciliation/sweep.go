@@ -229,6 +229,9 @@ func (a *Activities) SweepShard(ctx context.Context, in SweepShard) (SweptShard,
 	if err := s.list(ctx); err != nil {
 		return SweptShard{}, fmt.Errorf("sweep: list records: %w", err)
 	}
+	if err := s.compareUnlisted(ctx); err != nil {
+		return SweptShard{}, fmt.Errorf("sweep: read what no listing shows: %w", err)
+	}
 	if err := s.lookUp(ctx); err != nil {
 		return SweptShard{}, fmt.Errorf("sweep: look up what is left over: %w", err)
 	}

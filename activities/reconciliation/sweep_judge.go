@@ -212,6 +212,7 @@ func (s *sweeping) done(these []left) {
 
 func (s *sweeping) lookUpBatch(ctx context.Context, these []left, known []Known) error {
 	found := make([]lookedUp, len(these))
+	ahead := s.lookAhead(ctx, these, known)
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(sideBySide)
 	for i, l := range these {
@@ -225,7 +226,7 @@ func (s *sweeping) lookUpBatch(ctx context.Context, these []left, known []Known)
 			continue
 		}
 		g.Go(func() error {
-			found[i] = s.lookUpOne(inner, known[k], l.streams)
+			found[i] = s.lookUpOne(inner, known[k], l.streams, ahead)
 			return inner.Err()
 		})
 	}
@@ -246,12 +247,16 @@ type lookedUp struct {
 	why      string // why it could not be compared
 }
 
-func (s *sweeping) lookUpOne(ctx context.Context, k Known, streams []*stream) lookedUp {
+func (s *sweeping) lookUpOne(ctx context.Context, k Known, streams []*stream, ahead aheadOf) lookedUp {
 	var out lookedUp
 	var observations []reconcile.Observation
 	for _, st := range streams {
 		if st.isDown() {
 			continue // said of the system, and not of each of its orders
+		}
+		if o, known := ahead[st.system][k.Intent.Order]; known {
+			observations = append(observations, o)
+			continue
 		}
 		at := s.a.Now()
 		var seen reconcile.Observation

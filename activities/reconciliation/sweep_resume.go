@@ -156,12 +156,20 @@ const (
 	toLookUp      // too much, or not known any more: it is read by reference
 )
 
-func packed(marks []mark) []byte {
-	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.BestSpeed)
+// packers are kept: making one costs a megabyte, and each heartbeat needs six.
+var packers = sync.Pool{New: func() any {
+	w, err := flate.NewWriter(io.Discard, flate.BestSpeed)
 	if err != nil { // the level is one
 		panic(err)
 	}
+	return w
+}}
+
+func packed(marks []mark) []byte {
+	var b bytes.Buffer
+	w := packers.Get().(*flate.Writer)
+	defer packers.Put(w)
+	w.Reset(&b)
 	raw := make([]byte, len(marks))
 	for i, m := range marks {
 		raw[i] = byte(m)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 )
 
 // References are the keys of our intents. They are searched with LIKE, in which
@@ -37,6 +38,29 @@ func Belongs(reference string, id order.ID) (ours, excusable bool) {
 		}
 	}
 	return false, true
+}
+
+// Patterns returns the domain that finds every reference of these orders in a
+// field, of one operation unless it is empty.
+func Patterns(field string, subjects []reconcile.Subject, operation order.Operation) Domain {
+	all := Domain{"OR"}
+	for _, s := range subjects {
+		all = append(all, []any{field, "like", Pattern(s.Order, operation)})
+	}
+	return all
+}
+
+// BelongsToOne is Belongs for a reference that was found with Patterns: it also
+// says to which of the orders it belongs.
+func BelongsToOne(reference string, subjects []reconcile.Subject) (id order.ID, ours, excusable bool) {
+	for _, s := range subjects {
+		mine, found := Belongs(reference, s.Order)
+		if mine {
+			return s.Order, true, true
+		}
+		excusable = excusable || found
+	}
+	return "", false, excusable
 }
 
 // Told returns what may be told of a reference that is none of ours: what a

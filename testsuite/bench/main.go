@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/trueup-orders/trueup/testsuite/crowd"
 )
 
 func main() {
@@ -48,6 +50,10 @@ type plan struct {
 	strict   bool
 	detail   bool
 	profile  string
+	// reconcile is how many orders reconciliation is measured with, and nothing
+	// else is; 0: it is not.
+	reconcile, recent, perDay, breaks int
+	seed                              uint64
 }
 
 // rounds is how often floor and product take turns under load, so that a busy
@@ -64,6 +70,11 @@ func readPlan(args []string) (plan, error) {
 	flags.BoolVar(&p.strict, "strict", false, "exit 1 when a target is missed")
 	flags.BoolVar(&p.detail, "detail", false, "also print requests and durations by activity")
 	flags.StringVar(&p.profile, "profile", "", "write the worker's CPU profile to this file")
+	flags.IntVar(&p.reconcile, "reconcile", 0, "measure reconciliation instead, with so many orders on sealed days")
+	flags.IntVar(&p.recent, "recent", 300, "of reconciliation: orders of the last day")
+	flags.IntVar(&p.perDay, "per-day", 0, "of reconciliation: orders of one sealed day; 0: a tenth of all, but 10,000 at most")
+	flags.IntVar(&p.breaks, "breaks", 100, "of reconciliation: how many breaks are planted, and as many orders that settle")
+	flags.Uint64Var(&p.seed, "seed", 1, "of reconciliation: what the orders are made from")
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err
 	}
@@ -89,6 +100,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	p, err := readPlan(args)
 	if err != nil {
 		return err
+	}
+	if p.reconcile > 0 {
+		return reconcileOnly(ctx, p, out)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
@@ -125,6 +139,27 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return nil
 }
 
+// reconcileOnly measures reconciliation.
+func reconcileOnly(ctx context.Context, p plan, out io.Writer) error {
+	if p.perDay == 0 {
+		p.perDay = min(p.reconcile/10+1, crowd.PerDay)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Hour)
+	defer cancel()
+	headerReconcile(p, out)
+	missed, err := runReconcile(ctx, reconcilePlan{
+		crowded: crowded{Seed: p.seed, Orders: p.reconcile, Recent: p.recent, PerDay: p.perDay, Breaks: p.breaks, AsOf: time.Now().UTC().Truncate(time.Second)},
+		profile: p.profile, detail: p.detail,
+	}, out)
+	if err != nil {
+		return err
+	}
+	if p.strict && missed {
+		return errMissed
+	}
+	return nil
+}
+
 // groups are figures that one measurement yields. The first also tells the
 // floor how many signals an order gets.
 var groups = []struct {
@@ -136,16 +171,31 @@ var groups = []struct {
 	{[]string{eventsUntilDelivered, bytesUntilDelivered}, measureLife},
 }
 
-func header(p plan, out io.Writer) {
+// machine says on what is measured.
+func machine() string {
 	load := "unknown"
 	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load = strings.Join(strings.Fields(string(data))[:3], " ")
 	}
-	fmt.Fprintf(out, `# %d cores, load before %s, %s; engine, worker, gateway and the six systems are processes of their own on this machine
+	return fmt.Sprintf("%d cores, load before %s, %s", runtime.NumCPU(), load, runtime.Version())
+}
+
+func headerReconcile(p plan, out io.Writer) {
+	fmt.Fprintf(out, `# %s; engine, reconciling process and the six systems are processes of their own on this machine
+# a crowd of %d orders, %d a day, and %d of the last day, by seed %d; %d breaks planted, and %d orders that only settle
+# the systems keep the real page limits and orders; the records were written into their databases, the intents are made anew when asked for
+# floor: the same adapters read the same pages, the six side by side, and do nothing with them; it takes turns with the sweep, day by day
+# the time in which suspects look again, twice in all six systems, is that of their own workflows: it is printed, and in no rate
+# a break counts as found when two strong reads confirm it and the step that is planned for it is what the rules say where all is allowed
+`, machine(), p.reconcile, p.perDay, p.recent, p.seed, p.breaks, p.breaks)
+}
+
+func header(p plan, out io.Writer) {
+	fmt.Fprintf(out, `# %s; engine, worker, gateway and the six systems are processes of their own on this machine
 # engine: embedded, one shard, SQLite file (WAL, synchronous=normal), no encryption; systems: SQLite files; webhooks on; feeds followed every 15s
 # floor: the same worker, queues, options, server and database; six no-op activities, two in sequence then four side by side, and as many signals
 # alone: %d orders, one at a time; load: %d orders in %d rounds, %d at once; life: %s per step of the warehouse
 # an order agrees when the engine has the last of the six systems' answers: each system's ledger must show the effect before it;
 # afterwards every order's verdict, and a fresh one (all systems read) of every tenth, must say agreed, or the run is broken
-`, runtime.NumCPU(), load, runtime.Version(), p.orders, rounds*2*p.orders, rounds, p.parallel, p.step)
+`, machine(), p.orders, rounds*2*p.orders, rounds, p.parallel, p.step)
 }

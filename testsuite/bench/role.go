@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"runtime/pprof"
 	"strings"
 	"time"
@@ -28,6 +30,8 @@ const (
 	roleSystems = "systems"
 	roleWorker  = "worker"
 	roleGateway = "gateway"
+	roleCrowd   = "crowd"
+	roleSweep   = "sweep"
 )
 
 // play runs one role until the context ends.
@@ -39,8 +43,12 @@ func play(ctx context.Context, role string) error {
 		return playWorker(ctx)
 	case roleGateway:
 		return playGateway(ctx)
+	case roleCrowd:
+		return playCrowd(ctx)
+	case roleSweep:
+		return playSweep(ctx)
 	}
-	return fmt.Errorf("%s=%q is none of %s, %s, %s", roleVariable, role, roleSystems, roleWorker, roleGateway)
+	return fmt.Errorf("%s=%q is none of %s, %s, %s, %s, %s", roleVariable, role, roleSystems, roleWorker, roleGateway, roleCrowd, roleSweep)
 }
 
 // playSystems runs the six simulated systems, with files for databases, and
@@ -142,6 +150,16 @@ func profile(file string) (stop func(), err error) {
 		pprof.StopCPUProfile()
 		_ = f.Close()
 	}, nil
+}
+
+// heap writes what the process holds in memory, after a collection, to a file.
+func heap(file string) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	runtime.GC()
+	return errors.Join(pprof.WriteHeapProfile(f), f.Close())
 }
 
 // playGateway runs the gateway as it is, and says that it is ready once it

@@ -133,6 +133,10 @@ type answered struct {
 	answer Answer
 }
 
+// mostReads is of how many addresses the answers are kept: who walks a million
+// records asks for each page once.
+const mostReads = 1_000
+
 // remember keeps the answers of reads, so that Stale can repeat an old one.
 func (s *System) remember(r *http.Request, a Answer) Answer {
 	if r.Method != http.MethodGet || a.Status != http.StatusOK {
@@ -141,7 +145,14 @@ func (s *System) remember(r *http.Request, a Answer) Answer {
 	s.outbox.mu.Lock()
 	defer s.outbox.mu.Unlock()
 	key := r.URL.String()
-	old := append(s.outbox.reads[key], answered{s.Now(), a})
+	old, known := s.outbox.reads[key]
+	if !known {
+		if s.outbox.asked = append(s.outbox.asked, key); len(s.outbox.asked) > mostReads {
+			delete(s.outbox.reads, s.outbox.asked[0])
+			s.outbox.asked = s.outbox.asked[1:]
+		}
+	}
+	old = append(old, answered{s.Now(), a})
 	s.outbox.reads[key] = old[max(0, len(old)-8):]
 	return a
 }

@@ -52,6 +52,7 @@ type outbox struct {
 	held     []Notification
 	waiting  *Notification // the one that the next overtakes, under Reorder
 	reads    map[string][]answered
+	asked    []string // the keys of reads, the oldest first
 }
 
 func newOutbox(s *System, o Options) outbox {

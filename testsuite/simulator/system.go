@@ -64,7 +64,7 @@ var memory struct {
 // Open opens the system's database, makes the frame's tables and those of
 // schema, and returns the frame.
 func Open(name order.System, schema string, o Options) (*System, error) {
-	dsn := "file:" + o.Database + "?_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)"
+	dsn := "file:" + o.Database + "?_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=cache_size(-65536)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)"
 	if o.Database == "" {
 		memory.Lock()
 		memory.n++

@@ -285,30 +285,16 @@ func (c *Client) batch(ctx context.Context, ids []string) ([]object, error) {
 			operation: lookup, method: http.MethodPost, path: "/crm/v3/objects/deals/batch/read", limit: listLimit,
 			body: map[string]any{"inputs": inputs, "properties": dealProperties, "propertiesWithHistory": []string{}},
 		}
-		var answer struct {
-			Status  string   `json:"status"`
-			Results []object `json:"results"`
-			Errors  []struct {
-				Category string `json:"category"`
-			} `json:"errors"`
-		}
-		if err := c.do(ctx, q, &answer); err != nil {
+		found, err := c.readBatch(ctx, q)
+		if err != nil {
 			return nil, err
 		}
-		if answer.Status != "COMPLETE" {
-			return nil, nonsense(q, "a batch that is not complete")
-		}
-		for _, e := range answer.Errors { // answered with 207
-			if e.Category != "OBJECT_NOT_FOUND" {
-				return nil, apierr.New(apierr.Unavailable, "", errors.New("a batch that was read in part"))
-			}
-		}
-		for _, o := range answer.Results {
+		for _, o := range found {
 			if !slices.Contains(chunk, o.ID) {
 				return nil, nonsense(q, "a batch with a record that was not asked for")
 			}
 		}
-		all = append(all, answer.Results...)
+		all = append(all, found...)
 	}
 	return all, nil
 }

@@ -29,12 +29,16 @@ func (c *Client) Lookup(ctx context.Context, s reconcile.Subject) (reconcile.Obs
 	if err != nil {
 		return reconcile.Observation{}, fmt.Errorf("look up mail of order %s: imap: %w", s.Order, err)
 	}
-	o := reconcile.Observation{System: order.SystemMail, Order: s.Order, State: reconcile.Absent, At: at}
+	return observed(s.Order, found, at), nil
+}
+
+func observed(of order.ID, found []entry, at time.Time) reconcile.Observation {
+	o := reconcile.Observation{System: order.SystemMail, Order: of, State: reconcile.Absent, At: at}
 	if len(found) > 0 {
 		o.State, o.Version = reconcile.Present, version(found)
 		o.Mail = &reconcile.Mail{Messages: messages(found)}
 	}
-	return o, nil
+	return o
 }
 
 func (c *Client) lookup(ctx context.Context, s reconcile.Subject) ([]entry, error) {
@@ -45,6 +49,34 @@ func (c *Client) lookup(ctx context.Context, s reconcile.Subject) ([]entry, erro
 		return nil, err
 	}
 	defer j.close()
+	return j.of(s)
+}
+
+// LookupMany is Lookup of several orders in one session: a sweep looks up what
+// its listings left over. The answers are in the order of the subjects.
+func (c *Client) LookupMany(ctx context.Context, subjects []reconcile.Subject) ([]reconcile.Observation, error) {
+	all := make([]reconcile.Observation, 0, len(subjects))
+	failed := func(err error) error { return fmt.Errorf("look up mail of %d orders: imap: %w", len(subjects), err) }
+	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	j, err := c.open(ctx)
+	if err != nil {
+		return nil, failed(err)
+	}
+	defer j.close()
+	for _, s := range subjects {
+		at := c.config.Now().UTC()
+		found, err := j.of(s)
+		if err != nil {
+			return nil, failed(err)
+		}
+		all = append(all, observed(s.Order, found, at))
+	}
+	return all, nil
+}
+
+// of finds the messages of an order.
+func (j *journal) of(s reconcile.Subject) ([]entry, error) {
 	uids, err := j.search(criteriaOf(s))
 	if err != nil {
 		return nil, err

@@ -31,7 +31,8 @@ const maxKnown = 50
 // Lookup implements payment.Reader. It reads the known attempts by id, lists
 // every PaymentIntent made since the order was placed, newest first, and reads
 // those that carry the order's reference: one call per hundred PaymentIntents of
-// the account, and one to three per attempt.
+// the account, but for those that look-ups read together (see roll), and one to
+// three per attempt.
 func (c *Client) Lookup(ctx context.Context, s reconcile.Subject) (reconcile.Observation, error) {
 	subject := "look up payments of order " + string(s.Order)
 	if s.Order == "" || s.PlacedAt.IsZero() {
@@ -85,11 +86,21 @@ func (c *Client) Lookup(ctx context.Context, s reconcile.Subject) (reconcile.Obs
 	return o, nil
 }
 
-// byReference lists the ids of the order's PaymentIntents that were not seen yet.
+// byReference lists the ids of the order's PaymentIntents that were not seen yet:
+// the newest pages by itself, and what lies further back from the roll.
 func (c *Client) byReference(ctx context.Context, subject string, s reconcile.Subject, seen map[string]bool) ([]string, error) {
-	q := url.Values{"limit": {"100"}, "created[gte]": {strconv.FormatInt(s.PlacedAt.Add(-early).Unix(), 10)}}
+	since := s.PlacedAt.Add(-early).Unix()
+	q := url.Values{"limit": {"100"}, "created[gte]": {strconv.FormatInt(since, 10)}}
 	var found []string
-	for range c.config.LookupPages {
+	take := func(ids ...string) {
+		for _, id := range ids {
+			if !seen[id] {
+				seen[id] = true
+				found = append(found, id)
+			}
+		}
+	}
+	for pages := 1; ; pages++ {
 		var page paymentIntents
 		if err := c.list(ctx, subject, "lookup", "/v1/payment_intents", q, &page); err != nil {
 			return nil, err
@@ -99,20 +110,25 @@ func (c *Client) byReference(ctx context.Context, subject string, s reconcile.Su
 			if err != nil {
 				return nil, (&exchange{client: c}).garbage(subject, err.Error())
 			}
-			if whose == s.Order && !seen[pi.ID] {
-				seen[pi.ID] = true
-				found = append(found, pi.ID)
+			if whose == s.Order {
+				take(pi.ID)
 			}
 		}
 		if !page.HasMore || len(page.Data) == 0 {
 			return found, nil
 		}
-		q.Set("starting_after", page.Data[len(page.Data)-1].ID)
+		last := page.Data[len(page.Data)-1]
+		if ids, known := c.roll.of(s.Order, since, last.Created+1, c.config.Now()); known {
+			take(ids...)
+			return found, nil
+		}
+		if pages >= c.config.LookupPages && last.Created < c.config.Now().Add(-landed).Unix() {
+			ids, err := c.rolled(ctx, subject, s.Order, since, last.Created+1)
+			take(ids...)
+			return found, err
+		}
+		q.Set("starting_after", last.ID)
 	}
-	return nil, fmt.Errorf("%s: stripe: %w", subject, &apierr.Error{
-		Code: apierr.Unavailable, Reason: "too_many_records",
-		Err: fmt.Errorf("more than %d pages of PaymentIntents since the order was placed", c.config.LookupPages),
-	})
 }
 
 // attempt reads one PaymentIntent of the order with its refunds and disputes.

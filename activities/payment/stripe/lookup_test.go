@@ -252,9 +252,84 @@ func TestLookup_TooManyRecords_IsNotAbsent(t *testing.T) {
 	for i := range 101 {
 		w.authorize(order.ID(fmt.Sprintf("other-%d", i)), 100)
 	}
-	short := w.newClient(func(c *stripe.Config) { c.LookupPages = 1 })
+	w.clock.advance(2 * time.Minute)
+	w.authorize("another", 100)
+	short := w.newClient(func(c *stripe.Config) { c.LookupPages, c.RollPages = 1, 1 })
+	for i := range 300 {
+		w.authorize(order.ID(fmt.Sprintf("later-%d", i)), 100)
+	}
+	w.clock.advance(2 * time.Minute)
 	_, err := short.Lookup(context.Background(), w.subject("42"))
 	wantCode(t, err, apierr.Unavailable, "too_many_records")
+}
+
+// What lies further back than a look-up reads by itself is read once for all of
+// them: neither many orders nor old ones make a look-up dear.
+func TestLookup_FarBack_IsReadOnceForAll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, gateway.Settings{})
+	w.authorize("42", total)
+	w.authorize("43", total)
+	subjects := []reconcile.Subject{w.subject("42"), w.subject("43"), w.subject("44")}
+	for i := range 310 {
+		if i%100 == 0 {
+			w.clock.advance(time.Hour)
+		}
+		w.authorize(order.ID(fmt.Sprintf("other-%d", i)), 100)
+	}
+	w.clock.advance(time.Hour)
+	client := w.newClient(func(c *stripe.Config) { c.LookupPages = 2 })
+	for k, s := range subjects {
+		before := w.requests("lookup")
+		o, err := client.Lookup(context.Background(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := reconcile.Present
+		if s.Order == "44" {
+			want = reconcile.Absent
+		}
+		if o.State != want || !o.Strong {
+			t.Errorf("order %s is %s", s.Order, o.State)
+		}
+		// The pages that it reads by itself, and the attempt, or the account when there
+		// is none.
+		if n := w.requests("lookup") - before; k > 0 && n > 3 {
+			t.Errorf("the look-up of order %s made %d calls", s.Order, n)
+		}
+	}
+	// What is made since is seen by the very next look-up, also when it is much.
+	for i := range 110 {
+		w.authorize(order.ID(fmt.Sprintf("after-%d", i)), 100)
+	}
+	w.authorize("44", total)
+	w.clock.advance(time.Hour)
+	for i := range 210 {
+		w.authorize(order.ID(fmt.Sprintf("much-later-%d", i)), 100)
+	}
+	w.clock.advance(time.Hour)
+	found := func(subjects ...reconcile.Subject) {
+		t.Helper()
+		for _, s := range subjects {
+			if o, err := client.Lookup(context.Background(), s); err != nil || len(attemptsOf(o)) != 1 {
+				t.Errorf("order %s: %+v, %v", s.Order, o, err)
+			}
+		}
+	}
+	found(subjects...)
+	w.authorize("45", total)
+	for i := range 110 {
+		w.authorize(order.ID(fmt.Sprintf("last-%d", i)), 100)
+	}
+	w.clock.advance(time.Hour)
+	found(w.subject("45"))
+}
+
+func attemptsOf(o reconcile.Observation) []reconcile.Attempt {
+	if o.Payment == nil {
+		return nil
+	}
+	return o.Payment.Attempts
 }
 
 func TestLookup_Absent(t *testing.T) {

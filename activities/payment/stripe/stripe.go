@@ -60,9 +60,12 @@ type Config struct {
 	// ReturnURL is where a customer comes back to after a redirect; without it
 	// only methods that need no redirect are accepted.
 	ReturnURL string
-	// LookupPages bounds how many pages of PaymentIntents a look-up reads; 0
-	// stands for 100. A look-up that would need more is an error, not a guess.
+	// LookupPages is how many pages of PaymentIntents a look-up reads by itself; 0
+	// stands for 10. What was made before them is read once for all look-ups, in
+	// RollPages pages at most; 0 stands for 30,000. What would need more is an
+	// error, not a guess.
 	LookupPages int
+	RollPages   int
 	Now         func() time.Time
 	Transport   http.RoundTripper // nil: one of its own
 	Timeout     time.Duration     // of one request; 0: 10 s
@@ -74,6 +77,7 @@ type Client struct {
 	api     *api.Client
 	backend api.Backend
 	account atomic.Bool // the key was seen to belong to Config.Account
+	roll    roll
 }
 
 var _ payment.Gateway = (*Client)(nil)
@@ -85,7 +89,10 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("stripe: %w", err)
 	}
 	if c.LookupPages == 0 {
-		c.LookupPages = 100
+		c.LookupPages = 10
+	}
+	if c.RollPages == 0 {
+		c.RollPages = 30_000
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
@@ -108,7 +115,7 @@ func New(c Config) (*Client, error) {
 		URL:               api.String(baseURL(c.BaseURL)),
 	})
 	client := api.NewClient(c.APIKey, api.WithBackends(&api.Backends{API: backend, Connect: backend, Uploads: backend, MeterEvents: backend}))
-	return &Client{config: c, api: client, backend: backend}, nil
+	return &Client{config: c, api: client, backend: backend, roll: roll{walking: make(chan struct{}, 1)}}, nil
 }
 
 func (c Config) validate() error {
@@ -122,8 +129,8 @@ func (c Config) validate() error {
 	if c.Now == nil {
 		problems = append(problems, errors.New("Now is missing"))
 	}
-	if c.Timeout < 0 || c.LookupPages < 0 {
-		problems = append(problems, errors.New("Timeout and LookupPages must not be negative"))
+	if c.Timeout < 0 || c.LookupPages < 0 || c.RollPages < 0 {
+		problems = append(problems, errors.New("Timeout, LookupPages and RollPages must not be negative"))
 	}
 	// "sk_live_…", "rk_test_…": the key itself says which mode it is for.
 	if live := strings.Contains(c.APIKey, "_live_"); live && !c.LiveMode || c.LiveMode && strings.Contains(c.APIKey, "_test_") {

@@ -51,11 +51,14 @@ func (s *sorting) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*plain)(s))
 }
 
+// group holds filters that must all hold.
+type group struct {
+	Filters []filter `json:"filters"`
+}
+
 type query struct {
-	Text   string `json:"query"`
-	Groups []struct {
-		Filters []filter `json:"filters"`
-	} `json:"filterGroups"`
+	Text       string    `json:"query"`
+	Groups     []group   `json:"filterGroups"`
 	Sorts      []sorting `json:"sorts"`
 	Properties []string  `json:"properties"`
 	Limit      int       `json:"limit"`
@@ -173,7 +176,22 @@ func (x *session) matching(kind string, q query) ([]*record, error) {
 			one.kind = d.Type
 		}
 	}
-	all, err := x.past(kind, x.server.frame.Now().Add(-max(0, x.server.settings.SearchLag)))
+	at := x.server.frame.Now().Add(-max(0, x.server.settings.SearchLag))
+	above, q := q.above()
+	found, err := x.walk(kind, q, at)
+	if err != nil {
+		return nil, err
+	}
+	if above > 0 {
+		from, _ := slices.BinarySearchFunc(found, above+1, func(r *record, id int64) int { return cmp.Compare(r.id, id) })
+		found = found[from:]
+	}
+	return found, nil
+}
+
+// find returns what a search finds as of a moment.
+func (x *session) find(kind string, q query, at time.Time) ([]*record, error) {
+	all, err := x.past(kind, q, at)
 	if err != nil {
 		return nil, err
 	}
@@ -208,10 +226,18 @@ func (x *session) matching(kind string, q query) ([]*record, error) {
 	return found, nil
 }
 
-// past returns the records of a kind as they were, by id.
-func (x *session) past(kind string, at time.Time) ([]*record, error) {
-	rows, err := x.tx.Query(`SELECT kind, id, created, at, archived, 0, properties FROM versions
-		WHERE seq IN (SELECT max(seq) FROM versions WHERE kind = ? AND at <= ? GROUP BY id) AND archived = 0 ORDER BY id`, kind, at.UnixNano())
+// past returns the records of a kind as they were, by id; not those that a date
+// which all groups ask for leaves out.
+func (x *session) past(kind string, q query, at time.Time) ([]*record, error) {
+	index, where, args := "versions_record", "", []any{at.UnixNano(), kind}
+	if from, to, all := q.within("createdate"); all {
+		index, where, args = "versions_created", ` AND v.created >= ? AND v.created < ?`, append(args, from, to)
+	} else if from, to, all := q.within("hs_lastmodifieddate"); all {
+		index, where, args = "versions_at", ` AND v.at >= ? AND v.at < ?`, append(args, from, to)
+	}
+	rows, err := x.tx.Query(`SELECT kind, id, created, at, archived, 0, properties FROM versions v INDEXED BY `+index+`
+		WHERE seq = (SELECT max(seq) FROM versions w INDEXED BY versions_record WHERE w.kind = v.kind AND w.id = v.id AND w.at <= ?) AND kind = ?`+where+`
+		AND archived = 0 ORDER BY +id`, args...)
 	if err != nil {
 		return nil, err
 	}

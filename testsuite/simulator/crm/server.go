@@ -130,6 +130,8 @@ CREATE TABLE IF NOT EXISTS versions ( -- of records, for searches that lag behin
 	properties TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS versions_record ON versions (kind, id, seq);
+CREATE INDEX IF NOT EXISTS versions_created ON versions (kind, created);
+CREATE INDEX IF NOT EXISTS versions_at ON versions (kind, at);
 CREATE TABLE IF NOT EXISTS uniques (
 	kind     TEXT NOT NULL,
 	property TEXT NOT NULL,
@@ -168,6 +170,7 @@ type Server struct {
 	second      int64 // in which searches were counted
 	searches    int
 	definitions map[string]*definition // by kind/name; nil: to be read
+	walked      walked                 // under the frame's lock
 }
 
 var _ simulator.Desk = (*Server)(nil)

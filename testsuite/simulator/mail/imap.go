@@ -3,10 +3,12 @@ package mail
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"io"
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
@@ -139,9 +141,13 @@ func (x *reading) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
 	if err != nil {
 		return err
 	}
+	left := len(now) // of what is there now, those before it are compared
 	for i := x.known - 1; i >= 0; i-- {
 		uid := x.all[i].uid
-		if !slices.ContainsFunc(now, func(m stored) bool { return m.uid == uid }) {
+		for left > 0 && now[left-1].uid > uid {
+			left--
+		}
+		if left == 0 || now[left-1].uid != uid {
 			if err := w.WriteExpunge(uint32(i + 1)); err != nil {
 				return err
 			}
@@ -182,9 +188,10 @@ func (x *reading) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _ *ima
 func (x *reading) find(c *imap.SearchCriteria, call simulator.Call, f simulator.Fault) ([]looked, error) {
 	lower(c)
 	var found []looked
-	for i, m := range x.all {
+	for i := x.first(c); i < len(x.all); i++ {
+		m := x.all[i]
 		l := looked{
-			m: m, seq: uint32(i + 1), last: x.all[len(x.all)-1].uid, count: uint32(len(x.all)),
+			m: m, seq: uint32(i + 1), last: x.all[len(x.all)-1].uid, count: uint32(len(x.all)), zone: x.server.settings.Zone,
 			text: func() ([]byte, error) { return x.server.raw(m.uid) },
 		}
 		hit, err := l.matches(c)
@@ -199,6 +206,20 @@ func (x *reading) find(c *imap.SearchCriteria, call simulator.Call, f simulator.
 		}
 	}
 	return found, nil
+}
+
+// first is where a search begins: a range of UIDs to the end is how a client
+// goes on, and not to be walked from the start.
+func (x *reading) first(c *imap.SearchCriteria) int {
+	if len(c.UID) != 1 || len(c.UID[0]) != 1 || len(x.all) == 0 {
+		return 0
+	}
+	from, to := uint32(c.UID[0][0].Start), uint32(c.UID[0][0].Stop)
+	if last := x.all[len(x.all)-1].uid; from == 0 || to != 0 && to < from || from > last {
+		return 0
+	}
+	i, _ := slices.BinarySearchFunc(x.all, from, func(m stored, uid uint32) int { return cmp.Compare(m.uid, uid) })
+	return i
 }
 
 func result(kind imapserver.NumKind, found []looked) *imap.SearchData {
@@ -264,8 +285,12 @@ func (x *reading) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.Fetc
 		return nil
 	}
 	last, count := x.all[len(x.all)-1].uid, uint32(len(x.all))
-	for i, m := range x.all {
-		seq := uint32(i + 1)
+	begin, end := 0, len(x.all)
+	if uids, ok := set.(imap.UIDSet); ok {
+		begin, end = x.span(uids)
+	}
+	for i := begin; i < end; i++ {
+		m, seq := x.all[i], uint32(i+1)
 		switch set := set.(type) {
 		case imap.SeqSet:
 			if !within(set, seq, count) {
@@ -278,7 +303,7 @@ func (x *reading) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.Fetc
 		}
 		raw, err := x.server.raw(m.uid)
 		if err == nil {
-			err = fetch(w.CreateMessage(seq), m, raw, o)
+			err = fetch(w.CreateMessage(seq), m.at(x.server.settings.Zone), m, raw, o)
 		}
 		if err != nil {
 			return err
@@ -287,13 +312,33 @@ func (x *reading) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.Fetc
 	return nil
 }
 
-func fetch(w *imapserver.FetchResponseWriter, m stored, raw []byte, o *imap.FetchOptions) error {
+// span is the part of the mailbox in which all messages of a set lie.
+func (x *reading) span(set imap.UIDSet) (begin, end int) {
+	from, to := imap.UID(0), imap.UID(0)
+	for _, r := range set {
+		if r.Start == 0 || r.Stop == 0 {
+			return 0, len(x.all)
+		}
+		low, high := min(r.Start, r.Stop), max(r.Start, r.Stop)
+		if from == 0 || low < from {
+			from = low
+		}
+		to = max(to, high)
+	}
+	at := func(uid imap.UID) int {
+		i, _ := slices.BinarySearchFunc(x.all, uint32(uid), func(m stored, uid uint32) int { return cmp.Compare(m.uid, uid) })
+		return i
+	}
+	return at(from), at(to + 1)
+}
+
+func fetch(w *imapserver.FetchResponseWriter, at time.Time, m stored, raw []byte, o *imap.FetchOptions) error {
 	w.WriteUID(imap.UID(m.uid))
 	if o.Flags {
 		w.WriteFlags(nil)
 	}
 	if o.InternalDate {
-		w.WriteInternalDate(m.at)
+		w.WriteInternalDate(at)
 	}
 	if o.RFC822Size {
 		w.WriteRFC822Size(m.size)

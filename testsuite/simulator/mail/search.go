@@ -51,6 +51,7 @@ type looked struct {
 	seq   uint32
 	last  uint32 // UID of the last message, which * means
 	count uint32
+	zone  *time.Location
 	// text returns the whole message, for what the index does not have.
 	text func() ([]byte, error)
 }
@@ -87,9 +88,11 @@ func (l looked) matches(c *imap.SearchCriteria) (bool, error) {
 			return false, nil
 		}
 	}
-	day := date(l.m.at)
-	if !c.Since.IsZero() && day.Before(date(c.Since)) || !c.Before.IsZero() && !day.Before(date(c.Before)) {
-		return false, nil
+	if !c.Since.IsZero() || !c.Before.IsZero() {
+		day := date(l.m.at(l.zone))
+		if !c.Since.IsZero() && day.Before(date(c.Since)) || !c.Before.IsZero() && !day.Before(date(c.Before)) {
+			return false, nil
+		}
 	}
 	if c.Larger > 0 && l.m.size <= c.Larger || c.Smaller > 0 && l.m.size >= c.Smaller || len(c.Flag) > 0 {
 		return false, nil // no message here has a flag
@@ -117,7 +120,7 @@ func (l looked) matches(c *imap.SearchCriteria) (bool, error) {
 // says compares the words of a search.
 func (l looked) says(c *imap.SearchCriteria) (bool, error) {
 	for _, h := range c.Header {
-		if known, ok := l.m.headers[h.Key]; ok {
+		if known, ok := l.m.header(h.Key); ok {
 			if known == "" || !strings.Contains(known, h.Value) {
 				return false, nil
 			}

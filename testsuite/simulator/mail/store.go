@@ -134,27 +134,59 @@ func (s *Server) isJournal(mailbox string) bool {
 // say stands beside it in lower case, because every look-up asks for that.
 type stored struct {
 	uid         uint32
-	shown, gone int64     // nanoseconds
-	at          time.Time // INTERNALDATE: whole seconds, in the server's zone
+	shown, gone int64 // nanoseconds
 	size        int64
 	order       order.ID
-	headers     map[string]string
+	// The headers, in lower case.
+	lowerOrder, key, template string
 }
+
+// at is its INTERNALDATE: whole seconds, in the server's zone.
+func (m stored) at(zone *time.Location) time.Time {
+	return time.Unix(0, m.shown).In(zone).Truncate(time.Second)
+}
+
+// header returns one of our headers, and whether it is one.
+func (m stored) header(lower string) (string, bool) {
+	switch lower {
+	case lowerHeaderOrder:
+		return m.lowerOrder, true
+	case lowerHeaderKey:
+		return m.key, true
+	case lowerHeaderTemplate:
+		return m.template, true
+	}
+	return "", false
+}
+
+// The headers' names, as they are compared.
+var (
+	lowerHeaderOrder    = strings.ToLower(headerOrder)
+	lowerHeaderKey      = strings.ToLower(headerKey)
+	lowerHeaderTemplate = strings.ToLower(headerTemplate)
+)
 
 // journalIndex holds the journal without its texts, as far as it was read: a
 // shop's journal is long, and every look-up walks it.
 type journalIndex struct {
-	last int64 // id of the last message that was read
-	all  []stored
+	last   int64 // id of the last message that was read
+	all    []stored
+	gone   bool  // one of them is
+	newest int64 // when the last of them is shown
 }
 
-// journalAsOf returns what the journal showed at a moment, by UID.
+// journalAsOf returns what the journal showed at a moment, by UID. It may be the
+// index itself, whose records nobody changes.
 func (s *Server) journalAsOf(at time.Time) ([]stored, error) {
 	var seen []stored
 	err := s.frame.View(func(tx *sql.Tx) error {
 		if err := s.index.read(tx, s.settings); err != nil {
 			s.index = journalIndex{} // read in part
 			return err
+		}
+		if all := s.index.all; !s.index.gone && s.index.newest <= at.UnixNano() {
+			seen = all[:len(all):len(all)]
+			return nil
 		}
 		for _, m := range s.index.all {
 			if m.shown <= at.UnixNano() && (m.gone == 0 || m.gone > at.UnixNano()) {
@@ -176,16 +208,13 @@ func (x *journalIndex) read(tx *sql.Tx, settings Settings) error {
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var m stored
-		var key, template string
-		if err := rows.Scan(&x.last, &m.uid, &m.shown, &m.gone, &m.size, &m.order, &key, &template); err != nil {
+		if err := rows.Scan(&x.last, &m.uid, &m.shown, &m.gone, &m.size, &m.order, &m.key, &m.template); err != nil {
 			return err
 		}
-		m.at = time.Unix(0, m.shown).In(settings.Zone).Truncate(time.Second)
-		m.headers = map[string]string{
-			strings.ToLower(headerOrder): strings.ToLower(string(m.order)),
-			strings.ToLower(headerKey):   strings.ToLower(key), strings.ToLower(headerTemplate): strings.ToLower(template),
-		}
+		m.lowerOrder, m.key, m.template = strings.ToLower(string(m.order)), strings.ToLower(m.key), strings.ToLower(m.template)
 		x.all = append(x.all, m)
+		x.gone = x.gone || m.gone != 0
+		x.newest = max(x.newest, m.shown)
 	}
 	return rows.Err()
 }

@@ -116,15 +116,15 @@ func (w *world) rows(path string, p *params, most int64) ([]listed, *apiError) {
 		q, args = q+` AND intent = ?`, append(args, intent)
 	}
 	if cursor := p.form.Get("starting_after"); cursor != "" {
-		var seq int64
-		err := w.tx.QueryRow(`SELECT seq FROM objects WHERE id = ? AND kind = ?`, cursor, kinds[path]).Scan(&seq)
+		var created, seq int64
+		err := w.tx.QueryRow(`SELECT created, seq FROM objects WHERE id = ? AND kind = ?`, cursor, kinds[path]).Scan(&created, &seq)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, invalidRequest("resource_missing", "starting_after", "No such "+kinds[path]+": '"+cursor+"'")
 		}
 		if err != nil {
 			return nil, internal(err)
 		}
-		q, args = q+` AND seq < ?`, append(args, seq)
+		q, args = q+` AND (created, seq) < (?, ?)`, append(args, created, seq)
 	}
 	if len(types) > 0 {
 		q += ` AND (type GLOB ?` + strings.Repeat(` OR type GLOB ?`, len(types)-1) + `)`
@@ -132,7 +132,7 @@ func (w *world) rows(path string, p *params, most int64) ([]listed, *apiError) {
 			args = append(args, t)
 		}
 	}
-	q += ` ORDER BY seq DESC`
+	q += ` ORDER BY created DESC, seq DESC`
 	if p.fault != simulator.NotListed {
 		q, args = q+` LIMIT ?`, append(args, most)
 	}

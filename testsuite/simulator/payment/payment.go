@@ -82,6 +82,7 @@ CREATE TABLE IF NOT EXISTS objects (
 );
 CREATE INDEX IF NOT EXISTS objects_seq ON objects (seq);
 CREATE INDEX IF NOT EXISTS objects_kind ON objects (kind, seq);
+CREATE INDEX IF NOT EXISTS objects_created ON objects (kind, created, seq);
 CREATE INDEX IF NOT EXISTS objects_intent ON objects (intent, kind);
 CREATE INDEX IF NOT EXISTS objects_order ON objects (order_id, kind);
 CREATE TABLE IF NOT EXISTS keys (
@@ -128,7 +129,7 @@ func (s *Server) Close() error { return s.frame.Close() }
 // resume schedules again what a database that was opened anew still waits for.
 func (s *Server) resume() error {
 	return s.change(func(w *world) error {
-		intents, err := list[intent](w, "payment_intent", "")
+		intents, err := query[intent](w, `SELECT doc FROM objects WHERE kind = 'payment_intent' AND doc LIKE '%"status":"requires_capture"%' ORDER BY seq`)
 		if err != nil {
 			return err
 		}

@@ -76,6 +76,9 @@ func (m *Model) search(t *Tx, c Call) (any, error) {
 		return nil
 	}
 	domain, _ := arg(0).([]any)
+	if ids, isWalk, err := t.walk(m, domain, arg); isWalk || err != nil {
+		return m.shown(t, c, ids, err)
+	}
 	found, err := t.Find(m.Name, domain)
 	if err != nil {
 		return nil, err

@@ -123,12 +123,39 @@ func (t *Tx) Count(name string) int64 {
 
 // Get returns a record, or false.
 func (t *Tx) Get(model string, id int64) (Record, bool) {
+	if m := t.server.models[model]; m != nil && m.Fixed {
+		return t.setting(model, id)
+	}
 	found, err := t.Find(model, []any{[]any{"id", "=", id}})
 	if err != nil || len(found) == 0 {
 		return Record{}, false
 	}
 	return found[0], true
 }
+
+// setting is Get for records that hardly ever change, and that every row of an
+// answer leads to: they are kept until anything changes.
+func (t *Tx) setting(model string, id int64) (Record, bool) {
+	s := t.server
+	if s.settingsOf != s.changes || s.settings == nil {
+		s.settings, s.settingsOf = map[string]map[int64]Record{}, s.changes
+	}
+	if r, known := s.settings[model][id]; known {
+		return r, true
+	}
+	found, err := t.Find(model, []any{[]any{"id", "=", id}})
+	if err != nil || len(found) == 0 {
+		return Record{}, false
+	}
+	if s.settings[model] == nil || len(s.settings[model]) > mostSettings {
+		s.settings[model] = map[int64]Record{}
+	}
+	s.settings[model][id] = found[0]
+	return found[0], true
+}
+
+// mostSettings bounds what is kept of each model.
+const mostSettings = 20_000
 
 // Find returns the records that meet a domain, by id.
 func (t *Tx) Find(model string, domain []any) ([]Record, error) {
@@ -137,6 +164,9 @@ func (t *Tx) Find(model string, domain []any) ([]Record, error) {
 		return nil, fmt.Errorf("no model %q", model)
 	}
 	where, args := m.narrow(domain)
+	if strings.Contains(where, "created >=") {
+		where = strings.ReplaceAll(where, " name ", " +name ") // dates are the better index
+	}
 	// The + keeps SQLite from walking the whole model by id for the order's sake.
 	query := `SELECT id, created, written, data FROM records WHERE model = ?` + where + ` ORDER BY +id`
 	args = append([]any{model}, args...)
@@ -198,6 +228,7 @@ func (t *Tx) Insert(model string, values map[string]any) int64 {
 
 // Fill makes many records of a fixed model at once, from id 1.
 func (t *Tx) Fill(model string, all []map[string]any) {
+	t.server.changes++
 	m := t.server.models[model]
 	for start := 0; start < len(all); start += 100 {
 		chunk := all[start:min(len(all), start+100)]
@@ -244,19 +275,14 @@ func (t *Tx) Set(model string, id int64, values map[string]any) {
 }
 
 func (t *Tx) store(model string, r Record, isNew bool) {
+	t.server.changes++
 	m := t.server.models[model]
 	data, err := json.Marshal(r.Values)
 	var written any
 	if !r.Written.IsZero() {
 		written = r.Written.UnixMicro()
 	}
-	var name, parent any
-	if m.Index != "" && r.Values[m.Index] != nil {
-		name = key(r.Values[m.Index])
-	}
-	if m.Parent != "" && r.Values[m.Parent] != nil {
-		parent = fmt.Sprint(r.Values[m.Parent])
-	}
+	name, parent := m.indexed(r.Values)
 	if err == nil && isNew {
 		_, err = t.SQL.Exec(`INSERT INTO records (model, id, name, parent, created, written, data) VALUES (?,?,?,?,?,?,?)`,
 			model, r.ID, name, parent, r.Created.UnixMicro(), written, string(data))
@@ -273,8 +299,21 @@ func (t *Tx) store(model string, r Record, isNew bool) {
 	}
 }
 
+// indexed returns what a record is found by beside its id: the model's indexed
+// text and its parent.
+func (m *Model) indexed(values map[string]any) (name, parent any) {
+	if m.Index != "" && values[m.Index] != nil {
+		name = key(values[m.Index])
+	}
+	if m.Parent != "" && values[m.Parent] != nil {
+		parent = fmt.Sprint(values[m.Parent])
+	}
+	return name, parent
+}
+
 // Erase removes a record and what belongs to it, without asking.
 func (t *Tx) Erase(model string, id int64) {
+	t.server.changes++
 	m := t.server.models[model]
 	for _, link := range m.Links {
 		if link.Via == "" || link.Model == model {

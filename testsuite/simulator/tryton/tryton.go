@@ -80,6 +80,12 @@ type Server struct {
 	models map[string]*Model
 	userID int64
 	busy   int // writes that are still to fail so
+
+	changes int64 // of records, counted
+	walks   []walk
+
+	settings   map[string]map[int64]Record // of fixed models, by id
+	settingsOf int64                       // changes as of which they are
 }
 
 // Call is one JSON-RPC call of a model's method.

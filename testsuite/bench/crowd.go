@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/testsuite/crowd"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
+	"github.com/trueup-orders/trueup/testsuite/world"
+)
+
+// crowdVariable says, as JSON, which crowd the roles of the reconciliation's
+// benchmark are about: each makes it anew.
+const crowdVariable = "TRUEUP_BENCH_CROWD"
+
+// crowded is what all roles must agree on.
+type crowded struct {
+	Seed   uint64    `json:"seed"`
+	Orders int       `json:"orders"`
+	Recent int       `json:"recent"`
+	PerDay int       `json:"per_day"`
+	Breaks int       `json:"breaks"`
+	AsOf   time.Time `json:"as_of"`
+}
+
+func (c crowded) crowd() (*crowd.Crowd, error) {
+	all := &crowd.Crowd{Seed: c.Seed, Orders: c.Orders, Recent: c.Recent, PerDay: c.PerDay, AsOf: c.AsOf}
+	return all, all.Plant(c.Breaks, c.Breaks)
+}
+
+func crowdOfEnvironment() (*crowd.Crowd, error) {
+	var c crowded
+	if err := json.Unmarshal([]byte(os.Getenv(crowdVariable)), &c); err != nil {
+		return nil, fmt.Errorf("%s: %w", crowdVariable, err)
+	}
+	return c.crowd()
+}
+
+// playCrowd runs the six simulated systems, filled with the crowd.
+func playCrowd(ctx context.Context) error {
+	c, err := crowdOfEnvironment()
+	if err != nil {
+		return err
+	}
+	w, err := world.Open(world.Options{Dir: os.Getenv(dirVariable), Stock: crowd.Stock()})
+	if err != nil {
+		return err
+	}
+	if err := c.Load(ctx, w); err != nil {
+		return err
+	}
+	for _, line := range w.Environment() {
+		fmt.Println(line)
+	}
+	fmt.Println(readyLine)
+	<-ctx.Done()
+	return nil // what it holds is on disk, and is thrown away
+}
+
+// counted is a transport that counts requests by host.
+type counted struct {
+	http.RoundTripper
+	mu    sync.Mutex
+	hosts map[string]int
+}
+
+func newCounted() *counted {
+	return &counted{RoundTripper: &http.Transport{MaxIdleConnsPerHost: 16}, hosts: map[string]int{}}
+}
+
+// RoundTrip counts a request and passes it on.
+func (c *counted) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.mu.Lock()
+	c.hosts[r.URL.Host]++
+	c.mu.Unlock()
+	return c.RoundTripper.RoundTrip(r)
+}
+
+// requests returns how many each system has had so far.
+func (c *counted) requests(addresses map[order.System]string) map[order.System]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[order.System]int{}
+	for system, address := range addresses {
+		host, _, _ := strings.Cut(strings.TrimPrefix(address, "http://"), "/")
+		all[system] = c.hosts[host]
+	}
+	return all
+}
+
+var clock simulator.RealClock

@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/testsuite/crowd"
+	"github.com/trueup-orders/trueup/workers"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// swept is what the reconciling process has measured of sweeping every sealed
+// day, and of only reading the same pages, in turns.
+type swept struct {
+	Orders   int     `json:"orders"`
+	Days     int     `json:"days"`
+	Records  int     `json:"records"`
+	Pages    int     `json:"pages"`
+	LookedUp int     `json:"looked_up"`
+	Settling int     `json:"settling"`
+	Seconds  float64 `json:"seconds"`
+	// Confirming is how long, besides, orders looked again: what their own
+	// workflows do.
+	Confirming float64 `json:"confirming"`
+	Events     int64   `json:"events"`
+	Peak       float64 `json:"peak"` // MiB
+
+	FloorSeconds float64 `json:"floor_seconds"`
+	FloorPages   int     `json:"floor_pages"`
+	FloorRecords int     `json:"floor_records"`
+
+	// Requests over HTTP, and for mail pages and look-ups over IMAP, by system.
+	Requests      map[order.System]int `json:"requests"`
+	FloorRequests map[order.System]int `json:"floor_requests"`
+	Lookups       map[order.System]int `json:"lookups"`
+
+	Screen screened `json:"screen"`
+
+	Planted  int      `json:"planted"`
+	Found    int      `json:"found"`
+	Problems []string `json:"problems,omitempty"`
+	Lines    []string `json:"lines,omitempty"` // of the planted ones, and what became of them
+}
+
+// screened is what was measured of screening by change.
+type screened struct {
+	Orders        int                  `json:"orders"`
+	Records       int                  `json:"records"`
+	Seconds       float64              `json:"seconds"`
+	FloorSeconds  float64              `json:"floor_seconds"`
+	Events        int64                `json:"events"`
+	Requests      map[order.System]int `json:"requests"`
+	FloorRequests map[order.System]int `json:"floor_requests"`
+}
+
+// reconciling is the process that reconciles: a worker that serves sweeps.
+type reconciling struct {
+	crowd      *crowd.Crowd
+	source     *crowd.Source
+	readers    []reconciliation.SystemReader
+	activities *reconciliation.Activities
+	engine     client.Client
+	transport  *counted
+	addresses  map[order.System]string
+	out        swept
+}
+
+// playSweep runs the role, and says what it measured in one line of JSON.
+func playSweep(ctx context.Context) error {
+	stop, err := profile(os.Getenv(profileVariable))
+	if err != nil {
+		return err
+	}
+	defer stop()
+	c, err := crowdOfEnvironment()
+	if err != nil {
+		return err
+	}
+	r, err := newReconciling(c)
+	if err != nil {
+		return err
+	}
+	defer r.engine.Close()
+	if err := r.sweepAll(ctx); err != nil {
+		return err
+	}
+	if err := r.screen(ctx); err != nil {
+		return err
+	}
+	r.judge()
+	r.out.Peak = peak()
+	data, err := json.Marshal(r.out)
+	if err != nil {
+		return err
+	}
+	if file := os.Getenv(profileVariable); file != "" {
+		if err := heap(file + ".heap"); err != nil {
+			return err
+		}
+	}
+	fmt.Println(string(data))
+	fmt.Println(readyLine)
+	return nil
+}
+
+func newReconciling(c *crowd.Crowd) (*reconciling, error) {
+	config, err := workers.Read()
+	if err != nil {
+		return nil, err
+	}
+	config.Channel = crowd.Channel
+	r := &reconciling{crowd: c, transport: newCounted(), addresses: map[order.System]string{
+		order.SystemPayment: config.Stripe.URL, order.SystemInventory: config.Medusa.URL, order.SystemWarehouse: config.Warehouse.URL,
+		order.SystemERP: config.ERP.URL, order.SystemCRM: config.HubSpot.URL,
+	}}
+	systems, err := config.Connect(clock.Now, r.transport)
+	if err != nil {
+		return nil, err
+	}
+	r.readers = systems.Readers()
+	r.source = crowd.NewSource(c, r.readers, clock.Now)
+	if r.engine, err = client.Dial(client.Options{
+		HostPort: os.Getenv("TEMPORAL_ADDRESS"), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	}); err != nil {
+		return nil, err
+	}
+	set, err := config.Make(systems, &starters.Client{Now: clock.Now}, workers.Wait)
+	if err != nil {
+		return nil, err
+	}
+	r.activities = set.Reconciliation
+	r.activities.Orders, r.activities.Keeper, r.activities.Days, r.activities.Policy = r.source, r.source, r.source, r.source.Policy()
+	workflow := worker.New(r.engine, workflows.Queue, worker.Options{})
+	set.RegisterWorkflows(workflow)
+	activities := worker.New(r.engine, workflows.ReconciliationQueue, worker.Options{})
+	activities.RegisterActivity(r.activities)
+	return r, errors.Join(workflow.Start(), activities.Start())
+}
+
+// sweepAll sweeps day after day, each beside its floor; who goes first changes
+// by the day, for the second finds warm caches.
+func (r *reconciling) sweepAll(ctx context.Context) error {
+	r.out.Requests, r.out.FloorRequests, r.out.Lookups = map[order.System]int{}, map[order.System]int{}, map[order.System]int{}
+	for n, day := range r.crowd.Days() {
+		turns := []func(context.Context, time.Time) error{r.floorDay, r.sweepDay}
+		if n%2 == 1 {
+			turns[0], turns[1] = turns[1], turns[0]
+		}
+		for _, turn := range turns {
+			if err := turn(ctx, day); err != nil {
+				return fmt.Errorf("%s: %w", day.Format(time.DateOnly), err)
+			}
+		}
+		r.out.Days++
+		fmt.Fprintf(os.Stderr, "%s: %d orders, floor %.1f s, sweep %.1f s so far\n", day.Format(time.DateOnly), r.out.Orders, r.out.FloorSeconds, r.out.Seconds)
+	}
+	return nil
+}
+
+// counting adds the requests that f makes to a count.
+func (r *reconciling) counting(into map[order.System]int, f func() error) error {
+	before := r.transport.requests(r.addresses)
+	err := f()
+	for system, n := range r.transport.requests(r.addresses) {
+		into[system] += n - before[system]
+	}
+	return err
+}
+
+func (r *reconciling) sweepDay(ctx context.Context, day time.Time) error {
+	return r.counting(r.out.Requests, func() error {
+		began, before := clock.Now(), r.source.Confirmed()
+		id := workflows.SweepWorkflowID(day)
+		run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: workflows.Queue}, workflows.SweepType, workflows.SweepInput{Day: day})
+		if err != nil {
+			return err
+		}
+		var report reconciliation.RunReport
+		if err := run.Get(ctx, &report); err != nil {
+			return err
+		}
+		again := (r.source.Confirmed() - before).Seconds()
+		r.out.Confirming += again
+		r.out.Seconds += clock.Now().Sub(began).Seconds() - again
+		r.out.Orders += report.Looked
+		r.out.Records += report.Records
+		r.out.Settling += report.Settling
+		r.out.LookedUp += report.Swept.LookedUp
+		for _, e := range report.Swept.Exceptions {
+			if !r.source.Settling(e.Order) {
+				r.problem("%s is an exception: %s", e.Order, e.Why)
+			}
+		}
+		if !report.Complete() {
+			r.problem("%s is partial: %s", day.Format(time.DateOnly), strings.Join(report.Swept.Unread, "; "))
+		}
+		described, err := r.engine.DescribeWorkflowExecution(ctx, id, run.GetRunID())
+		if err != nil {
+			return err
+		}
+		r.out.Events += described.GetWorkflowExecutionInfo().GetHistoryLength()
+		return nil
+	})
+}
+
+// floorDay reads the pages that a sweep of the day reads, by the same adapters
+// and side by side as the sweep does, and does nothing with them.
+func (r *reconciling) floorDay(ctx context.Context, day time.Time) error {
+	return r.counting(r.out.FloorRequests, func() error {
+		began := clock.Now()
+		s := r.activities.Sweeps
+		var mu sync.Mutex
+		g, inner := errgroup.WithContext(ctx)
+		for _, reader := range r.readers {
+			g.Go(func() error {
+				for _, w := range [][2]time.Time{{day.Add(-s.Before), day}, {day, day.Add(24 * time.Hour)}, {day.Add(24 * time.Hour), day.Add(24*time.Hour + s.Span)}} {
+					pages, records, err := readThrough(inner, reader, reconcile.ListRequest{By: reconcile.ListCreated, From: w[0], To: w[1]})
+					if err != nil {
+						return err
+					}
+					mu.Lock()
+					r.out.FloorPages += pages
+					r.out.FloorRecords += records
+					if reader.System == order.SystemMail {
+						r.out.FloorRequests[reader.System] += pages
+					}
+					mu.Unlock()
+				}
+				return nil
+			})
+		}
+		err := g.Wait()
+		r.out.FloorSeconds += clock.Now().Sub(began).Seconds()
+		return err
+	})
+}
+
+// screen has what changed since a day ago compared, as the scheduled run does,
+// beside only reading the same pages of changes.
+func (r *reconciling) screen(ctx context.Context) error {
+	out := &r.out.Screen
+	out.Requests, out.FloorRequests = map[order.System]int{}, map[order.System]int{}
+	status, err := r.source.Status(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.counting(out.FloorRequests, func() error {
+		began := clock.Now()
+		for _, reader := range r.readers {
+			q := reconcile.ListRequest{By: reconcile.ListChanged, From: status.VerifiedThrough.Add(-5 * time.Minute), To: clock.Now()}
+			if _, _, err := readThrough(ctx, reader, q); err != nil {
+				return err
+			}
+		}
+		out.FloorSeconds = clock.Now().Sub(began).Seconds()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.counting(out.Requests, func() error {
+		began, before := clock.Now(), r.source.Confirmed()
+		run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "reconcile", TaskQueue: workflows.Queue}, workflows.ReconcileType, workflows.ReconcileInput{})
+		if err != nil {
+			return err
+		}
+		var report reconciliation.RunReport
+		if err := run.Get(ctx, &report); err != nil {
+			return err
+		}
+		out.Seconds, out.Orders, out.Records = (clock.Now().Sub(began) - (r.source.Confirmed() - before)).Seconds(), report.Looked, report.Records
+		if !report.Complete() {
+			r.problem("the run is partial: %v could not be read; truncated: %t", report.Unread, report.Truncated)
+		}
+		if report.Stock.Found > 0 {
+			r.problem("levels that differ were found: %v", report.Lines)
+		}
+		described, err := r.engine.DescribeWorkflowExecution(ctx, "reconcile", run.GetRunID())
+		out.Events = described.GetWorkflowExecutionInfo().GetHistoryLength()
+		return err
+	})
+}
+
+func readThrough(ctx context.Context, r reconciliation.SystemReader, q reconcile.ListRequest) (pages, records int, err error) {
+	for {
+		page, err := r.Reader.List(ctx, q)
+		if err != nil {
+			return pages, records, fmt.Errorf("read %s: %w", r.System, err)
+		}
+		pages++
+		records += len(page.Observations) + len(page.Orphans)
+		if page.Next == "" {
+			return pages, records, nil
+		}
+		q.Cursor = page.Next
+	}
+}
+
+func (r *reconciling) problem(format string, a ...any) {
+	if len(r.out.Problems) < 50 {
+		r.out.Problems = append(r.out.Problems, fmt.Sprintf(format, a...))
+	}
+}
+
+// judge holds what was found against what was planted.
+func (r *reconciling) judge() {
+	planted, found, problems := r.source.Judge()
+	r.out.Planted, r.out.Found = planted, found
+	for _, p := range problems {
+		r.problem("%s", p)
+	}
+	for _, p := range r.crowd.Planted() {
+		r.out.Lines = append(r.out.Lines, p.String())
+	}
+}
+
+// peak is the most memory that this process has held, in MiB; NaN where there is
+// no proc file system to tell.
+func peak() float64 {
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return math.NaN()
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, is := strings.CutPrefix(line, "VmHWM:"); is {
+			kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			if err == nil {
+				return kib / 1024
+			}
+		}
+	}
+	return math.NaN()
+}
