@@ -26,8 +26,8 @@ func (c Config) sweepProblems() []error {
 	if c.SweepSpan < 0 {
 		problems = append(problems, fmt.Errorf("TRUEUP_SWEEP_SPAN is %s; it must not be negative", c.SweepSpan))
 	}
-	if c.SweepShard < 1 {
-		problems = append(problems, errors.New("TRUEUP_SWEEP_SHARD must be at least 1"))
+	if c.SweepShard < 0 {
+		problems = append(problems, errors.New("TRUEUP_SWEEP_SHARD must not be negative; 0 is 50000"))
 	}
 	if c.SweepPerSecond < 0 {
 		problems = append(problems, errors.New("TRUEUP_SWEEP_PER_SECOND must not be negative; 0 sets no rate"))
