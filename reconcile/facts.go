@@ -186,7 +186,7 @@ func (g *gathering) crm(i Intent, c CRM) {
 	if n := len(c.Deals); n > 0 {
 		deal := slices.MinFunc(c.Deals, func(a, b Deal) int { return compareItems(a.ID, b.ID) })
 		g.add(CRMDeal, "", string(deal.Stage), n, 0)
-		if foreign := deal.Currency != "" && deal.Currency != i.Currency; foreign && deal.Revenue != 0 {
+		if foreign := deal.Currency != "" && i.Currency != "" && deal.Currency != i.Currency; foreign && deal.Revenue != 0 {
 			g.add(CRMRevenue, "", strconv.FormatInt(deal.Revenue, 10)+" "+string(deal.Currency), 1, 0)
 		} else {
 			g.amount(CRMRevenue, "", deal.Revenue)

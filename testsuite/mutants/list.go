@@ -707,7 +707,7 @@ var mutants = []mutant{
 	},
 	{
 		"revenue is the same in every currency", "facts.go",
-		"deal.Currency != \"\" && deal.Currency != i.Currency",
+		"deal.Currency != \"\" && i.Currency != \"\" && deal.Currency != i.Currency",
 		"deal.Currency == \"nowhere\"",
 		[]string{"Property_Compare_EditThatMatters_IsSeen"},
 	},
