@@ -95,8 +95,8 @@ var mutants = []mutant{
 	},
 	{
 		"first seen is now", "compare.go",
-		"b.FirstSeen, b.Repaired = was.FirstSeen, was.Repaired",
-		"b.Repaired = was.Repaired",
+		"b.FirstSeen, b.Owned, b.Repaired = was.FirstSeen, was.Owned, was.Repaired",
+		"b.Owned, b.Repaired = was.Owned, was.Repaired",
 		[]string{"Property_Compare_FirstSeen_NeverMovesLater"},
 	},
 	{
