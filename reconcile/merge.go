@@ -110,5 +110,12 @@ func spelled(o Observation) string {
 	for _, f := range Facts(o) {
 		b.WriteString("|" + string(f.Field) + "|" + f.Item + "|" + spelledFact(f))
 	}
+	// Without the order in view facts leave the currency of a revenue out.
+	var currencies []string
+	for _, d := range of(o.CRM).Deals {
+		currencies = append(currencies, d.ID+" "+string(d.Currency))
+	}
+	slices.Sort(currencies)
+	b.WriteString("|" + strings.Join(currencies, "|"))
 	return b.String()
 }

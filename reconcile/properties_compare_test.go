@@ -562,8 +562,11 @@ func TestProperty_Compare_Ignored_IsNeitherBreakNorAgreement(t *testing.T) {
 		}
 		p := withRule(judged, ignored, func(r *Rule) { r.Mode = ModeIgnore })
 		whole := compared(i, w)
+		unread := w.read(i.Order, now)
+		unread[at(ignored.System())] = down(ignored.System(), now)
+		carried := Compare(i, p, unread, nil, whole.Breaks, now)
 		c := Compare(i, p, w.read(i.Order, now), nil, whole.Breaks, now)
-		if slices.ContainsFunc(c.Breaks, func(b Break) bool { return b.Field == ignored }) ||
+		if slices.ContainsFunc(slices.Concat(c.Breaks, carried.Breaks), func(b Break) bool { return b.Field == ignored }) ||
 			slices.ContainsFunc(c.Agreed, func(b Base) bool { return b.Field == ignored }) ||
 			slices.ContainsFunc(c.Settling, func(s Settling) bool { return s.Break.Field == ignored }) {
 			t.Fatalf("%s is ignored, and %+v", ignored, c)

@@ -215,7 +215,7 @@ func TestProperty_Plan_Request_OnlyWhatIsPaid(t *testing.T) {
 		readable := true
 		switch rapid.SampledFrom([]string{"read", "down", "absent"}).Draw(t, "the gateway") {
 		case "down":
-			observations[0], readable = down(order.SystemPayment, now.Add(time.Second)), false
+			observations, readable = Merge(observations, down(order.SystemPayment, now.Add(time.Minute))), false
 		case "absent":
 			observations[0] = Observation{System: order.SystemPayment, Order: i.Order, State: Absent, At: now, Strong: true}
 		}
