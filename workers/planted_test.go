@@ -4,12 +4,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kelseyhightower/envconfig"
+
 	"github.com/trueup-orders/trueup/reconcile"
 )
 
 func TestConfig_PlantedBreaks(t *testing.T) {
 	t.Parallel()
-	good := Config{Retention: time.Hour, FollowEvery: time.Second, Linger: time.Second, Parallel: 1}
+	var good Config
+	if err := envconfig.Process("TRUEUP_DEFAULTS_ALONE", &good); err != nil { // nobody sets these
+		t.Fatal(err)
+	}
 	for name, tt := range map[string]struct {
 		order string
 		every time.Duration
