@@ -9,7 +9,7 @@ import (
 
 func TestConfig_PlantedBreaks(t *testing.T) {
 	t.Parallel()
-	good := Config{Retention: time.Hour, FollowEvery: time.Second, Linger: time.Second, Parallel: 1}
+	good := Config{Retention: time.Hour, FollowEvery: time.Second, Linger: time.Second, Parallel: 1, SweepShard: 1, IncidentOrders: 1, IncidentPercent: 1, IncidentMost: 1}
 	for name, tt := range map[string]struct {
 		order string
 		every time.Duration
