@@ -33,7 +33,7 @@ func TestConfig_Thresholds(t *testing.T) {
 	if got := (Config{IncidentOrders: 3, IncidentPercent: 4, IncidentMost: 5}).thresholds(); got != (reconcile.Thresholds{Orders: 3, Percent: 4, Most: 5}) {
 		t.Errorf("set they are %+v", got)
 	}
-	good := Config{Retention: 1, FollowEvery: 1, Linger: 1, Parallel: 1, IncidentOrders: 1, IncidentPercent: 100, IncidentMost: 1}
+	good := Config{Retention: 1, FollowEvery: 1, Linger: 1, Parallel: 1, SweepShard: 1, IncidentOrders: 1, IncidentPercent: 100, IncidentMost: 1}
 	if err := good.validate(); err != nil {
 		t.Error(err)
 	}

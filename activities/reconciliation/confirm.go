@@ -109,7 +109,11 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 		r.Would = &done
 		return r
 	}
-	r.Repaired, r.Adopted, r.Cases, r.Left, r.Stock.Repaired = done.Repaired, done.Adopted, done.Cases, done.Left, done.Levels
+	r.Repaired += done.Repaired // a sweep adds its parts up
+	r.Adopted += done.Adopted
+	r.Cases += done.Cases
+	r.Left += done.Left
+	r.Stock.Repaired += done.Levels
 	return r
 }
 

@@ -145,11 +145,27 @@ func readWorkflows(dir string) (*workflowCode, error) {
 	for _, f := range functions {
 		ast.Inspect(f, func(n ast.Node) bool {
 			code.rule(f, n)
-			code.handler(n, names)
+			if ofOrder(f) {
+				code.handler(n, names)
+			}
 			return true
 		})
 	}
 	return code, nil
+}
+
+// ofOrder says that a function is a method of an order's process: the messages of
+// the other workflows have no place on its page.
+func ofOrder(f *ast.FuncDecl) bool {
+	if f.Recv == nil || len(f.Recv.List) != 1 {
+		return false
+	}
+	star, ok := f.Recv.List[0].Type.(*ast.StarExpr)
+	if !ok {
+		return false
+	}
+	of, ok := star.X.(*ast.Ident)
+	return ok && of.Name == "process"
 }
 
 // constants takes in what a declaration gives names to.
@@ -293,16 +309,11 @@ func (c *workflowCode) operations() string {
 	return b.String()
 }
 
-// messages lists what an order can be told and asked; those of the other
-// workflows have no place on its page.
+// messages lists what an order can be told and asked.
 func (c *workflowCode) messages() string {
 	var b strings.Builder
 	b.WriteString("| message | kind | what it does |\n|---|---|---|\n")
 	for _, h := range c.handlers {
-		switch h.name {
-		case workflows.CommitUpdate, workflows.GrantUpdate, workflows.ReportUpdate, workflows.SwitchUpdate, workflows.StatusQuery, workflows.OrderSignal, "":
-			continue
-		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", h.name, h.kind, h.says)
 	}
 	return b.String()
