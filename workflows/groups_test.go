@@ -181,6 +181,9 @@ func TestIncident_FirstFewNotVerified_StoppedAgain(t *testing.T) {
 		w.decideGroup(1, reconciliation.GroupRepair)
 		w.inject(w.CRM, simulator.Fault{Operation: order.Upsert, Kind: simulator.Vanishes, Times: -1})
 	})
+	for n := range 60 {
+		w.At(71*time.Minute+time.Duration(n)*5*time.Second, "switches are read", w.ReadSwitches)
+	}
 	few := w.runAt(71*time.Minute, workflows.ReconcileInput{})
 	w.At(80*time.Minute, "nothing undoes it any more", func() { w.CRM.Frame().Clear("*") })
 	again := w.runAt(90*time.Minute, workflows.ReconcileInput{})
