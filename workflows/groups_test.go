@@ -388,34 +388,6 @@ func TestRuns_SideBySideAndKilled_NothingTwiceNoOvershoot(t *testing.T) {
 	}
 }
 
-// A run that takes longer than its interval leaves the next one out; a run by
-// hand beside it repeats nothing.
-func TestRuns_LongerThanTheirInterval_NothingTwice(t *testing.T) {
-	t.Parallel()
-	const every = 100 * time.Second
-	w, ids := crowd(t, 13, virtual.Options{ReconcileEvery: every, Incident: reconcile.Thresholds{Orders: 100, Percent: 100, Most: 100}})
-	w.At(59*time.Minute, "each reading takes half a minute", func() {
-		w.inject(w.Warehouse, simulator.Fault{Operation: "lookup", Kind: simulator.Unavailable, Times: -1})
-	})
-	long := time.Duration(0)
-	for n := range 8 {
-		w.At(60*time.Minute+time.Duration(n)*time.Minute, "how long runs take", func() {
-			for _, r := range w.status().Reports {
-				long = max(long, r.Finished.Sub(r.Started))
-			}
-		})
-	}
-	beside := w.runAt(62*time.Minute, workflows.ReconcileInput{})
-	w.At(69*time.Minute, "well again", func() { w.Warehouse.Frame().Clear("lookup") })
-	w.Run(80 * time.Minute)
-	if deals, most := w.won(ids, w.Moment(time.Hour)); deals != 13 || most != 1 {
-		t.Errorf("%d of 13 deals are put right, one %d times; the run by hand repaired %d", deals, most, beside.Repaired)
-	}
-	if long <= every {
-		t.Errorf("the longest run took %s, no longer than the interval of %s", long, every)
-	}
-}
-
 // A switch is obeyed in the middle of a run: before grants are asked for, and at
 // the last hop by those who have one.
 func TestSwitch_InTheMiddleOfARun_Obeyed(t *testing.T) {
