@@ -436,6 +436,10 @@ func (w *World) readSwitches() {
 	w.set.Switches.Set(status.Stopped())
 }
 
+// ReadSwitches has the worker read the stop switches within a step: while nobody
+// sends a message that begins repairs it does not read them by itself.
+func (w *World) ReadSwitches() { w.readSwitches() }
+
 // Closed returns the state that the last run of an order returned, or nil while
 // it is open.
 func (w *World) Closed(id order.ID) *workflows.State {
