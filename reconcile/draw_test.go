@@ -255,10 +255,10 @@ func (x *living) paid(t *rapid.T) {
 		i.Captured = x.share(i.Total, pieces(x.left), pieces(x.lines))
 		i.Held = i.Total - i.Captured
 	}
-	first, second := i.Captured, int64(0)
+	first := i.Captured
 	if two := i.Captured > x.coin && rapid.Bool().Draw(t, "two payers"); two && i.Held == 0 {
 		first = x.share(i.Captured, 1, 2)
-		second = i.Captured - first
+		second := i.Captured - first
 		x.payer(Attempt{State: AttemptCaptured, Amount: i.Total, Captured: first})
 		x.payer(Attempt{State: AttemptCaptured, Amount: second, Captured: second})
 	} else if two {

@@ -20,8 +20,8 @@ type Thresholds struct {
 	Most int `json:"most"`
 }
 
-// DefaultThresholds: what a bad day brings stays below, what a bad release or a
-// system without its data brings does not.
+// DefaultThresholds returns the built-in ones: what a bad day brings stays below,
+// what a bad release or a system without its data brings does not.
 func DefaultThresholds() Thresholds { return Thresholds{Orders: 10, Percent: 30, Most: 50} }
 
 // Reached says that n of so many that were looked at are too many at once.

@@ -292,13 +292,6 @@ func comingBack() Intent {
 	return i
 }
 
-// promisedInPart is an order of which the B is not there: the customer is asked.
-func promisedInPart() Intent {
-	i := paying()
-	i.Reserved, i.Underway = i.Reserved[:1], true
-	return i
-}
-
 func received() Intent {
 	return Intent{Order: "42", PlacedAt: placed, Currency: "EUR", Total: 9980, Phase: order.PhaseReceived, Paying: true}
 }

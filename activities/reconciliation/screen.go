@@ -145,11 +145,11 @@ func (a *Activities) since(s Status) time.Time {
 
 // youngEnough drops the orders that were placed before anything is judged. One
 // that has not said when it was placed was submitted just now.
-func (out *Screened) youngEnough(known []Known) []Known {
+func (s *Screened) youngEnough(known []Known) []Known {
 	return slices.DeleteFunc(known, func(k Known) bool {
-		old := !k.Intent.PlacedAt.IsZero() && k.Intent.PlacedAt.Before(out.Since)
+		old := !k.Intent.PlacedAt.IsZero() && k.Intent.PlacedAt.Before(s.Since)
 		if old {
-			out.TooOld++
+			s.TooOld++
 		}
 		return old
 	})

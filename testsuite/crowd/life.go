@@ -115,7 +115,6 @@ func (l *Life) giveBack(r *rand.Rand) {
 // The moments of what our own workflow does follow from the others.
 func (l Life) authorized() time.Time { return l.Order.PlacedAt.Add(2 * time.Second) }
 func (l Life) booked() time.Time     { return l.Order.PlacedAt.Add(4 * time.Second) }
-func (l Life) mailed() time.Time     { return l.Order.PlacedAt.Add(8 * time.Second) }
 
 func soon(at time.Time) time.Time { return at.Add(3 * time.Second) }
 
