@@ -122,7 +122,7 @@ func (c *Client) byReference(ctx context.Context, subject string, s reconcile.Su
 			take(ids...)
 			return found, nil
 		}
-		if pages >= c.config.LookupPages && last.Created < c.config.Now().Add(-landed).Unix() {
+		if pages >= c.roll.pages(c.config.LookupPages, c.config.Now()) && last.Created < c.config.Now().Add(-landed).Unix() {
 			ids, err := c.rolled(ctx, subject, s.Order, since, last.Created+1)
 			take(ids...)
 			return found, err

@@ -62,6 +62,9 @@ func (c *Client) rolled(ctx context.Context, subject string, of order.ID, since,
 	if ids, known := c.roll.of(of, since, before, c.config.Now()); known {
 		return ids, nil
 	}
+	// As far forward as may be, so that the look-ups after this one read the newest
+	// page alone.
+	before = max(before, c.config.Now().Add(-landed).Unix())
 	from, upto := c.roll.begin(before, c.config.Now())
 	if upto < before {
 		if err := c.walk(ctx, subject, upto, before, func(int64) {}); err != nil {
@@ -77,6 +80,17 @@ func (c *Client) rolled(ctx context.Context, subject string, of order.ID, since,
 	}
 	ids, _ := c.roll.of(of, since, before, c.config.Now())
 	return ids, nil
+}
+
+// pages is how many pages a look-up reads by itself: once there is a roll, it is
+// brought forward instead.
+func (r *roll) pages(alone int, now time.Time) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ids == nil || now.Sub(r.begun) > rollLife {
+		return alone
+	}
+	return min(alone, 2)
 }
 
 // begin makes the roll anew when there is none or it is too old, as of a moment,
