@@ -77,6 +77,9 @@ func runReconcile(ctx context.Context, p reconcilePlan, out io.Writer) (missed b
 // errWrong is no missed target but a run that is broken.
 var errWrong = errors.New("what was found is not what was planted, see WRONG")
 
+// overHTTP are the systems whose calls are counted.
+var overHTTP = []order.System{order.SystemPayment, order.SystemInventory, order.SystemWarehouse, order.SystemERP, order.SystemCRM}
+
 // tell prints the figures, and says whether a target was missed.
 func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 	per := func(n float64, seconds float64) float64 {
@@ -87,13 +90,14 @@ func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 	}
 	fmt.Fprintf(out, "# sweep: %d days, %d orders, %d records on their pages, %.1f s; the floor %.1f s; %d orders read by reference, %d settling; suspects looked again for %.1f s\n",
 		s.Days, s.Orders, s.Records, s.Seconds, s.FloorSeconds, s.LookedUp, s.Settling, s.Confirming)
-	for _, system := range order.Systems() {
+	fmt.Fprintf(out, "# pages of mail over IMAP: %d by the floor\n", s.FloorRequests[order.SystemMail])
+	for _, system := range overHTTP {
 		fmt.Fprintf(out, "# calls of %-9s %7d by the sweep, %7d by the floor, %.1f per 1,000 orders\n",
 			system, s.Requests[system], s.FloorRequests[system], 1000*per(float64(s.Requests[system]), float64(s.Orders)))
 	}
 	all := func(requests map[order.System]int) float64 {
 		n := 0
-		for _, system := range order.Systems() {
+		for _, system := range overHTTP {
 			n += requests[system]
 		}
 		return float64(n)
@@ -101,7 +105,7 @@ func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 	c := s.Screen
 	fmt.Fprintf(out, "# screening by change: %d orders, %d records on the pages of changes, %.1f s; the floor %.1f s; %d history events\n",
 		c.Orders, c.Records, c.Seconds, c.FloorSeconds, c.Events)
-	for _, system := range order.Systems() {
+	for _, system := range overHTTP {
 		fmt.Fprintf(out, "# calls of %-9s %7d by the screening, %7d by its floor\n", system, c.Requests[system], c.FloorRequests[system])
 	}
 	figures := []figure{

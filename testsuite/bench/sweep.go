@@ -47,10 +47,9 @@ type swept struct {
 	FloorPages   int     `json:"floor_pages"`
 	FloorRecords int     `json:"floor_records"`
 
-	// Requests over HTTP, and for mail pages and look-ups over IMAP, by system.
+	// Requests over HTTP by system; of the floor of mail the pages over IMAP.
 	Requests      map[order.System]int `json:"requests"`
 	FloorRequests map[order.System]int `json:"floor_requests"`
-	Lookups       map[order.System]int `json:"lookups"`
 
 	Screen screened `json:"screen"`
 
@@ -158,7 +157,7 @@ func newReconciling(c *crowd.Crowd) (*reconciling, error) {
 // sweepAll sweeps day after day, each beside its floor; who goes first changes
 // by the day, for the second finds warm caches.
 func (r *reconciling) sweepAll(ctx context.Context) error {
-	r.out.Requests, r.out.FloorRequests, r.out.Lookups = map[order.System]int{}, map[order.System]int{}, map[order.System]int{}
+	r.out.Requests, r.out.FloorRequests = map[order.System]int{}, map[order.System]int{}
 	for n, day := range r.crowd.Days() {
 		turns := []func(context.Context, time.Time) error{r.floorDay, r.sweepDay}
 		if n%2 == 1 {
