@@ -111,8 +111,15 @@ func (c *Crowd) Intent(n int, now time.Time) reconcile.Intent {
 func waiting(_ *Crowd, l Life) bool {
 	return l.accepted() && l.Cancelled.IsZero() && len(l.out()) == 0
 }
+
+// arrived orders are there within three days: what happens to a record later is
+// found on the day when it happens, which may not be sealed yet.
 func arrived(_ *Crowd, l Life) bool {
-	return len(l.out()) == 1 && len(l.Parcels) == 1 && !l.Parcels[0].Delivered.IsZero() && l.Return == nil
+	if len(l.out()) != 1 || len(l.Parcels) != 1 || l.Return != nil {
+		return false
+	}
+	at := l.Parcels[0].Delivered
+	return !at.IsZero() && at.Before(l.Order.PlacedAt.Add(3*day))
 }
 func inTwo(_ *Crowd, l Life) bool     { return len(l.out()) == 2 }
 func cancelled(_ *Crowd, l Life) bool { return !l.Cancelled.IsZero() }

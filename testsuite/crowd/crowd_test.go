@@ -103,7 +103,7 @@ func TestPlant_EachKindIsFoundAndNothingElse(t *testing.T) {
 		t.Skip("it runs with the slow ones")
 	}
 	t.Parallel()
-	c := &Crowd{Seed: 7, Orders: 360, PerDay: 90, Waiting: 80, AsOf: simulator.RealClock{}.Now()}
+	c := &Crowd{Seed: 7, Orders: 360, PerDay: 60, Waiting: 150, AsOf: simulator.RealClock{}.Now()}
 	kinds := len(Kinds())
 	if err := c.Plant(kinds, kinds); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestPlant_EachKindIsFoundAndNothingElse(t *testing.T) {
 // and unknown ones among them.
 func TestLookupMany_AsOneByOne(t *testing.T) {
 	t.Parallel()
-	c := &Crowd{Seed: 7, Orders: 360, PerDay: 90, Waiting: 80, AsOf: simulator.RealClock{}.Now()}
+	c := &Crowd{Seed: 7, Orders: 360, PerDay: 60, Waiting: 150, AsOf: simulator.RealClock{}.Now()}
 	if err := c.Plant(len(Kinds()), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -188,6 +188,26 @@ func TestLookupMany_AsOneByOne(t *testing.T) {
 	}
 	if able != 4 {
 		t.Errorf("%d systems can look many orders up; want warehouse, erp, crm and mail", able)
+	}
+}
+
+// How old the sealed days are depends on the time of the day: at any, each kind
+// finds an order that can have it.
+func TestPlant_AtAnyTimeOfTheDay(t *testing.T) {
+	t.Parallel()
+	for hour := range 24 {
+		at := time.Date(2026, 11, 28, hour, 59, 0, 0, time.UTC)
+		small := &Crowd{Seed: 7, Orders: 360, PerDay: 60, Waiting: 150, AsOf: at}
+		if err := small.Plant(len(Kinds()), len(Kinds())); err != nil {
+			t.Errorf("at %s: %v", at.Format(time.TimeOnly), err)
+		}
+		if hour%23 != 0 {
+			continue
+		}
+		usual := &Crowd{Seed: 1, Orders: 10_000, PerDay: 1001, AsOf: at}
+		if err := usual.Plant(100, 100); err != nil {
+			t.Errorf("of 10,000 at %s: %v", at.Format(time.TimeOnly), err)
+		}
 	}
 }
 

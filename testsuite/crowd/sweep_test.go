@@ -19,7 +19,7 @@ func TestSweep_EachPlantedBreakAndNothingElse(t *testing.T) {
 		t.Skip("it runs with the slow ones")
 	}
 	t.Parallel()
-	c := &Crowd{Seed: 7, Orders: 360, PerDay: 90, Waiting: 80, AsOf: simulator.RealClock{}.Now()}
+	c := &Crowd{Seed: 7, Orders: 360, PerDay: 60, Waiting: 150, AsOf: simulator.RealClock{}.Now()}
 	kinds := len(Kinds())
 	if err := c.Plant(kinds, kinds); err != nil {
 		t.Fatal(err)
