@@ -82,8 +82,8 @@ type Activities struct {
 	Policy   reconcile.Policy
 	// Thresholds say when many breaks are one incident.
 	Thresholds reconcile.Thresholds
-	// Since is the moment before which nothing is judged; zero is when this
-	// engine's memory began.
+	// Since is the moment before which nothing is judged; of a zero one every order
+	// that this engine has is.
 	Since time.Time
 	Now   func() time.Time
 	Wait  func(ctx context.Context, d time.Duration) error

@@ -99,7 +99,7 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	}
 	now := a.Now()
 	out := Screened{From: status.VerifiedThrough.Add(-screenOverlap), To: now, Policy: a.Policy.Version(), Rules: reconcile.RulesVersion, Full: len(in.Orders) == 0,
-		Verified: status.VerifiedThrough, Since: a.since(status)}
+		Verified: status.VerifiedThrough, Since: a.Since}
 	ids := in.Orders
 	if out.Full {
 		more, err := a.membersOf(ctx, status.Groups)
@@ -117,8 +117,7 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 			return Screened{}, err
 		}
 	}
-	known = out.youngEnough(known)
-	if err := a.compareAll(ctx, known, &out); err != nil {
+	if err := a.compareAll(ctx, out.youngEnough(known), &out); err != nil {
 		return Screened{}, err
 	}
 	out.SKUs = skus(known, status.SKUs)
@@ -135,24 +134,21 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	return out, nil
 }
 
-// since returns the moment before which nothing is judged.
-func (a *Activities) since(s Status) time.Time {
-	if a.Since.IsZero() {
-		return s.Since
-	}
-	return a.Since
-}
-
-// youngEnough drops the orders that were placed before anything is judged. One
-// that has not said when it was placed was submitted just now.
+// youngEnough returns the orders that were not placed before anything is judged,
+// where an operator has said when that is: else whatever was submitted to this
+// engine is judged, also what it took over from before its memory began. The
+// stock is compared with all of them, for what they hold is held. One that has not
+// said when it was placed was submitted just now.
 func (s *Screened) youngEnough(known []Known) []Known {
-	return slices.DeleteFunc(known, func(k Known) bool {
-		old := !k.Intent.PlacedAt.IsZero() && k.Intent.PlacedAt.Before(s.Since)
-		if old {
+	young := make([]Known, 0, len(known))
+	for _, k := range known {
+		if !k.Intent.PlacedAt.IsZero() && k.Intent.PlacedAt.Before(s.Since) {
 			s.TooOld++
+			continue
 		}
-		return old
-	})
+		young = append(young, k)
+	}
+	return young
 }
 
 // membersOf returns the orders of the incidents that are not over: each run
