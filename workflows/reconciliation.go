@@ -98,11 +98,7 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 	if r.DryRun {
 		return r, nil
 	}
-	for _, sku := range r.SKUs {
-		if i, found := slices.BinarySearch(k.Status.SKUs, sku); !found && len(k.Status.SKUs) < 1000 {
-			k.Status.SKUs = slices.Insert(k.Status.SKUs, i, sku)
-		}
-	}
+	k.watch(&r)
 	k.attendGroups(k.settings, r, now)
 	k.sighted(now, r)
 	if r.Complete() && !r.Only {
@@ -122,6 +118,30 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 	}
 	k.tell(ctx)
 	return r, nil
+}
+
+// mostWatched is how many SKUs are watched by every run, whether an order that
+// changed has them or not.
+const mostWatched = 1000
+
+// watch remembers the SKUs that a run has seen, for the runs after it, and forgets
+// those that are gone.
+func (k *keeper) watch(r *reconciliation.RunReport) {
+	more := 0
+	for _, sku := range r.SKUs {
+		i, found := slices.BinarySearch(k.Status.SKUs, sku)
+		switch {
+		case found || slices.Contains(r.Gone, sku):
+		case len(k.Status.SKUs) >= mostWatched:
+			more++
+		default:
+			k.Status.SKUs = slices.Insert(k.Status.SKUs, i, sku)
+		}
+	}
+	k.Status.SKUs = slices.DeleteFunc(k.Status.SKUs, func(sku string) bool { return slices.Contains(r.Gone, sku) })
+	if more > 0 {
+		r.Lines = append(r.Lines, fmt.Sprintf("%d SKUs are compared only when an order with them changes: %d are watched by every run, and no more", more, mostWatched))
+	}
 }
 
 // stop sets or ends a stop. Switches only ever stop more: ending the stop of

@@ -54,8 +54,10 @@ func (w *Workflows) Sweep(ctx workflow.Context, in SweepInput) (reconciliation.R
 		workflow.SetCurrentDetails(ctx, fmt.Sprintf("Shard %d of %d: %s", s.Next, s.Plan.Shards, s.Report.SweptText()))
 	}
 	s.Report.Finished = workflow.Now(ctx)
-	if err := workflow.ExecuteActivity(ctx, run.ReportRun, s.Report).Get(ctx, &s.Report); err != nil {
-		return s.Report, fmt.Errorf("report the sweep: %w", err)
+	if !in.DryRun { // a dry one leaves no trace
+		if err := workflow.ExecuteActivity(ctx, run.ReportRun, s.Report).Get(ctx, &s.Report); err != nil {
+			return s.Report, fmt.Errorf("report the sweep: %w", err)
+		}
 	}
 	workflow.SetCurrentDetails(ctx, s.Report.Markdown())
 	return s.Report, nil

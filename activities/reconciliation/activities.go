@@ -193,7 +193,7 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 		cursors = append(cursors, cursor)
 	}
 	for _, b := range batches {
-		if err := a.give(ctx, b); err != nil {
+		if err := a.give(ctx, b, a.since(f.Since)); err != nil {
 			return nil, fmt.Errorf("follow changes: %w", err)
 		}
 		alive()
@@ -252,8 +252,18 @@ func addNotice(batches []Notices, of order.ID, n Notice) []Notices {
 	return append(batches, Notices{Order: of, Notices: []Notice{n}})
 }
 
-// give gives notices to their order, or keeps them in the inbox.
-func (a *Activities) give(ctx context.Context, n Notices) error {
+// since returns the moment before which records of no order are not judged: what
+// an operator has said, or when this engine's memory began.
+func (a *Activities) since(memory time.Time) time.Time {
+	if a.Since.IsZero() {
+		return memory
+	}
+	return a.Since
+}
+
+// give gives notices to their order, or keeps them in the inbox, unless they are
+// older than anything that is judged.
+func (a *Activities) give(ctx context.Context, n Notices, since time.Time) error {
 	if n.Order != "" {
 		err := a.Orders.Notify(ctx, n)
 		if !errors.Is(err, ErrUnknownOrder) {
@@ -261,8 +271,8 @@ func (a *Activities) give(ctx context.Context, n Notices) error {
 		}
 	}
 	for _, one := range n.Notices {
-		if one.At.Before(a.Since) {
-			continue // of no order, and older than anything that is judged
+		if one.At.Before(since) {
+			continue
 		}
 		if one.Record == "" {
 			one.Record = "order-" + string(n.Order)

@@ -101,6 +101,7 @@ type RunReport struct {
 	Swept  *Swept   `json:"swept,omitempty"`
 	Sights []Sight  `json:"sights,omitempty"` // of the canary order
 	SKUs   []string `json:"skus,omitempty"`   // seen by this run
+	Gone   []string `json:"gone,omitempty"`   // SKUs that inventory or warehouse do not know
 	// Since is the moment before which nothing is judged, and TooOld how many
 	// orders were placed before it.
 	Since  time.Time `json:"since,omitzero"`

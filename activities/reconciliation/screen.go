@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 )
@@ -39,6 +40,7 @@ type Screened struct {
 	Exceptions []order.ID     `json:"exceptions,omitempty"`
 	Truncated  bool           `json:"truncated,omitempty"` // there was more than one run takes
 	SKUs       []string       `json:"skus,omitempty"`
+	Gone       []Gone         `json:"gone,omitempty"`
 	Policy     string         `json:"policy"`
 	Rules      int            `json:"rules"`
 	Full       bool           `json:"full"`     // not of some orders alone
@@ -66,11 +68,21 @@ type StockSuspect struct {
 	Uncommitted int64  `json:"uncommitted"`
 }
 
+// Gone is a SKU that a system does not know any more.
+type Gone struct {
+	SKU    string       `json:"sku"`
+	System order.System `json:"system"`
+}
+
 // Report carries the screening into the report of its run.
 func (s Screened) Report(r RunReport) RunReport {
 	r.From, r.To, r.Policy, r.Rules = s.From, s.To, s.Policy, s.Rules
 	r.Looked, r.Records, r.Suspects, r.Settling = s.Looked, s.Records, len(s.Suspects), s.Settling
 	r.Unread, r.Exceptions, r.SKUs, r.Truncated = s.Unread, s.Exceptions, s.SKUs, s.Truncated
+	for _, g := range s.Gone {
+		r.Gone = append(r.Gone, g.SKU)
+		r.Lines = append(r.Lines, fmt.Sprintf("stock %s is not known in %s: its level is not compared; it is not watched any more while no order has it", g.SKU, g.System))
+	}
 	r.Stock, r.Only = StockReport{Compared: s.Compared, Found: len(s.Stock)}, !s.Full
 	r.Since, r.TooOld, r.VerifiedThrough = s.Since, s.TooOld, s.Verified
 	if s.TooOld > 0 {
@@ -134,6 +146,11 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	return out, nil
 }
 
+// before says that an order was placed before a moment.
+func (k Known) before(moment time.Time) bool {
+	return !k.Intent.PlacedAt.IsZero() && k.Intent.PlacedAt.Before(moment)
+}
+
 // youngEnough returns the orders that were not placed before anything is judged,
 // where an operator has said when that is: else whatever was submitted to this
 // engine is judged, also what it took over from before its memory began. The
@@ -142,7 +159,7 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 func (s *Screened) youngEnough(known []Known) []Known {
 	young := make([]Known, 0, len(known))
 	for _, k := range known {
-		if !k.Intent.PlacedAt.IsZero() && k.Intent.PlacedAt.Before(s.Since) {
+		if k.before(s.Since) {
 			s.TooOld++
 			continue
 		}
@@ -345,13 +362,11 @@ func skus(known []Known, seen []string) []string {
 func (a *Activities) compareStock(ctx context.Context, known []Known, out *Screened) {
 	for _, sku := range out.SKUs {
 		level, err := a.Levels.Level(ctx, sku)
-		if err != nil {
-			out.Unread = appendNew(out.Unread, order.SystemInventory)
+		if out.uncompared(sku, order.SystemInventory, err) {
 			continue
 		}
 		count, err := a.Counts.Count(ctx, sku)
-		if err != nil {
-			out.Unread = appendNew(out.Unread, order.SystemWarehouse)
+		if out.uncompared(sku, order.SystemWarehouse, err) {
 			continue
 		}
 		if a.moving(known, sku) {
@@ -368,6 +383,20 @@ func (a *Activities) compareStock(ctx context.Context, known []Known, out *Scree
 	}
 }
 
+// uncompared says that a level cannot be compared: its system cannot be read, or
+// does not know the SKU, which is no reason to verify nothing else.
+func (s *Screened) uncompared(sku string, system order.System, err error) bool {
+	switch {
+	case err == nil:
+		return false
+	case apierr.CodeOf(err) == apierr.NotFound:
+		s.Gone = append(s.Gone, Gone{sku, system})
+	default:
+		s.Unread = appendNew(s.Unread, system)
+	}
+	return true
+}
+
 // shortages names the orders that can no longer be filled after the stock of a
 // SKU was corrected: the oldest order is served first.
 func (a *Activities) shortages(ctx context.Context, count reconcile.Count, out *Screened) {
@@ -377,6 +406,7 @@ func (a *Activities) shortages(ctx context.Context, count reconcile.Count, out *
 		out.Unread = appendNew(out.Unread, order.SystemInventory)
 		return
 	}
+	out.Truncated = out.Truncated || len(all) >= mostOrders // the oldest may not be among them
 	slices.SortFunc(all, func(x, y Known) int {
 		return cmp.Or(x.Intent.PlacedAt.Compare(y.Intent.PlacedAt), cmp.Compare(x.Intent.Order, y.Intent.Order))
 	})

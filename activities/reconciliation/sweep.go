@@ -103,7 +103,8 @@ type SweptShard struct {
 	Records    int         `json:"records"`
 	LookedUp   int         `json:"looked_up"`
 	Settling   int         `json:"settling,omitempty"`
-	Kept       int         `json:"kept,omitempty"` // records given to the inbox
+	TooOld     int         `json:"too_old,omitempty"` // placed before anything is judged
+	Kept       int         `json:"kept,omitempty"`    // records given to the inbox
 	Suspects   []Suspect   `json:"suspects,omitempty"`
 	Exceptions []Exception `json:"exceptions,omitempty"`
 	// Unread are the systems that could not be read, Missed says what of them, and
@@ -130,6 +131,7 @@ func (s SweptShard) Report(r RunReport) RunReport {
 	r.Records += s.Records
 	r.Suspects += len(s.Suspects)
 	r.Settling += s.Settling
+	r.TooOld += s.TooOld
 	r.Truncated = r.Truncated || s.Truncated
 	for _, system := range s.Unread {
 		r.Unread = appendNew(r.Unread, system)
@@ -214,7 +216,7 @@ func (a *Activities) SweepShard(ctx context.Context, in SweepShard) (SweptShard,
 		return SweptShard{}, fmt.Errorf("sweep: read the status of reconciliation: %w", err)
 	}
 	in.Day = DayOf(in.Day)
-	s := &sweeping{a: a, in: in, since: status.Since}
+	s := &sweeping{a: a, in: in, since: a.since(status.Since)}
 	s.hunt = len(in.Orders) == 0 && !in.Day.Before(DayOf(status.Since)) && in.Now.Sub(in.Day) < a.Sweeps.Hunt
 	for _, r := range a.Readers {
 		s.streams = append(s.streams, &stream{system: r.System, reader: r.Reader, parts: map[int]reconcile.Observation{}})
@@ -316,7 +318,8 @@ func (s *sweeping) load(ctx context.Context) error {
 	return nil
 }
 
-// sort sorts the orders by id, of two the one that changed later.
+// sort sorts the orders by id, of two the one that changed later, without those
+// that were placed before anything is judged.
 func (s *sweeping) sort() {
 	slices.SortFunc(s.known, func(x, y Known) int {
 		if c := compareIDs(x.Intent.Order, y.Intent.Order); c != 0 {
@@ -325,6 +328,9 @@ func (s *sweeping) sort() {
 		return y.Changed.Compare(x.Changed)
 	})
 	s.known = slices.CompactFunc(s.known, func(x, y Known) bool { return x.Intent.Order == y.Intent.Order })
+	all := len(s.known)
+	s.known = slices.DeleteFunc(s.known, func(k Known) bool { return k.before(s.a.Since) })
+	s.out.TooOld = all - len(s.known)
 	for _, st := range s.streams {
 		st.marks = make([]mark, len(s.known))
 	}

@@ -94,7 +94,7 @@ func (s *sweeping) askWhose(ctx context.Context) error {
 // tooMuch says that a record should not be there, or is there twice. What is
 // missing or not whole is for the sweep of the order's own day to say.
 func (s *sweeping) tooMuch(k Known, o reconcile.Observation) bool {
-	if k.Intent.PlacedAt.IsZero() {
+	if k.Intent.PlacedAt.IsZero() || k.before(s.a.Since) {
 		return false
 	}
 	c := reconcile.Compare(k.Intent, s.a.Policy, []reconcile.Observation{o}, nil, nil, s.a.Now())

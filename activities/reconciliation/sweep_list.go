@@ -281,8 +281,8 @@ func (p *pace) pause(until time.Time) {
 
 // clipped keeps evidence short: histories hold it.
 func clipped(err error) string {
-	if text := err.Error(); len(text) > 160 {
-		return text[:160] + "…"
+	if text := []rune(err.Error()); len(text) > 160 {
+		return string(text[:160]) + "…"
 	}
 	return err.Error()
 }
@@ -310,7 +310,7 @@ func (s *sweeping) keep(ctx context.Context, line string, n Notices) error {
 	if s.in.DryRun {
 		return nil
 	}
-	return s.a.give(ctx, n)
+	return s.a.give(ctx, n, s.since)
 }
 
 func noticeOfOrphan(system order.System, o reconcile.Orphan) Notice {

@@ -11,7 +11,7 @@ import (
 )
 
 func sweep(f *flag.FlagSet) func(*call, []string) (int, error) {
-	dry := f.Bool("dry-run", false, "only look, and say what would be done")
+	dry := f.Bool("dry-run", false, "only look, and list what the orders would be asked about")
 	asJSON := f.Bool("json", false, "print the report as JSON")
 	wait := f.Duration("wait", time.Hour, "how long to wait for the report; the sweep goes on without us")
 	return func(c *call, args []string) (int, error) {

@@ -100,13 +100,14 @@ type edit struct {
 	Reservation string  `json:"reservation"`
 	Quantity    *int64  `json:"quantity"`
 	Description *string `json:"description"`
-	// Delete deletes the reservation, or all of the order's.
+	// Delete deletes the reservation, all of the order's, or the SKU with its level.
 	Delete bool `json:"delete"`
 }
 
 // Edit changes records as an admin user would:
 //
 //	{"sku": "MUG", "stocked": 3}                  the stocked quantity
+//	{"sku": "MUG", "delete": true}                the item, with its level
 //	{"order": "42", "reserved": {"MUG": 1}}       what an order has reserved, per SKU
 //	{"order": "42", "delete": true}               all of an order's reservations
 //	{"reservation": "resitem_…", "quantity": 2}   one reservation; also "description"
@@ -120,12 +121,14 @@ func (s *Server) Edit(data json.RawMessage) error {
 		switch {
 		case e.SKU != "" && e.Stocked != nil && *e.Stocked >= 0:
 			return s.editLevel(tx, e)
+		case e.SKU != "" && e.Delete:
+			return s.deleteItem(tx, e)
 		case e.Reservation != "" && (e.Delete || e.Quantity != nil || e.Description != nil):
 			return s.editReservation(tx, e)
 		case e.Order != "" && (e.Delete || len(e.Reserved) > 0):
 			return s.editOrder(tx, e)
 		}
-		return errors.New(`edit the inventory: want {sku, stocked}, {order, reserved}, {order, delete}, {reservation, quantity}, {reservation, description} or {reservation, delete}`)
+		return errors.New(`edit the inventory: want {sku, stocked}, {sku, delete}, {order, reserved}, {order, delete}, {reservation, quantity}, {reservation, description} or {reservation, delete}`)
 	})
 }
 
@@ -158,6 +161,19 @@ func (s *Server) editLevel(tx *sql.Tx, e edit) error {
 	return s.frame.Append(tx, simulator.Entry{
 		Kind: simulator.EntryEdit, Operation: order.Adjust, Record: item, Amount: *e.Stocked, Detail: e.SKU,
 	})
+}
+
+func (s *Server) deleteItem(tx *sql.Tx, e edit) error {
+	item, _, err := itemOf(tx, e.SKU)
+	if err != nil {
+		return err
+	}
+	for _, statement := range []string{`DELETE FROM level WHERE item = ?`, `DELETE FROM item WHERE id = ?`} {
+		if _, err := tx.Exec(statement, item); err != nil {
+			return err
+		}
+	}
+	return s.frame.Append(tx, simulator.Entry{Kind: simulator.EntryEdit, Operation: order.Adjust, Record: item, Detail: e.SKU + " deleted"})
 }
 
 func (s *Server) editReservation(tx *sql.Tx, e edit) error {
