@@ -474,6 +474,32 @@ func TestIncident_TwoRunsAtOnce_OneTriesTheFew(t *testing.T) {
 	w.Run(20 * time.Minute)
 }
 
+// A sweep tries a few of an incident too, and what came of them counts.
+func TestIncident_FoundBySweeps_AFewFirst(t *testing.T) {
+	t.Parallel()
+	w, ids := crowd(t, 12, virtual.Options{})
+	first := w.sweep(2*day, workflows.SweepInput{Day: firstDay})
+	w.At(2*day+10*time.Minute, "decided", func() {
+		if g := w.group(1); g.Kind.String() != "crm.deal.mismatch" || g.Orders != 12 {
+			t.Errorf("the group is %+v", g)
+		}
+		w.decideGroup(1, reconciliation.GroupRepair)
+	})
+	few := w.sweep(2*day+15*time.Minute, workflows.SweepInput{Day: firstDay})
+	w.At(2*day+25*time.Minute, "a few first", func() {
+		if deals, most := w.won(ids, w.Moment(time.Hour)); deals != 3 || most != 1 {
+			t.Errorf("%d deals are put right, one %d times; want 3, each once", deals, most)
+		}
+		if g := w.group(1); g.State != reconciliation.GroupTrying || g.Few != 15 || g.Trying != "" {
+			t.Errorf("after three were verified the group is %+v", g)
+		}
+	})
+	w.Run(2*day + time.Hour)
+	if first.Repaired != 0 || few.Repaired != 3 || few.Policy == "" {
+		t.Errorf("the sweeps repaired %d and %d, by policy %q; want none and three", first.Repaired, few.Repaired, few.Policy)
+	}
+}
+
 // Orders placed before the moment from which on we judge are left alone.
 func TestSince_OlderOrders_NotJudged(t *testing.T) {
 	t.Parallel()

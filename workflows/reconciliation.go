@@ -98,8 +98,12 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 	if r.DryRun {
 		return r, nil
 	}
-	k.watch(&r)
 	k.attendGroups(k.settings, r, now)
+	if r.Part {
+		k.tell(ctx)
+		return r, nil
+	}
+	k.watch(&r)
 	k.sighted(now, r)
 	if r.Complete() && !r.Only {
 		k.Status.LastGoodRun = now

@@ -135,7 +135,7 @@ func (s *SweepState) sweep(ctx workflow.Context, in SweepInput) error {
 		s.Report = done.Report(s.Report).Except(done)
 		s.Report.Exceptions = before.Exceptions // a sweep names its own: what was compared and disagrees is none
 		// What was not needed of the grants is given back at once: the run is long.
-		back := reconciliation.RunReport{Run: part, DryRun: true, Unused: done.Unused}
+		back := reconciliation.RunReport{Run: part, Part: true, Only: true, Unused: done.Unused, Tried: done.Tried}
 		if err := workflow.ExecuteActivity(ctx, run.ReportRun, back).Get(ctx, nil); err != nil {
 			return fmt.Errorf("give back grants: %w", err)
 		}

@@ -68,6 +68,10 @@ type RunReport struct {
 	From     time.Time `json:"from"` // the window of changes
 	To       time.Time `json:"to"`
 	DryRun   bool      `json:"dry_run,omitempty"`
+	// Part says that it is of a part of a longer run, which reports by itself: it
+	// gives back the grants that were not needed, and says what came of the first
+	// few repairs of an incident.
+	Part bool `json:"part,omitempty"`
 	// Only says that it looked at the orders it was asked for and at no others: it
 	// verifies nothing else.
 	Only bool `json:"only,omitempty"`

@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -116,6 +117,9 @@ type SweptShard struct {
 	Lines []string `json:"lines,omitempty"`
 	// Calls of each system.
 	Calls []SystemCalls `json:"calls,omitempty"`
+	// Policy and Rules are the versions that decided.
+	Policy string `json:"policy,omitempty"`
+	Rules  int    `json:"rules,omitempty"`
 }
 
 // SystemCalls counts the calls of a sweep to one system.
@@ -127,6 +131,7 @@ type SystemCalls struct {
 
 // Report adds what a shard has shown to the report of its sweep.
 func (s SweptShard) Report(r RunReport) RunReport {
+	r.Policy, r.Rules = cmp.Or(r.Policy, s.Policy), cmp.Or(r.Rules, s.Rules)
 	r.Looked += s.Looked
 	r.Records += s.Records
 	r.Suspects += len(s.Suspects)
@@ -242,6 +247,7 @@ func (a *Activities) SweepShard(ctx context.Context, in SweepShard) (SweptShard,
 
 func (s *sweeping) result() SweptShard {
 	out := s.out
+	out.Policy, out.Rules = s.a.Policy.Version(), reconcile.RulesVersion
 	for _, st := range s.streams {
 		out.Records += st.records
 		out.Calls = append(out.Calls, SystemCalls{System: st.system, Pages: st.pages, Lookups: st.lookups})
