@@ -35,6 +35,7 @@ func TestPath_LateAndAtOnce(t *testing.T) {
 		{"given-up-by-the-warehouse", givenUpByTheWarehouse}, {"committed-late", committedLate}, {"cart-closed", cartClosed},
 		{"before-its-order", beforeItsOrder}, {"adopted", adopted}, {"cancelled-while-paying", cancelledWhilePaying},
 		{"return-and-dispute", returnAndDispute}, {"two-operators", twoOperators},
+		{"lost-and-refunded", lostAndRefunded}, {"not-restocked", notRestocked}, {"drop-refused", dropRefused}, {"edited-by-hand", editedByHand},
 	} {
 		t.Run(path.name, func(t *testing.T) {
 			t.Parallel()
@@ -276,6 +277,68 @@ func twoOperators(b *bundle, o order.Order) {
 	}
 	b.reaches(o.ID, order.PhaseShipped, patience)
 	b.check(o, endShipped(o))
+}
+
+func lostAndRefunded(b *bundle, o order.Order) {
+	b.ship(o)
+	b.edit(order.SystemWarehouse, warehouse.Edit{Order: o.ID, Lost: true})
+	b.decide(o.ID, b.asks(o.ID), workflows.DecideRefund)
+	b.shows("all of it is back", o, func(r records) bool { return r.payment.Totals.Refunded == o.Total && posted(r.erp.Credits) == 1 })
+	b.reaches(o.ID, order.PhaseDelivered, patience)
+	r := readRecords(b.t, b.world, o)
+	if totals := r.payment.Totals; totals.Refunds != 1 || len(r.warehouse.Shipments) != 1 || r.erp.Balance != 0 {
+		b.t.Errorf("given back %d times, %d shipments, the customer owes %d; want once, one and nothing", totals.Refunds, len(r.warehouse.Shipments), r.erp.Balance)
+	}
+	b.lawful(o)
+}
+
+// notRestocked: goods that came back and are not put into storage again are paid
+// back all the same, and raise no level.
+func notRestocked(b *bundle, o order.Order) {
+	b.ship(o)
+	if _, err := b.orders.Return(b.t.Context(), o.ID, workflows.Return{Asked: customer, Lines: piece(o, 2, 1)}); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.world.Warehouse.Work(order.Intent{Order: o.ID, Operation: order.Return, N: 1}.Key(), "received"); err != nil {
+		b.t.Fatal(err)
+	}
+	share := o.Total - order.ValueOf(o, piece(o, 1, 2))
+	b.shows("the money is back", o, func(r records) bool {
+		return r.payment.Totals.Refunded == share && posted(r.erp.Credits) == 1 && len(r.mail) == 6
+	})
+	b.reaches(o.ID, order.PhaseShipped, patience)
+	if n := effectsOf(b.t, b.world, order.SystemInventory, o.ID, order.Adjust); n != 0 {
+		b.t.Errorf("the level was raised %d times for goods that lie in no storage", n)
+	}
+	b.lawful(o)
+}
+
+func dropRefused(b *bundle, o order.Order) {
+	b.accept(o)
+	b.work(o.ID, "packed")
+	reply, err := b.orders.Amend(b.t.Context(), o.ID, workflows.Amend{Asked: customer, Drop: piece(o, 2, 1)})
+	if err != nil || reply.Refused == "" {
+		b.t.Fatalf("amend: %+v, %v; want it refused, and why", reply, err)
+	}
+	if open := b.verdict(o.ID).Cases; len(open) > 0 {
+		b.decide(o.ID, open[0], workflows.DecideAccept)
+	}
+	b.work(o.ID, "shipped")
+	b.reaches(o.ID, order.PhaseShipped, patience)
+	b.check(o, endShipped(o))
+}
+
+// editedByHand: what people write into the contact stays theirs.
+func editedByHand(b *bundle, o order.Order) {
+	b.accept(o)
+	b.edit(order.SystemCRM, map[string]any{"customer": o.Customer.ID, "name": "Ada Lovelace of Ockham", "phone": "+33 1 23", "opted_out": true})
+	b.work(o.ID, "shipped")
+	b.reaches(o.ID, order.PhaseShipped, patience)
+	b.check(o, endShipped(o))
+	r := readRecords(b.t, b.world, o)
+	if len(r.crm.Contacts) != 1 || r.crm.Contacts[0].Properties["lastname"] != "Lovelace of Ockham" || r.crm.Contacts[0].Properties["phone"] != "+33 1 23" {
+		b.t.Errorf("contacts %+v; want the one that was edited, as it was edited", r.crm.Contacts)
+	}
 }
 
 // Counted by hand: what is left goes to the older order, and a person decides about

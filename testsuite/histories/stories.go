@@ -40,6 +40,7 @@ func Stories() []Story {
 		{"address-changed", "It goes to another address", "the warehouse first, then the books and the CRM.", "Address change"},
 		{"address-refused", "A new address comes when it is packed", "the warehouse refuses; a case asks what to do, and the order goes on.", "Address change"},
 		{"dropped-line", "The customer drops a line", "the request is taken back and made anew with what is left; only that is captured.", "Several shipments"},
+		{"drop-refused", "A line is dropped when it is packed", "the warehouse refuses; the order goes on whole.", "Several shipments"},
 		{"given-up-by-the-warehouse", "The warehouse gives a request up", "nobody undoes that by himself: a case, and a person has it requested anew.", "Several shipments"},
 		{"two-parcels", "The warehouse sends two parcels", "each parcel is captured, invoiced, committed and told of as a number of its own.", "Several shipments"},
 		{"authorized-anew", "The first capture ends the authorization", "the rest is authorized anew at once with the stored method, and captured when it leaves.", "Several shipments"},
@@ -48,7 +49,9 @@ func Stories() []Story {
 		{"cancel-refused", "Cancelled when it is packed", "the warehouse refuses; the order goes on, and a case asks what to do.", "Cancelled before the warehouse has packed"},
 		{"cancelled-while-paying", "Cancelled while the money is taken", "the answer of the payment is lost, and the customer changes their mind: it is looked up, and goes back once.", "Cancelled before the warehouse has packed"},
 		{"lost-in-transit", "A parcel is lost, and is sent once more", "the warehouse says that it is lost; a person decides.", "Several shipments"},
+		{"lost-and-refunded", "A parcel is lost, and its money goes back", "the warehouse says that it is lost; a person has it refunded, with a credit note and one notice.", "Refunds"},
 		{"returned", "A line comes back", "refunded once the warehouse has it, credited and told of once the gateway says that it succeeded, counted once it lies in storage.", "Returns after delivery"},
+		{"not-restocked", "Goods come back and are not for sale any more", "refunded and credited once the warehouse has them; no level is raised.", "Returns after delivery"},
 		{"return-and-dispute", "Goods come back while the money is in dispute", "what was decided is not sent: the refund waits for the end of the dispute, and goes out once.", "Disputes"},
 		{"refund-failed", "A refund fails days later", "it was accepted, and fails after all: a case, and a person has it made again.", "Refunds"},
 		{"dispute-lost", "A dispute is lost", "a case while it runs; lost, it is the refund: a credit note, and no second money out.", "Disputes"},
@@ -57,6 +60,7 @@ func Stories() []Story {
 		{"closed-and-charged-back", "Charged back after it was closed", "the fact opens the closed order again: what it knew is carried in its input.", "Disputes"},
 		{"committed-late", "A write lands after its caller gave up", "the sale and the invoice land when nobody waits for them any more: what is there is taken over, and a draft beside it, which books nothing, is removed by a run.", "ERP"},
 		{"cart-closed", "The order came from an abandoned cart", "the deal is won at the pivot, and the cart is closed.", "CRM"},
+		{"edited-by-hand", "People edit the contact while it ships", "their edits stay; only the order's own deal is written.", "CRM"},
 		{"repaired", "Somebody edits a record, and it is repaired", "confirmed by two readings, written again under its own key, read back.", ""},
 	}
 }
