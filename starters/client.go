@@ -35,8 +35,9 @@ var (
 	ErrAnotherOrder = errors.New("another order is known under this id")
 	// ErrUnknownOrder: no workflow knows the order.
 	ErrUnknownOrder = reconciliation.ErrUnknownOrder
-	// ErrNotNow: the order's phase does not allow it; the text says what would.
-	ErrNotNow = errors.New("not in this phase")
+	// ErrNotNow: the order's phase, or how things stand, does not allow it; the text
+	// says what would.
+	ErrNotNow = errors.New("not now")
 	// ErrNotValid: it would be refused in any phase. It comes as an *InvalidError,
 	// which names what is wrong.
 	ErrNotValid = errors.New("not valid")
