@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,10 +34,10 @@ type call struct {
 // got.
 func post(t *testing.T, secrets []string, m announce.Message, answer http.HandlerFunc) (call, error) {
 	t.Helper()
-	var got call
+	came := make(chan call, 8)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		got = call{r.Header, string(body)}
+		came <- call{r.Header, string(body)}
 		answer(w, r)
 	}))
 	defer server.Close()
@@ -44,7 +45,8 @@ func post(t *testing.T, secrets []string, m announce.Message, answer http.Handle
 	if err != nil {
 		t.Fatal(err)
 	}
-	return got, r.Post(t.Context(), m)
+	err = r.Post(t.Context(), m)
+	return <-came, err
 }
 
 func status(code int) http.HandlerFunc {
@@ -175,9 +177,12 @@ func TestPost_SlowReceiver_BoundedByTheCaller(t *testing.T) {
 // not wait for it one after the other; one that answers, however badly, is not.
 func TestPost_DoesNotAnswer_LeftAloneForAMoment(t *testing.T) {
 	t.Parallel()
-	now, calls, hangsUp := noon, 0, true
+	now := noon
+	var calls atomic.Int64
+	var hangsUp atomic.Bool
+	hangsUp.Store(true)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if calls++; hangsUp {
+		if calls.Add(1); hangsUp.Load() {
 			panic(http.ErrAbortHandler)
 		}
 		w.WriteHeader(http.StatusInternalServerError)
@@ -187,16 +192,16 @@ func TestPost_DoesNotAnswer_LeftAloneForAMoment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	post := func(want int) {
+	post := func(want int64) {
 		t.Helper()
-		if err := r.Post(t.Context(), announce.Message{ID: "x"}); apierr.CodeOf(err) != apierr.Unavailable || calls != want {
-			t.Errorf("called %d times, want %d: %v", calls, want, err)
+		if err := r.Post(t.Context(), announce.Message{ID: "x"}); apierr.CodeOf(err) != apierr.Unavailable || calls.Load() != want {
+			t.Errorf("called %d times, want %d: %v", calls.Load(), want, err)
 		}
 	}
 	post(1)
 	post(1)
 	now = now.Add(5 * time.Second)
-	hangsUp = false
+	hangsUp.Store(false)
 	post(2)
 	post(3)
 }
