@@ -319,8 +319,11 @@ func TestReconcile_Stopped_RepairsNothingUntilTheStopEnds(t *testing.T) {
 	}
 }
 
-// aGrant is one that has not expired.
-func aGrant() *repair.Grant { return &repair.Grant{N: 1, Expires: time.Now().Add(time.Hour)} }
+// aGrant is one for a deal, which has not expired.
+func aGrant() *repair.Grant {
+	deal := reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch}
+	return &repair.Grant{N: 1, Expires: time.Now().Add(time.Hour), For: reconcile.Want{Kind: deal}}
+}
 
 func TestReconcile_SystemDown_PartialIsNotClean(t *testing.T) {
 	t.Parallel()
