@@ -302,6 +302,7 @@ func TestReconcile_Stopped_RepairsNothingUntilTheStopEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.edit(order.SystemCRM, map[string]any{"order": o.ID, "stage": "lost"})
+			settle()
 			b.until("the worker has read the switch", patience, func() bool { return b.set.Switches.Check(order.SystemCRM, aGrant()) != nil })
 			before := effects(t, b.world, "")
 			b.run(workflows.ReconcileInput{})
