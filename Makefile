@@ -19,8 +19,9 @@ ENGINE := $(CURDIR)/.build/engine
 export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
 # The race detector needs a C compiler.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v $$(go env CC) >/dev/null && echo -race)
-# What talks to an engine or lives through months of virtual time; one package at a time, so that none starves another.
-SLOW = $(shell go list ./starters ./testsuite/... | grep -v -e /simulator -e /endtoend)
+# What talks to an engine or lives through months of virtual time; one package at a time, so that none starves another. Crowds of
+# orders go without the race detector: it finds nothing in them that the sweeps' own tests do not, and takes two minutes.
+SLOW = $(shell go list ./starters ./testsuite/... | grep -v -e /simulator -e /endtoend -e /crowd)
 # The paths of an order's life, through months of virtual time: a few of them with the race detector, for the code under it is
 # the same in all, and then all of them.
 RACED_PATHS = ^Test(Order_(Shipped|Challenge|Notices|Cancelled)|Inbox|Meet_Refund)
@@ -28,7 +29,7 @@ RACED_PATHS = ^Test(Order_(Shipped|Challenge|Notices|Cancelled)|Inbox|Meet_Refun
 # for it makes two cores three times as slow, and lets orders miss their deadlines.
 RACED = ^Test(Life|Cancel|Messages|Refusals|Ledgers)
 TESTS = TRUEUP_TEST_ENGINE=$(ENGINE) go test -v -count=1 -p 1 -timeout 25m
-FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual)
+FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual -e /crowd)
 
 .PHONY: help demo test quick lint workflowcheck fuzz properties mutants bench bench-reconcile engine programs engine-test ci clean
 .DEFAULT_GOAL := help
@@ -41,7 +42,7 @@ demo: engine programs ## one order, six systems that disagree, told for real; KE
 
 test: quick engine ## all tests: first the fast ones, then workflows and the end-to-end tests on the embedded engine
 	@echo "== workflows and the end-to-end tests on the embedded engine (some minutes); the whole log is in .build/test.log"
-	@{ $(TESTS) -parallel 4 ./workflows && $(TESTS) $(RACE) -run '$(RACED_PATHS)' ./workflows && $(TESTS) $(RACE) $(SLOW) && $(TESTS) $(RACE) -run '$(RACED)' ./testsuite/endtoend && $(TESTS) -skip '$(RACED)' ./testsuite/endtoend; } 2>&1 \
+	@{ $(TESTS) -parallel 4 ./workflows && $(TESTS) $(RACE) -run '$(RACED_PATHS)' ./workflows && $(TESTS) $(RACE) $(SLOW) && $(TESTS) ./testsuite/crowd && $(TESTS) $(RACE) -run '$(RACED)' ./testsuite/endtoend && $(TESTS) -skip '$(RACED)' ./testsuite/endtoend; } 2>&1 \
 		| tee .build/test.log | grep --line-buffered -E '^(--- |ok|FAIL|panic:|WARNING: DATA RACE|\?)' \
 		|| { echo "== what failed, in full:"; grep -v -E '^=== |^ *--- (PASS|SKIP)' .build/test.log | tail -n 400; exit 1; }
 
