@@ -48,9 +48,13 @@ func ReadBody(r *http.Request) ([]byte, error) {
 // Handle answers one classified request under the fault that it suffers, and
 // writes the request to the ledger. Read the body before.
 func (s *System) Handle(w http.ResponseWriter, r *http.Request, c Call, do Do) {
+	if s.passes(c, false) {
+		panic(http.ErrAbortHandler)
+	}
 	f := s.faults.next(c.Operation, c.Order)
 	a, answered := s.suffer(r, c, f, do)
 	s.note(c, f, a.Status)
+	s.passes(c, true)
 	if !answered {
 		panic(http.ErrAbortHandler) // cuts the connection; a direct transport maps it to an error
 	}
@@ -63,11 +67,19 @@ func (s *System) Handle(w http.ResponseWriter, r *http.Request, c Call, do Do) {
 
 // Suffer picks and counts the fault that a call suffers, for a system whose
 // protocol is not HTTP; it carries out every kind itself and calls Note after.
-func (s *System) Suffer(c Call) Fault { return s.faults.next(c.Operation, c.Order) }
+func (s *System) Suffer(c Call) Fault {
+	if s.passes(c, false) {
+		return Fault{Kind: Refused}
+	}
+	return s.faults.next(c.Operation, c.Order)
+}
 
 // Note writes to the ledger how a call that came through Suffer was answered; 0
 // says that it was not.
-func (s *System) Note(c Call, f Fault, status int) { s.note(c, f, status) }
+func (s *System) Note(c Call, f Fault, status int) {
+	s.note(c, f, status)
+	s.passes(c, true)
+}
 
 // suffer returns the answer, and whether there is one.
 func (s *System) suffer(r *http.Request, c Call, f Fault, do Do) (Answer, bool) {
