@@ -54,6 +54,9 @@ type Entry struct {
 
 // Append writes one entry within the transaction of what it tells of.
 func (s *System) Append(tx *sql.Tx, e Entry) error {
+	if e.Kind != EntryRequest {
+		s.Changes()
+	}
 	_, err := tx.Exec(`INSERT INTO ledger (at, kind, operation, order_id, key, record, amount, status, fault, detail) VALUES (?,?,?,?,?,?,?,?,?,?)`,
 		s.Now().UnixNano(), e.Kind, e.Operation, e.Order, e.Key, e.Record, e.Amount, e.Status, e.Fault, e.Detail)
 	if err != nil {

@@ -43,6 +43,10 @@ type Options struct {
 	Transport http.RoundTripper
 	// Secret signs notifications.
 	Secret string
+	// Changed is told after each transaction that changed a record, and whenever
+	// what the system answers may have become another: a fault, a wrong clock. It
+	// must not call the system. Nil tells nobody.
+	Changed func(of order.System)
 }
 
 // System is the frame of one simulated system.
@@ -54,6 +58,9 @@ type System struct {
 	db     *sql.DB
 	faults faults
 	outbox outbox
+
+	changing bool // the transaction under way changes a record; of mu
+	changed  func(of order.System)
 }
 
 var memory struct {
@@ -84,7 +91,10 @@ func Open(name order.System, schema string, o Options) (*System, error) {
 	if clock == nil {
 		clock = RealClock{}
 	}
-	s := &System{Name: name, clock: clock, db: db}
+	s := &System{Name: name, clock: clock, db: db, changed: o.Changed}
+	if s.changed == nil {
+		s.changed = func(order.System) {}
+	}
 	s.outbox = newOutbox(s, o)
 	return s, nil
 }
@@ -108,18 +118,31 @@ func (s *System) After(d time.Duration, name string, f func()) {
 // Update runs f in one transaction; an effect and its ledger entry stand or
 // fall together. f must not call Update, View or Handle.
 func (s *System) Update(f func(tx *sql.Tx) error) error {
+	changed, err := s.transact(f)
+	if changed && err == nil {
+		s.changed(s.Name)
+	}
+	return err
+}
+
+func (s *System) transact(f func(tx *sql.Tx) error) (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.changing = false
 	tx, err := s.db.Begin()
 	if err != nil {
-		return fmt.Errorf("simulated %s: begin: %w", s.Name, err)
+		return false, fmt.Errorf("simulated %s: begin: %w", s.Name, err)
 	}
 	if err := f(tx); err != nil {
 		_ = tx.Rollback()
-		return err
+		return false, err
 	}
-	return tx.Commit()
+	return s.changing, tx.Commit()
 }
+
+// Changes notes, within a transaction, that it changes a record although nothing
+// of it is written to the ledger.
+func (s *System) Changes() { s.changing = true }
 
 // View runs f in a transaction that is rolled back.
 func (s *System) View(f func(tx *sql.Tx) error) error {

@@ -36,6 +36,8 @@ type engine struct {
 	// opening are the runs that begin with a message: the engine hands over both
 	// at once, the environment one after the other.
 	opening map[string]*asked
+	// retention is how long a closed run is remembered; 0: for ever.
+	retention time.Duration
 }
 
 // run is the latest run of a workflow.
@@ -48,6 +50,8 @@ type run struct {
 	result    []byte
 	err       error
 	closed    chan struct{} // closed with it
+	waiting   []func()      // what wakes those who wait for its end; of the main loop
+	forgotten bool          // its retention is over: nobody knows it any more
 }
 
 func (r *run) isClosed() bool {
@@ -150,7 +154,7 @@ func (e *engine) began(info *workflow.Info) *asked {
 	}
 	r.info, r.kind, r.result, r.err = info, info.WorkflowType.Name, nil, nil
 	r.number++
-	r.between = false
+	r.between, r.forgotten = false, false
 	a := e.opening[info.WorkflowExecution.ID]
 	delete(e.opening, info.WorkflowExecution.ID)
 	return a
@@ -200,13 +204,33 @@ func (e *engine) ended(info *workflow.Info, out []reflect.Value) {
 	if len(out) > 1 && r.err == nil {
 		r.result, r.err = json.Marshal(out[0].Interface())
 	}
+	for _, wake := range r.waiting {
+		wake()
+	}
+	r.waiting = nil
 	close(r.closed)
+	e.forgetLater(info.WorkflowExecution.ID, r.number)
+}
+
+// forgetLater forgets a closed run once its retention is over, unless another
+// has begun.
+func (e *engine) forgetLater(id string, number int) {
+	if e.retention == 0 {
+		return
+	}
+	e.world.After(e.retention, "forget "+id, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if r := e.runs[id]; r.number == number && r.isClosed() {
+			r.forgotten = true
+		}
+	})
 }
 
 func (e *engine) run(id string) *run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if r := e.runs[id]; r != nil {
+	if r := e.runs[id]; r != nil && !r.forgotten {
 		copied := *r
 		return &copied
 	}
@@ -348,6 +372,9 @@ func (e *engine) Result(ctx context.Context, id string, result any) error {
 	if r == nil {
 		return fmt.Errorf("read the result of %s: %w", id, starters.ErrNotFound)
 	}
+	if err := e.inLoop(func() { e.wakeAtEnd(ctx, id) }); err != nil {
+		return err
+	}
 	if err := e.wait(ctx, r.closed); err != nil {
 		return err
 	}
@@ -355,6 +382,15 @@ func (e *engine) Result(ctx context.Context, id string, result any) error {
 		return r.err
 	}
 	return json.Unmarshal(r.result, result)
+}
+
+// wakeAtEnd lets an activity wait for the end of a run.
+func (e *engine) wakeAtEnd(ctx context.Context, id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r := e.runs[id]; !r.isClosed() {
+		r.waiting = append(r.waiting, e.world.asleep.lie(ctx))
+	}
 }
 
 var byID = regexp.MustCompile(`'(order/[^']+)'`)
@@ -371,8 +407,15 @@ func (e *engine) List(_ context.Context, query string, limit int, _ []byte) ([]s
 	err := e.inLoop(func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
+		kind := workflows.OrderType
+		if strings.Contains(query, "'"+workflows.InboxType+"'") {
+			kind = workflows.InboxType
+		}
 		for id, r := range e.runs {
-			if r.kind == workflows.OrderType && (len(wanted) == 0 || slices.Contains(wanted, id)) {
+			if kind == workflows.InboxType && r.isClosed() { // it asks for those that run
+				continue
+			}
+			if r.kind == kind && !r.forgotten && (len(wanted) == 0 || slices.Contains(wanted, id)) {
 				listed = append(listed, e.listed(id, r))
 			}
 		}
@@ -411,7 +454,8 @@ func (e *engine) Schedule(ctx context.Context, s starters.Schedule) error {
 	var due func()
 	due = func() {
 		e.world.After(s.Every, "schedule "+s.ID, due)
-		if last := e.run(s.ID); last != nil && !last.isClosed() {
+		last := e.run(s.ID)
+		if last != nil && !last.isClosed() || e.world.nothingToFind(s, last) {
 			return
 		}
 		e.world.Check(e.Submit(ctx, starters.Start{Type: s.Type, ID: s.ID, Input: s.Input}, starters.Message{}, nil))

@@ -73,6 +73,7 @@ const (
 // lets it happen as an activity, and starts workflows under their real ids.
 func (w *World) universe(ctx workflow.Context) error {
 	workflow.Go(ctx, w.starter)
+	w.startBeside(ctx)
 	once := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
 	})

@@ -16,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -69,6 +68,14 @@ type Options struct {
 	Carts []crm.Cart
 	// Payment is what differs from the usual gateway.
 	Payment payment.Settings
+	// ReservationTTL lets inventory delete reservations of this age; 0: never.
+	ReservationTTL time.Duration
+	// Retention is how long the engine remembers a closed order; 0: for as long as
+	// the world lasts, and orders are told 720 h.
+	Retention time.Duration
+	// JumpPolls leaves out polls of feeds in which nothing happened, and runs of the
+	// schedule that can find nothing: see calm.go.
+	JumpPolls bool
 	// Policy is the policy file; empty is "mode: auto".
 	Policy string
 	// FollowEvery is how often the systems that announce nothing are asked; 0 is
@@ -106,7 +113,7 @@ type World struct {
 	// Client speaks to the workflows as a starter does.
 	Client *starters.Client
 
-	t         testing.TB
+	t         T
 	env       *testsuite.TestWorkflowEnvironment
 	engine    *engine
 	set       *workers.Set
@@ -114,13 +121,24 @@ type World struct {
 	transport transport
 	config    workers.Config
 	asleep    sleepers
+	calm      calm
+	beside    []func(ctx context.Context)
 	over      chan struct{}
 	later     sync.WaitGroup
 	ctx       context.Context
 }
 
+// T is what a world needs of the test that it ends with; a *testing.T is one.
+type T interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Cleanup(f func())
+	TempDir() string
+}
+
 // Open opens a world; it ends with the test.
-func Open(t testing.TB, o Options) *World {
+func Open(t T, o Options) *World {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(silent{})
@@ -138,6 +156,8 @@ func Open(t testing.TB, o Options) *World {
 	})
 	w.asleep = sleepersOf(w.env)
 	w.engine = newEngine(w)
+	w.engine.retention = o.Retention
+	w.calm.jumps = o.JumpPolls
 	w.Client = &starters.Client{Engine: w.engine, Now: w.Now}
 	w.must("open the systems", w.openSystems(o))
 	w.must("configure", w.configure(o))
@@ -215,6 +235,7 @@ func (w *World) Run(age time.Duration) {
 	w.agenda.until = Start.Add(age)
 	w.env.RegisterWorkflow(w.universe)
 	w.env.RegisterActivity(w.step)
+	w.env.RegisterActivity(w.aside)
 	w.env.ExecuteWorkflow(w.universe)
 	close(w.over)
 	w.later.Wait()
@@ -230,7 +251,7 @@ func (w *World) Verdict(id order.ID) reconcile.Verdict {
 }
 
 func (w *World) openSystems(o Options) error {
-	options := simulator.Options{Clock: w, Transport: w.transport}
+	options := simulator.Options{Clock: w, Transport: w.transport, Changed: w.changed}
 	stock := map[string]int64{}
 	for sku, n := range o.Stock {
 		stock[sku] = int64(n)
@@ -244,7 +265,7 @@ func (w *World) openSystems(o Options) error {
 	if w.Payment, err = payment.New(webhooks(order.SystemPayment, stripeSecret), o.Payment); err != nil {
 		return err
 	}
-	if w.Inventory, err = inventory.New(options, inventory.Settings{Stock: stock}); err != nil {
+	if w.Inventory, err = inventory.New(options, inventory.Settings{Stock: stock, ReservationTTL: o.ReservationTTL}); err != nil {
 		return err
 	}
 	if w.Warehouse, err = warehouse.New(options, warehouse.Settings{Stock: o.Stock, Pace: o.Pace}); err != nil {
@@ -292,7 +313,7 @@ func (w *World) configure(o Options) error {
 	go func() { _ = w.Mail.ServeIMAP(imap) }()
 	incident := either(o.Incident, reconcile.DefaultThresholds())
 	w.config = workers.Config{
-		Policy: policy, Channel: "shop", Retention: 720 * time.Hour, FollowEvery: either(o.FollowEvery, 30*time.Minute),
+		Policy: policy, Channel: "shop", Retention: either(o.Retention, 720*time.Hour), FollowEvery: either(o.FollowEvery, 30*time.Minute),
 		Linger: either(o.Linger, 5*time.Minute), FreshFor: 2 * time.Second, Parallel: 20,
 		SweepAgain: []int{3, 7}, SweepSpan: 72 * time.Hour, SweepShard: either(o.SweepShard, 1000),
 		BudgetCount: either(o.BudgetCount, 100), BudgetMoney: either(o.BudgetMoney, 1_000_000),
@@ -346,6 +367,14 @@ func (w *World) openGateway(systems *workers.Systems) error {
 
 // wait lets an activity wait.
 func (w *World) wait(ctx context.Context, d time.Duration) error {
+	if w.follows(ctx) {
+		return w.nextPoll(ctx, d)
+	}
+	return w.Sleep(ctx, d)
+}
+
+// Sleep lets an activity, or what goes on beside the agenda, wait.
+func (w *World) Sleep(ctx context.Context, d time.Duration) error {
 	passed := make(chan struct{})
 	if err := w.engine.inLoop(func() {
 		wake := w.asleep.lie(ctx)

@@ -316,6 +316,6 @@ func (s *Server) Event(data json.RawMessage) error {
 		if !touched {
 			return fmt.Errorf("%w: order %q, reservation %q", simulator.ErrNoRecord, e.Order, e.Reservation)
 		}
-		return nil
+		return s.frame.Append(tx, simulator.Entry{Kind: simulator.EntryNotification, Operation: "event", Order: e.Order, Record: e.Reservation})
 	})
 }

@@ -1,0 +1,94 @@
+package play
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/testsuite/script"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// errNotPlayed says that a step needs what the virtual world does not have yet.
+var errNotPlayed = errors.New("not played yet")
+
+// crash kills the worker at a call; another takes over.
+func (p *player) crash(_ int, do script.Crash) error {
+	return fmt.Errorf("crash the worker %s %s.%s: %w", do.Worker, do.System, do.Operation, errNotPlayed)
+}
+
+// outage kills a part, which comes back.
+func (p *player) outage(do script.Outage) error {
+	return fmt.Errorf("kill the %s: %w", do.Part, errNotPlayed)
+}
+
+// often is how often it is looked whether an order has closed.
+const often = time.Hour
+
+// longest is after what time an order that has not closed never will.
+const longest = 400 * 24 * time.Hour
+
+// forget lets time pass until the order has closed and the engine knows nothing
+// of it any more.
+func (p *player) forget(ctx context.Context, do script.Forget) error {
+	id := workflows.OrderWorkflowID(order.ID(do.Order))
+	for end := p.age() + longest; p.world.Known(id); {
+		if p.age() > end {
+			return fmt.Errorf("order %s is not closed and forgotten after %s", do.Order, longest)
+		}
+		if err := p.world.Sleep(ctx, often); err != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// reconcile starts a run by hand.
+func (p *player) reconcile(do script.Reconcile) {
+	in := workflows.ReconcileInput{DryRun: do.DryRun}
+	if do.Order != "" {
+		in.Orders = []order.ID{order.ID(do.Order)}
+	}
+	if do.BesideSchedule {
+		p.ask("the schedule starts a run", func(ctx context.Context) (string, error) {
+			return "", p.world.Client.Engine.Submit(ctx, starters.Start{
+				Type: workflows.ReconcileType, ID: workflows.ScheduleID, Input: workflows.ReconcileInput{},
+			}, starters.Message{}, nil)
+		})
+	}
+	p.ask("reconcile", func(ctx context.Context) (string, error) {
+		r, err := p.world.Client.Reconcile(ctx, in)
+		return fmt.Sprintf("looked at %d orders, found %d, repaired %d, adopted %d, %d cases, %d left, %d settling",
+			r.Looked, r.Found, r.Repaired, r.Adopted, r.Cases, r.Left, r.Settling), err
+	})
+}
+
+// decide decides the n-th case of an order, on the evidence that it shows now.
+func (p *player) decide(_ context.Context, line int, do script.Decide) error {
+	of := order.ID(do.Order)
+	m := workflows.Decide{Asked: p.wish(do.By), Case: do.Case, As: workflows.Decision(do.As), Amount: do.Amount}
+	there := false
+	p.exercised(line, fmt.Sprintf("order %s has no case %d to decide", do.Order, do.Case), func() bool { return there })
+	cases, err := p.cases(of)
+	if err != nil {
+		return nil //nolint:nilerr // an order that nobody knows has no case
+	}
+	for _, c := range cases {
+		if c.N == do.Case {
+			there = true
+			if c.Evidence != nil {
+				m.Evidence = c.Evidence.Token
+			}
+		}
+	}
+	if !there {
+		return nil
+	}
+	p.wishes(fmt.Sprintf("%s decides case %d of %s", do.By, do.Case, do.Order), func(ctx context.Context) (workflows.Reply, error) {
+		return p.world.Client.Decide(ctx, of, m)
+	})
+	return nil
+}
