@@ -60,7 +60,7 @@ func (j *judge) look(ctx context.Context) {
 	j.p.story.ledgers(fresh)
 	j.laws()
 	for _, o := range j.p.file.Expect.Orders {
-		if len(o.Never) > 0 && j.p.age() >= j.until {
+		if len(o.Never) > 0 && j.p.age() >= j.until && about(fresh, order.ID(o.Order)) {
 			j.never(ctx, o)
 		}
 	}
@@ -70,6 +70,14 @@ func (j *judge) look(ctx context.Context) {
 // theirs says that a person, or a system by itself, changed something.
 func (j *judge) theirs(entries []entry) bool {
 	return slices.ContainsFunc(entries, func(e entry) bool { return e.Kind == simulator.EntryEdit })
+}
+
+// about says that ledger lines may be about an order: it is named, or none is. No
+// lines at all are the end of a time in which nothing was asked.
+func about(entries []entry, of order.ID) bool {
+	return len(entries) == 0 || slices.ContainsFunc(entries, func(e entry) bool {
+		return e.Order == of || e.Order == "" && e.Kind == simulator.EntryEdit
+	})
 }
 
 // never asks for a fresh verdict, which must be none of those.
