@@ -73,8 +73,9 @@ func (p *player) decide(_ context.Context, line int, do script.Decide) error {
 	there := false
 	p.exercised(line, fmt.Sprintf("order %s has no case %d to decide", do.Order, do.Case), func() bool { return there })
 	cases, err := p.cases(of)
-	if err != nil {
-		return nil //nolint:nilerr // an order that nobody knows has no case
+	if err != nil { // an order that nobody knows has no case but in the inbox
+		there = p.decideInbox(of, do)
+		return nil
 	}
 	for _, c := range cases {
 		if c.N == do.Case {
@@ -91,4 +92,23 @@ func (p *player) decide(_ context.Context, line int, do script.Decide) error {
 		return p.world.Client.Decide(ctx, of, m)
 	})
 	return nil
+}
+
+// decideInbox decides about a record that no order claims: it is left as it is, or
+// belongs to the order after all.
+func (p *player) decideInbox(of order.ID, do script.Decide) bool {
+	waiting := p.inboxCases(of)
+	if do.Case > len(waiting) {
+		return false
+	}
+	one := waiting[do.Case-1]
+	d := workflows.DecideInbox{Asked: p.wish(do.By), Leave: true}
+	if do.As == string(workflows.DecideRepair) {
+		d.Leave, d.Link = false, of
+	}
+	p.ask(fmt.Sprintf("%s decides about %s of %s", do.By, one.Record, one.System), func(ctx context.Context) (string, error) {
+		_, err := p.world.Client.DecideInbox(ctx, one.System, one.Record, d)
+		return "decided", err
+	})
+	return true
 }

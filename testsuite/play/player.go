@@ -25,7 +25,7 @@ type player struct {
 	story *story
 	judge *judge
 
-	placed map[string]time.Time       // when a basket was first submitted
+	placed map[string]time.Time        // when a basket was first submitted
 	kept   map[string]map[string]int64 // what an order's customer still wants, by SKU
 	asked  int                         // wishes so far: each has an id of its own
 	proofs []proof
