@@ -11,6 +11,7 @@
 package simulator
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"net/http"
@@ -43,7 +44,28 @@ type Options struct {
 	Transport http.RoundTripper
 	// Secret signs notifications.
 	Secret string
+	// Witness sees what happens here; nil: nobody does.
+	Witness Witness
 }
+
+// Witness is a universe that writes down what happens in all systems, and in
+// which callers die.
+type Witness interface {
+	// Wrote is called with each entry of the ledger as it is appended.
+	Wrote(system order.System, e Entry)
+	// Dies says whether the caller dies with a call.
+	Dies(ctx context.Context, system order.System, c Call) Death
+}
+
+// Death is when a caller dies.
+type Death int
+
+// The deaths.
+const (
+	Lives      Death = iota
+	DiesBefore       // the call never comes
+	DiesAfter        // the call has its effect, and nobody is there for the answer
+)
 
 // System is the frame of one simulated system.
 type System struct {
@@ -54,6 +76,8 @@ type System struct {
 	db     *sql.DB
 	faults faults
 	outbox outbox
+
+	witness Witness
 }
 
 var memory struct {
@@ -84,7 +108,7 @@ func Open(name order.System, schema string, o Options) (*System, error) {
 	if clock == nil {
 		clock = RealClock{}
 	}
-	s := &System{Name: name, clock: clock, db: db}
+	s := &System{Name: name, clock: clock, db: db, witness: o.Witness}
 	s.outbox = newOutbox(s, o)
 	return s, nil
 }
@@ -103,6 +127,25 @@ func (s *System) Now() time.Time { return s.clock.Now().UTC().Add(s.faults.skewe
 // After lets the system do something by itself later.
 func (s *System) After(d time.Duration, name string, f func()) {
 	s.clock.After(d, string(s.Name)+"."+name, f)
+}
+
+// Hang waits until the client of a call gave up. A clock may know better than
+// the context when that is.
+func (s *System) Hang(ctx context.Context) {
+	if c, ok := s.clock.(interface{ Hang(ctx context.Context) }); ok {
+		c.Hang(ctx)
+		return
+	}
+	<-ctx.Done()
+}
+
+// Dies says whether the caller dies with a call, for a system whose protocol is
+// not HTTP.
+func (s *System) Dies(ctx context.Context, c Call) Death {
+	if s.witness == nil {
+		return Lives
+	}
+	return s.witness.Dies(ctx, s.Name, c)
 }
 
 // Update runs f in one transaction; an effect and its ledger entry stand or

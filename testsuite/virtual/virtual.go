@@ -11,7 +11,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -93,6 +93,8 @@ type Options struct {
 	Metrics *connect.Metrics
 	// Cases is where cases are announced; the zero value: nowhere.
 	Cases workers.Cases
+	// Seed draws who comes first, of a world in a bubble.
+	Seed uint64
 }
 
 // World is everything on one clock.
@@ -115,8 +117,18 @@ type World struct {
 	config    workers.Config
 	asleep    sleepers
 	over      chan struct{}
+	end       sync.Once
 	later     sync.WaitGroup
+	laters    int
 	ctx       context.Context
+
+	// In a bubble: see turnstile.go.
+	gate       *turnstile
+	random     *rand.Rand // for what is drawn beside the turns
+	activities activities
+	trace      trace
+	crashes    crashes
+	outages    outages
 }
 
 // Open opens a world; it ends with the test.
@@ -130,18 +142,22 @@ func Open(t testing.TB, o Options) *World {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &World{t: t, env: suite.NewTestWorkflowEnvironment(), over: make(chan struct{}), transport: transport{}, ctx: ctx}
 	t.Cleanup(cancel)
+	w.trace.world = w
 	w.env.SetStartTime(Start)
 	w.env.SetTestTimeout(time.Minute) // of real time in which nothing happens
 	w.env.SetDetachedChildWait(false)
 	w.env.SetWorkerOptions(worker.Options{
-		DeadlockDetectionTimeout: 20 * time.Second, Interceptors: []interceptor.WorkerInterceptor{repair.Doubts()},
+		DeadlockDetectionTimeout: 20 * time.Second, Interceptors: w.interceptors(t),
 	})
 	w.asleep = sleepersOf(w.env)
 	w.engine = newEngine(w)
+	if _, in := bubbles.Load(t); in {
+		w.enclose(o.Seed)
+	}
 	w.Client = &starters.Client{Engine: w.engine, Now: w.Now}
 	w.must("open the systems", w.openSystems(o))
 	w.must("configure", w.configure(o))
-	systems, err := w.config.Connect(w.Now, w.transport)
+	systems, err := w.config.Connect(w.Now, &calls{world: w, handlers: w.transport})
 	w.must("connect the adapters", err)
 	w.must("make the CRM's properties", systems.CRM.(*hubspot.Client).EnsureProperties(ctx))
 	w.set, err = w.config.Make(systems, w.Client, w.wait)
@@ -157,6 +173,40 @@ func Open(t testing.TB, o Options) *World {
 	})
 	return w
 }
+
+// interceptors are those of the workers, and in a bubble the one that makes
+// attempts as the server does.
+func (w *World) interceptors(t testing.TB) []interceptor.WorkerInterceptor {
+	if _, in := bubbles.Load(t); in {
+		return []interceptor.WorkerInterceptor{&attempts{world: w}, repair.Doubts()}
+	}
+	return []interceptor.WorkerInterceptor{repair.Doubts()}
+}
+
+// enclose makes the world deterministic.
+func (w *World) enclose(seed uint64) {
+	w.gate = newTurnstile(seed, w.over)
+	w.gate.settle = w.settle
+	w.gate.quiet = func() { w.env.RegisterDelayedCallback(w.asleep.rest, 0) }
+	w.asleep.gate = w.gate
+	w.random = rand.New(rand.NewPCG(seed, 2))
+	w.env.SetOnActivityCanceledListener(w.activities.giveUp)
+	go w.gate.run()
+	w.t.Cleanup(func() {
+		w.finish()
+		<-w.gate.ended
+	})
+}
+
+// draw draws one of n in a bubble; outside of one the first comes first.
+func (w *World) draw(n int) int {
+	if w.random == nil {
+		return 0
+	}
+	return w.random.IntN(n)
+}
+
+func (w *World) finish() { w.end.Do(func() { close(w.over) }) }
 
 func (w *World) must(what string, err error) {
 	w.t.Helper()
@@ -180,24 +230,37 @@ func (w *World) Now() time.Time { return w.env.Now().UTC() }
 func (w *World) Age() time.Duration { return w.Now().Sub(Start) }
 
 // After implements simulator.Clock: what a system does later is on the agenda.
-func (w *World) After(d time.Duration, name string, f func()) { w.add(w.Now().Add(d), name, f) }
+func (w *World) After(d time.Duration, name string, f func()) { w.add(w.Now().Add(d), true, name, f) }
 
 // At lets something happen at an age of the world. Steps run one after the
 // other, and the time stands still meanwhile.
-func (w *World) At(age time.Duration, name string, f func()) { w.add(Start.Add(age), name, f) }
+func (w *World) At(age time.Duration, name string, f func()) { w.add(Start.Add(age), false, name, f) }
 
 // Later lets a step call something that is answered only after more time has
 // passed: the step goes on as soon as the engine has the message.
 func (w *World) Later(f func(ctx context.Context)) {
-	parked := &parking{stands: make(chan struct{})}
+	w.laters++
+	parked := &parking{name: fmt.Sprintf("later %06d", w.laters), stands: make(chan struct{})}
 	done := make(chan struct{})
+	ctx := context.WithValue(w.ctx, parkingKey{}, parked)
+	w.hold(ctx, 1)
 	w.later.Go(func() {
 		defer close(done)
-		f(context.WithValue(w.ctx, parkingKey{}, parked))
+		f(ctx)
+		w.hold(ctx, -1)
 	})
 	select {
 	case <-done:
 	case <-parked.stands:
+	}
+	w.goOn(w.ctx)
+}
+
+// hold lets what goes on beside the steps hold the time while it does not wait;
+// outside of a bubble it holds nothing.
+func (w *World) hold(ctx context.Context, by int) {
+	if w.gate != nil {
+		_ = w.engine.inLoop(ctx, func() { *w.asleep.running += by }) // or the world has ended
 	}
 }
 
@@ -216,7 +279,7 @@ func (w *World) Run(age time.Duration) {
 	w.env.RegisterWorkflow(w.universe)
 	w.env.RegisterActivity(w.step)
 	w.env.ExecuteWorkflow(w.universe)
-	close(w.over)
+	w.finish()
 	w.later.Wait()
 	w.must("let the time pass", w.env.GetWorkflowError())
 }
@@ -230,7 +293,7 @@ func (w *World) Verdict(id order.ID) reconcile.Verdict {
 }
 
 func (w *World) openSystems(o Options) error {
-	options := simulator.Options{Clock: w, Transport: w.transport}
+	options := simulator.Options{Clock: w, Transport: &calls{world: w, handlers: w.transport}, Witness: w}
 	stock := map[string]int64{}
 	for sku, n := range o.Stock {
 		stock[sku] = int64(n)
@@ -280,16 +343,10 @@ func (w *World) configure(o Options) error {
 	if err := os.WriteFile(ca, w.Mail.CertificatePEM(), 0o600); err != nil {
 		return err
 	}
-	smtp, err := net.Listen("tcp", "127.0.0.1:0")
+	relay, err := w.openMail(ca)
 	if err != nil {
 		return err
 	}
-	imap, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	go func() { _ = w.Mail.ServeSMTP(smtp) }()
-	go func() { _ = w.Mail.ServeIMAP(imap) }()
 	incident := either(o.Incident, reconcile.DefaultThresholds())
 	w.config = workers.Config{
 		Policy: policy, Channel: "shop", Retention: 720 * time.Hour, FollowEvery: either(o.FollowEvery, 30*time.Minute),
@@ -307,10 +364,7 @@ func (w *World) configure(o Options) error {
 			URL: "http://" + crmHost, Token: "pat-simulated", Pipeline: "default", OpenStage: "checkoutpending",
 			WonStage: "closedwon", LostStage: "closedlost", AbandonedStage: "abandonedcart",
 		},
-		Mail: workers.MailRelay{
-			SMTP: smtp.Addr().String(), CA: ca, From: "shop@shop.test", ShopName: "Virtual shop", Journal: "journal@shop.test",
-			IMAP: imap.Addr().String(), IMAPUser: "journal", IMAPPassword: "journal", VisibilityLag: 10 * time.Millisecond,
-		},
+		Mail:  relay,
 		Cases: o.Cases,
 	}
 	return nil
@@ -347,7 +401,7 @@ func (w *World) openGateway(systems *workers.Systems) error {
 // wait lets an activity wait.
 func (w *World) wait(ctx context.Context, d time.Duration) error {
 	passed := make(chan struct{})
-	if err := w.engine.inLoop(func() {
+	if err := w.engine.inLoop(ctx, func() {
 		wake := w.asleep.lie(ctx)
 		w.env.RegisterDelayedCallback(func() { wake(); close(passed) }, d)
 	}); err != nil {
@@ -355,6 +409,7 @@ func (w *World) wait(ctx context.Context, d time.Duration) error {
 	}
 	select {
 	case <-passed:
+		w.goOn(ctx)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("the wait was ended: %w", ctx.Err())
@@ -373,3 +428,8 @@ func (silent) Error(string, ...any) {}
 // Reconciliation returns the activities of reconciliation runs, wired to the
 // world's systems.
 func (w *World) Reconciliation() *reconciliation.Activities { return w.set.Reconciliation }
+
+// Desks returns the six systems.
+func (w *World) Desks() []simulator.Desk {
+	return []simulator.Desk{w.Payment, w.Inventory, w.Warehouse, w.ERP, w.CRM, w.Mail}
+}
