@@ -1,13 +1,14 @@
 package virtual
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 )
 
 // transport calls the handler behind an address directly, so that no socket and
@@ -29,10 +30,11 @@ type calls struct {
 func (c *calls) RoundTrip(r *http.Request) (*http.Response, error) {
 	w, ctx := c.world, r.Context()
 	if w.gate != nil {
-		name, err := nameOf(r)
+		name, again, err := read(r)
 		if err != nil {
 			return nil, err
 		}
+		r = again
 		w.enter(ctx, name)
 	}
 	if r.URL.Host == gatewayHost && w.isDown(Gateway) {
@@ -50,21 +52,25 @@ func (c *calls) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// nameOf names a request by all that it is, so that two of one activity that
-// wait at the same time are told apart whatever came first.
-func nameOf(r *http.Request) (string, error) {
-	sum := fnv.New64a()
-	if r.GetBody != nil {
-		body, err := r.GetBody()
-		if err == nil {
-			_, err = io.Copy(sum, body)
-		}
-		if err != nil {
-			return "", fmt.Errorf("read the request: %w", err)
-		}
+// read names a request by all that it is, so that two of one activity that wait
+// at the same time are told apart whatever came first, and returns the request
+// with its body as it was.
+func read(r *http.Request) (string, *http.Request, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r.Method + " " + r.URL.String(), r, nil
 	}
-	return fmt.Sprintf("%s %s %x", r.Method, r.URL, sum.Sum64()), nil
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the request: %w", err)
+	}
+	_ = r.Body.Close()
+	in := r.WithContext(r.Context())
+	in.Body = io.NopCloser(bytes.NewReader(body))
+	return r.Method + " " + r.URL.String() + " " + string(number.ReplaceAll(body, nil)), in, nil
 }
+
+// number is what a client numbers its calls with: it tells what came first.
+var number = regexp.MustCompile(`^\{"id":\d+,`)
 
 // RoundTrip implements http.RoundTripper.
 func (t transport) RoundTrip(r *http.Request) (response *http.Response, err error) {

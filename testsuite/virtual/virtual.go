@@ -162,6 +162,7 @@ func Open(t testing.TB, o Options) *World {
 	w.must("make the CRM's properties", systems.CRM.(*hubspot.Client).EnsureProperties(ctx))
 	w.set, err = w.config.Make(systems, w.Client, w.wait)
 	w.must("make the workers' set", err)
+	w.takeTurns(w.set.Reconciliation.Readers)
 	w.must("open the gateway", w.openGateway(systems))
 	w.set.RegisterWorkflows(w.engine)
 	for _, queue := range workers.ActivityQueues() {
