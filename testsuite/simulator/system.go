@@ -18,8 +18,6 @@ import (
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // the database of every simulated system
-
 	"github.com/trueup-orders/trueup/order"
 )
 
@@ -44,6 +42,9 @@ type Options struct {
 	Transport http.RoundTripper
 	// Secret signs notifications.
 	Secret string
+	// Image is what a database in memory begins with, as Image returned it of a
+	// system of the same kind and settings; empty: nothing.
+	Image []byte
 	// Witness sees what happens here; nil: nobody does.
 	Witness Witness
 }
@@ -80,29 +81,15 @@ type System struct {
 	witness Witness
 }
 
-var memory struct {
-	sync.Mutex
-	n int
-}
-
 // Open opens the system's database, makes the frame's tables and those of
 // schema, and returns the frame.
 func Open(name order.System, schema string, o Options) (*System, error) {
-	dsn := "file:" + o.Database + "?_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=cache_size(-65536)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)"
-	if o.Database == "" {
-		memory.Lock()
-		memory.n++
-		dsn = fmt.Sprintf("file:%s-%d?mode=memory&cache=shared&_pragma=foreign_keys(1)", name, memory.n)
-		memory.Unlock()
-	}
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("open the database of the simulated %s: %w", name, err)
-	}
-	db.SetMaxOpenConns(1) // an in-memory database lives as long as its one connection
-	if _, err := db.Exec(frameSchema + schema); err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("make the tables of the simulated %s in %q: %w", name, o.Database, err)
+	db := openDatabase(o.Database, o.Image)
+	if len(o.Image) == 0 || o.Database != "" {
+		if _, err := db.Exec(frameSchema + schema); err != nil {
+			_ = db.Close()
+			return nil, fmt.Errorf("make the tables of the simulated %s in %q: %w", name, o.Database, err)
+		}
 	}
 	clock := o.Clock
 	if clock == nil {

@@ -156,6 +156,7 @@ func Open(t testing.TB, o Options) *World {
 	}
 	w.Client = &starters.Client{Engine: w.engine, Now: w.Now}
 	w.must("open the systems", w.openSystems(o))
+	w.must("keep images of the systems", w.keepImages(o))
 	w.must("configure", w.configure(o))
 	systems, err := w.config.Connect(w.Now, &calls{world: w, handlers: w.transport})
 	w.must("connect the adapters", err)
@@ -172,6 +173,7 @@ func Open(t testing.TB, o Options) *World {
 		w.Check(w.Client.EnsureReconciliation(ctx, o.ReconcileEvery))
 		w.Check(w.Client.EnsureSweeps(ctx, o.SweepEvery))
 	})
+	w.trace.lines = nil // what the systems began with may have come of an image
 	return w
 }
 
@@ -299,8 +301,13 @@ func (w *World) openSystems(o Options) error {
 	for sku, n := range o.Stock {
 		stock[sku] = int64(n)
 	}
-	webhooks := func(system order.System, secret string) simulator.Options {
+	plain := func(system order.System) simulator.Options {
 		with := options
+		with.Image = imageOf(system, o)
+		return with
+	}
+	webhooks := func(system order.System, secret string) simulator.Options {
+		with := plain(system)
 		with.Endpoint, with.Secret = "http://"+gatewayHost+"/v1/webhooks/"+string(system), secret
 		return with
 	}
@@ -308,19 +315,19 @@ func (w *World) openSystems(o Options) error {
 	if w.Payment, err = payment.New(webhooks(order.SystemPayment, stripeSecret), o.Payment); err != nil {
 		return err
 	}
-	if w.Inventory, err = inventory.New(options, inventory.Settings{Stock: stock}); err != nil {
+	if w.Inventory, err = inventory.New(plain(order.SystemInventory), inventory.Settings{Stock: stock}); err != nil {
 		return err
 	}
-	if w.Warehouse, err = warehouse.New(options, warehouse.Settings{Stock: o.Stock, Pace: o.Pace}); err != nil {
+	if w.Warehouse, err = warehouse.New(plain(order.SystemWarehouse), warehouse.Settings{Stock: o.Stock, Pace: o.Pace}); err != nil {
 		return err
 	}
-	if w.ERP, err = erp.New(options, erp.Settings{}); err != nil {
+	if w.ERP, err = erp.New(plain(order.SystemERP), erp.Settings{}); err != nil {
 		return err
 	}
 	if w.CRM, err = crm.New(webhooks(order.SystemCRM, hubspotSecret), crm.Settings{Carts: o.Carts}); err != nil {
 		return err
 	}
-	if w.Mail, err = mail.New(options, mail.Settings{}); err != nil {
+	if w.Mail, err = mail.New(plain(order.SystemMail), mail.Settings{}); err != nil {
 		return err
 	}
 	w.transport[paymentHost], w.transport[inventoryHost] = w.Payment.Handler(), w.Inventory.Handler()
