@@ -2,27 +2,29 @@ package play
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/testsuite/script"
+	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
 )
 
-// errNotPlayed says that a step needs what the virtual world does not have yet.
-var errNotPlayed = errors.New("not played yet")
-
-// crash kills the worker at a call; another takes over.
-func (p *player) crash(_ int, do script.Crash) error {
-	return fmt.Errorf("crash the worker %s %s.%s: %w", do.Worker, do.System, do.Operation, errNotPlayed)
+// crash lets the worker die at the next such call; another takes over.
+func (p *player) crash(line int, do script.Crash) {
+	n := len(p.world.Crashes())
+	p.world.Crash(virtual.Boundary(do.Worker), do.System, do.Operation)
+	p.exercised(line, fmt.Sprintf("no worker died %s %s.%s", do.Worker, do.System, do.Operation), func() bool {
+		return p.world.Crashes()[n].Fired
+	})
 }
 
-// outage kills a part, which comes back.
-func (p *player) outage(do script.Outage) error {
-	return fmt.Errorf("kill the %s: %w", do.Part, errNotPlayed)
+// outage takes a part down, which comes back. One that is killed and comes back
+// at once loses nothing but what was under way.
+func (p *player) outage(do script.Outage) {
+	p.world.Down(virtual.Part(do.Part), max(do.Down, time.Second))
 }
 
 // often is how often it is looked whether an order has closed.

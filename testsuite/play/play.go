@@ -22,7 +22,7 @@ import (
 // Options say how a file is played.
 type Options struct {
 	// Seed decides what happens first among what happens at the same moment.
-	Seed int64
+	Seed uint64
 	// Story is where it is told as a person would tell it; nil tells nothing.
 	Story io.Writer
 }
@@ -42,16 +42,18 @@ func (r Result) Passed() bool { return len(r.Wrong) == 0 }
 func Play(f *script.File, o Options) Result {
 	begun := time.Now() // of the machine: how long it took
 	s := &stage{}
-	done := make(chan struct{})
-	go func() { // so that what cannot go on ends it, wherever it is
-		defer close(done)
-		p := newPlayer(f, s, o)
-		p.world.Beside(p.play)
-		p.world.Beside(p.watch)
-		p.world.Run(forever)
-	}()
-	<-done
-	s.clean()
+	inBubble(s, func() {
+		done := make(chan struct{})
+		go func() { // so that what cannot go on ends it, wherever it is
+			defer close(done)
+			p := newPlayer(f, s, o)
+			p.world.Beside(p.play)
+			p.world.Beside(p.watch)
+			p.world.Run(forever)
+		}()
+		<-done
+		s.clean()
+	})
 	return Result{File: f, Wrong: s.wrong, Took: time.Since(begun)}
 }
 

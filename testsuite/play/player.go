@@ -40,7 +40,7 @@ type proof struct {
 }
 
 func newPlayer(f *script.File, s *stage, o Options) *player {
-	with, err := options(f)
+	with, err := options(f, o.Seed)
 	if err != nil {
 		s.Fatalf("open the world: %v", err)
 	}
@@ -84,9 +84,9 @@ func (p *player) perform(ctx context.Context, step script.Step) {
 	case script.Edit:
 		err = p.editAgain(step.Line, do)
 	case script.Crash:
-		err = p.crash(step.Line, do)
+		p.crash(step.Line, do)
 	case script.Outage:
-		err = p.outage(do)
+		p.outage(do)
 	case script.Forget:
 		err = p.forget(ctx, do)
 	case script.Clock:

@@ -89,7 +89,7 @@ func (w *World) Doze(ctx context.Context, until time.Time, after time.Duration) 
 func (w *World) rest(ctx context.Context, begin func(wake func(in time.Duration)) (stop func())) error {
 	passed := make(chan struct{})
 	var stop func()
-	if err := w.engine.inLoop(func() {
+	if err := w.engine.inLoop(ctx, func() {
 		up, awake := w.asleep.lie(ctx), false
 		stop = begin(func(in time.Duration) {
 			w.env.RegisterDelayedCallback(func() {
@@ -106,6 +106,7 @@ func (w *World) rest(ctx context.Context, begin func(wake func(in time.Duration)
 	defer stop()
 	select {
 	case <-passed:
+		w.goOn(ctx)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("the wait was ended: %w", ctx.Err())
