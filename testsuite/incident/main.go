@@ -19,13 +19,15 @@ import (
 	"github.com/trueup-orders/trueup/testsuite/script"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	play.Main(func() int { return run(os.Args[1:], os.Stdout, os.Stderr) })
+}
 
 func run(args []string, out, problems io.Writer) int {
 	flags := flag.NewFlagSet("incident", flag.ContinueOnError)
 	flags.SetOutput(problems)
 	verbose := flags.Bool("v", false, "tell each story, step by step, with the systems' ledgers")
-	seed := flags.Int64("seed", 1, "decides what happens first among what happens at the same moment")
+	seed := flags.Uint64("seed", 1, "decides what happens first among what happens at the same moment")
 	flags.Usage = func() {
 		fmt.Fprintln(problems, "usage: incident [-v] [-seed N] FILE-or-DIR…")
 		flags.PrintDefaults()
@@ -87,7 +89,7 @@ type told struct {
 }
 
 // playAll plays the files on all cores, and gives them back in their order.
-func playAll(files []*script.File, seed int64, verbose bool) <-chan *told {
+func playAll(files []*script.File, seed uint64, verbose bool) <-chan *told {
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	results := make([]chan *told, len(files))
 	for i := range results {

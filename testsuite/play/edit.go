@@ -118,6 +118,12 @@ func (p *player) editPayment(do script.Edit) error {
 		}
 	}
 	if n, given := exact(e.Captured); given {
+		if more := n - have.Captured - have.Held; more > 0 { // another payment is taken for it
+			taken := checkout
+			taken.Capture, taken.Amount = order.CaptureAtOnce, more
+			edits = append(edits, merged(of, map[string]any{"start": taken}))
+			n = have.Captured + have.Held + more
+		}
 		edits = append(edits, merged(of, map[string]any{"captured": n}))
 	}
 	switch n, given := exact(e.Refunded); {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
-	"github.com/trueup-orders/trueup/testsuite/simulator"
+	"github.com/trueup-orders/trueup/testsuite/ledgers"
 	"github.com/trueup-orders/trueup/workflows"
 )
 
@@ -19,13 +19,18 @@ func (p *player) finish(ctx context.Context) {
 		p.check(ctx, p.file.Expect, "")
 	}
 	p.again(ctx)
-	p.judge.mark = map[order.System]int64{}
-	before := p.written()
+	p.judge.look(ctx)
+	before := p.judge.laws.Writes()
 	p.again(ctx)
-	if after := p.written(); after > before {
-		p.stage.Errorf("a second reconciliation wrote %d times", after-before)
+	p.judge.look(ctx)
+	if n := p.judge.laws.Writes() - before; n > 0 {
+		p.stage.Errorf("a second reconciliation wrote %d times", n)
 	}
-	p.judge.laws()
+	all := map[string]ledgers.Said{}
+	for of, said := range p.judge.last {
+		all[string(of)] = said.Said
+	}
+	p.judge.broken(p.judge.laws.End(all, p.world.Now()))
 	p.unexercised()
 	p.story.end(ctx)
 }
@@ -37,8 +42,8 @@ func (p *player) told(ctx context.Context) {
 		switch {
 		case err != nil:
 			p.stage.Errorf("%s: ask for the verdict: %v", o.Order, err)
-		case v.Agreement != reconcile.Agreed && v.Agreement != reconcile.NeedsPerson:
-			p.stage.Errorf("%s: it is %s and %s in the end: %s", o.Order, v.Outcome, v.Agreement, v.Summary)
+		case v.Agreement != string(reconcile.Agreed) && v.Agreement != string(reconcile.NeedsPerson):
+			p.stage.Errorf("%s: it is %s and %s in the end: %s", o.Order, v.Outcome, v.Agreement, v.summary)
 		}
 	}
 }
@@ -49,21 +54,4 @@ func (p *player) again(ctx context.Context) {
 		p.stage.Errorf("reconcile in the end: %v", err)
 	}
 	_ = p.settle(ctx)
-}
-
-// written is how many effects the systems have had in all.
-func (p *player) written() int {
-	n := 0
-	for _, system := range order.Systems() {
-		all, err := p.world.Desk(system).Frame().Ledger(0, "")
-		if err != nil {
-			p.stage.Errorf("read the ledger of %s: %v", system, err)
-		}
-		for _, e := range all {
-			if e.Kind == simulator.EntryEffect {
-				n++
-			}
-		}
-	}
-	return n
 }

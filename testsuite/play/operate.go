@@ -2,27 +2,29 @@ package play
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/testsuite/script"
+	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
 )
 
-// errNotPlayed says that a step needs what the virtual world does not have yet.
-var errNotPlayed = errors.New("not played yet")
-
-// crash kills the worker at a call; another takes over.
-func (p *player) crash(_ int, do script.Crash) error {
-	return fmt.Errorf("crash the worker %s %s.%s: %w", do.Worker, do.System, do.Operation, errNotPlayed)
+// crash lets the worker die at the next such call; another takes over.
+func (p *player) crash(line int, do script.Crash) {
+	n := len(p.world.Crashes())
+	p.world.Crash(virtual.Boundary(do.Worker), do.System, do.Operation)
+	p.exercised(line, fmt.Sprintf("no worker died %s %s.%s", do.Worker, do.System, do.Operation), func() bool {
+		return p.world.Crashes()[n].Fired
+	})
 }
 
-// outage kills a part, which comes back.
-func (p *player) outage(do script.Outage) error {
-	return fmt.Errorf("kill the %s: %w", do.Part, errNotPlayed)
+// outage takes a part down, which comes back. One that is killed and comes back
+// at once loses nothing but what was under way.
+func (p *player) outage(do script.Outage) {
+	p.world.Down(virtual.Part(do.Part), max(do.Down, time.Second))
 }
 
 // often is how often it is looked whether an order has closed.
@@ -73,8 +75,9 @@ func (p *player) decide(_ context.Context, line int, do script.Decide) error {
 	there := false
 	p.exercised(line, fmt.Sprintf("order %s has no case %d to decide", do.Order, do.Case), func() bool { return there })
 	cases, err := p.cases(of)
-	if err != nil {
-		return nil //nolint:nilerr // an order that nobody knows has no case
+	if err != nil { // an order that nobody knows has no case but in the inbox
+		there = p.decideInbox(of, do)
+		return nil
 	}
 	for _, c := range cases {
 		if c.N == do.Case {
@@ -91,4 +94,23 @@ func (p *player) decide(_ context.Context, line int, do script.Decide) error {
 		return p.world.Client.Decide(ctx, of, m)
 	})
 	return nil
+}
+
+// decideInbox decides about a record that no order claims: it is left as it is, or
+// belongs to the order after all.
+func (p *player) decideInbox(of order.ID, do script.Decide) bool {
+	waiting := p.inboxCases(of)
+	if do.Case > len(waiting) {
+		return false
+	}
+	one := waiting[do.Case-1]
+	d := workflows.DecideInbox{Asked: p.wish(do.By), Leave: true}
+	if do.As == string(workflows.DecideRepair) {
+		d.Leave, d.Link = false, of
+	}
+	p.ask(fmt.Sprintf("%s decides about %s of %s", do.By, one.Record, one.System), func(ctx context.Context) (string, error) {
+		_, err := p.world.Client.DecideInbox(ctx, one.System, one.Record, d)
+		return "decided", err
+	})
+	return true
 }

@@ -22,7 +22,7 @@ import (
 // Options say how a file is played.
 type Options struct {
 	// Seed decides what happens first among what happens at the same moment.
-	Seed int64
+	Seed uint64
 	// Story is where it is told as a person would tell it; nil tells nothing.
 	Story io.Writer
 	// Blows are faults that single calls suffer, beside those of the file.
@@ -50,18 +50,20 @@ func Play(f *script.File, o Options) Result {
 	begun := time.Now() // of the machine: how long it took
 	s := &stage{}
 	var calls []Seen
-	done := make(chan struct{})
-	go func() { // so that what cannot go on ends it, wherever it is
-		defer close(done)
-		p := newPlayer(f, s, o)
-		p.world.Beside(p.play)
-		p.world.Beside(p.watch)
-		p.prepare(o.Blows)
-		p.world.Run(forever)
-		calls = p.plan.calls
-	}()
-	<-done
-	s.clean()
+	inBubble(s, func() {
+		done := make(chan struct{})
+		go func() { // so that what cannot go on ends it, wherever it is
+			defer close(done)
+			p := newPlayer(f, s, o)
+			p.world.Beside(p.play)
+			p.world.Beside(p.watch)
+			p.prepare(o.Blows)
+			p.world.Run(forever)
+			calls = p.plan.calls
+		}()
+		<-done
+		s.clean()
+	})
 	return Result{File: f, Wrong: s.wrong, Took: time.Since(begun), Calls: calls}
 }
 

@@ -28,7 +28,7 @@ type player struct {
 	// lawful: see Options.
 	lawful bool
 
-	placed map[string]time.Time       // when a basket was first submitted
+	placed map[string]time.Time        // when a basket was first submitted
 	kept   map[string]map[string]int64 // what an order's customer still wants, by SKU
 	asked  int                         // wishes so far: each has an id of its own
 	proofs []proof
@@ -43,7 +43,7 @@ type proof struct {
 }
 
 func newPlayer(f *script.File, s *stage, o Options) *player {
-	with, err := options(f)
+	with, err := options(f, o.Seed)
 	if err != nil {
 		s.Fatalf("open the world: %v", err)
 	}
@@ -88,9 +88,9 @@ func (p *player) perform(ctx context.Context, step script.Step) {
 	case script.Edit:
 		err = p.editAgain(step.Line, do)
 	case script.Crash:
-		err = p.crash(step.Line, do)
+		p.crash(step.Line, do)
 	case script.Outage:
-		err = p.outage(do)
+		p.outage(do)
 	case script.Forget:
 		err = p.forget(ctx, do)
 	case script.Clock:

@@ -17,14 +17,14 @@ import (
 const channel = "shop"
 
 // options are the world that a file asks for.
-func options(f *script.File) (virtual.Options, error) {
+func options(f *script.File, seed uint64) (virtual.Options, error) {
 	w := f.World
 	policy, err := policyOf(w)
 	if err != nil {
 		return virtual.Options{}, err
 	}
 	return virtual.Options{
-		Stock: w.Stock, Pace: warehouse.DefaultPace(), Policy: policy,
+		Seed: seed, Stock: w.Stock, Pace: warehouse.DefaultPace(), Policy: policy,
 		Payment:        payment.Settings{KeyWindow: w.KeyWindow, AuthorizationTTL: w.AuthorizationTTL, RefundSettles: w.RefundSettles},
 		ReservationTTL: w.ReservationTTL, Retention: w.Retention, FollowEvery: w.FollowEvery, ReconcileEvery: w.ReconcileEvery,
 		SweepEvery: sweepEvery, JumpPolls: true, BudgetCount: budgetCount, BudgetMoney: budgetMoney,

@@ -147,7 +147,7 @@ func (c *campaign) others(undisturbed map[*script.File][]play.Seen) {
 		until = until.Add(5 * time.Minute)
 	}
 	c.each(1<<30, until, func(i int) {
-		p := seeded(c.scenarios[i%len(c.scenarios)], int64(c.seed)*1_000_000+int64(i/len(c.scenarios)))
+		p := seeded(c.scenarios[i%len(c.scenarios)], c.seed*1_000_000+uint64(i/len(c.scenarios)))
 		c.note("seed", p, p.play())
 	})
 }

@@ -20,13 +20,14 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/trueup-orders/trueup/testsuite/play"
 	"github.com/trueup-orders/trueup/testsuite/script"
 )
 
 //go:embed scenarios/*.yaml
 var files embed.FS
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout)) }
+func main() { play.Main(func() int { return run(os.Args[1:], os.Stdout) }) }
 
 func run(args []string, out io.Writer) int {
 	flags := flag.NewFlagSet("prove", flag.ContinueOnError)

@@ -48,14 +48,15 @@ func ReadBody(r *http.Request) ([]byte, error) {
 // Handle answers one classified request under the fault that it suffers, and
 // writes the request to the ledger. Read the body before.
 func (s *System) Handle(w http.ResponseWriter, r *http.Request, c Call, do Do) {
-	if s.passes(c, false) {
+	death := s.Dies(r.Context(), c)
+	if death == DiesBefore || s.passes(c, false) {
 		panic(http.ErrAbortHandler)
 	}
 	f := s.faults.next(c.Operation, c.Order)
 	a, answered := s.suffer(r, c, f, do)
 	s.note(c, f, a.Status)
 	s.passes(c, true)
-	if !answered {
+	if !answered || death == DiesAfter {
 		panic(http.ErrAbortHandler) // cuts the connection; a direct transport maps it to an error
 	}
 	for k, v := range a.Header {
@@ -104,7 +105,7 @@ func (s *System) suffer(r *http.Request, c Call, f Fault, do Do) (Answer, bool) 
 	case Unauthorized:
 		return plain(http.StatusUnauthorized, "unauthorized"), true
 	case Late:
-		<-r.Context().Done() // until the client gave up
+		s.Hang(r.Context())
 		s.After(f.Delay, "late."+string(c.Operation), func() { do(NoFault) })
 		return Answer{}, false
 	case Garbage:

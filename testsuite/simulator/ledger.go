@@ -62,6 +62,9 @@ func (s *System) Append(tx *sql.Tx, e Entry) error {
 	if err != nil {
 		return fmt.Errorf("simulated %s: append to the ledger: %w", s.Name, err)
 	}
+	if s.witness != nil {
+		s.witness.Wrote(s.Name, e)
+	}
 	return nil
 }
 

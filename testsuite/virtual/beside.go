@@ -33,8 +33,13 @@ func (w *World) aside(ctx context.Context, n int) error {
 func (w *World) End() {
 	w.agenda.mu.Lock()
 	w.agenda.until = w.Now()
+	w.agenda.sooner = true
 	w.agenda.mu.Unlock()
-	w.env.SignalWorkflow(soonerSignal, nil)
+	if w.gate == nil {
+		w.env.SignalWorkflow(soonerSignal, nil)
+	} else {
+		w.gate.poke()
+	}
 }
 
 // Context is what a step calls with; it ends with the world.

@@ -25,9 +25,9 @@ import (
 //     hit a listing, or a clock is wrong, so that a change may be dated later than
 //     it is. A poll reaches back to the last one, so what it reads is the same.
 //   - A scheduled run is left out when no system has changed since before the last
-//     two, both of which read everything and found nothing, not even something too
-//     young to judge, and when every order agrees. Time alone may still make an
-//     order wrong, so one of many is held all the same.
+//     two, both of which read everything, had nothing to repair and nothing that
+//     was too young to judge, and when every order agrees or waits for a person.
+//     Time alone may still make an order wrong, so one of many is held all the same.
 
 // calm knows when something last changed.
 type calm struct {
@@ -38,7 +38,7 @@ type calm struct {
 	bells   map[int]func()
 	n       int
 	calmRun int // scheduled runs that were left out since the last
-	clean   int // scheduled runs in a row that found nothing since the last change
+	clean   int // scheduled runs in a row that had nothing to do since the last change
 	judged  *run
 }
 
@@ -89,7 +89,7 @@ func (w *World) Doze(ctx context.Context, until time.Time, after time.Duration) 
 func (w *World) rest(ctx context.Context, begin func(wake func(in time.Duration)) (stop func())) error {
 	passed := make(chan struct{})
 	var stop func()
-	if err := w.engine.inLoop(func() {
+	if err := w.engine.inLoop(ctx, func() {
 		up, awake := w.asleep.lie(ctx), false
 		stop = begin(func(in time.Duration) {
 			w.env.RegisterDelayedCallback(func() {
@@ -106,6 +106,7 @@ func (w *World) rest(ctx context.Context, begin func(wake func(in time.Duration)
 	defer stop()
 	select {
 	case <-passed:
+		w.goOn(ctx)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("the wait was ended: %w", ctx.Err())
@@ -180,7 +181,7 @@ func (w *World) nothingToFind(s starters.Schedule, last *run) bool {
 		w.calm.judged = last
 		var report reconciliation.RunReport
 		_ = json.Unmarshal(last.result, &report)
-		if last.err == nil && report.Complete() && report.Found+report.Settling+report.Left+report.Stock.Found == 0 && w.calm.last.Before(report.Started) {
+		if last.err == nil && report.Complete() && report.Settling+report.Left+report.Repaired+report.Adopted+report.Stock.Repaired == 0 && w.calm.last.Before(report.Started) {
 			w.calm.clean++
 		} else {
 			w.calm.clean = 0
@@ -194,14 +195,15 @@ func (w *World) nothingToFind(s starters.Schedule, last *run) bool {
 	return true
 }
 
-// agree says that every open order agrees with its systems, as far as it knows.
+// agree says that every open order agrees with its systems, as far as it knows, or
+// waits for a person.
 func (e *engine) agree() bool {
 	all, _, err := e.List(e.world.ctx, "", 1<<20, nil)
 	if err != nil {
 		return false
 	}
 	for _, l := range all {
-		if l.Running && l.Agreement != string(reconcile.Agreed) {
+		if l.Running && l.Agreement != string(reconcile.Agreed) && l.Agreement != string(reconcile.NeedsPerson) {
 			return false
 		}
 	}

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
@@ -68,8 +67,8 @@ type Client struct {
 	config Config
 	rpc    *rpc.Client
 
-	mu    sync.Mutex
-	books *books
+	settling chan struct{} // one at a time; a buffer of one
+	books    *books
 }
 
 var _ erp.Books = (*Client)(nil)
@@ -96,7 +95,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{config: c, rpc: client}, nil
+	return &Client{config: c, rpc: client, settling: make(chan struct{}, 1)}, nil
 }
 
 // books are the settings of the database that postings need.
@@ -113,8 +112,12 @@ type books struct {
 
 // settle finds the settings, once.
 func (c *Client) settle(ctx context.Context, s rpc.Session) (books, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.settling <- struct{}{}:
+		defer func() { <-c.settling }()
+	case <-ctx.Done():
+		return books{}, apierr.New(apierr.Unavailable, "", fmt.Errorf("wait for another call to find the settings: %w", ctx.Err()))
+	}
 	if c.books != nil {
 		return *c.books, nil
 	}

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
@@ -68,8 +67,8 @@ type Client struct {
 	config Config
 	rpc    *rpc.Client
 
-	mu     sync.Mutex
-	places *places
+	settling chan struct{} // one at a time; a buffer of one
+	places   *places
 }
 
 var _ warehouse.Warehouse = (*Client)(nil)
@@ -88,7 +87,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{config: c, rpc: client}, nil
+	return &Client{config: c, rpc: client, settling: make(chan struct{}, 1)}, nil
 }
 
 // places are the settings of the database that every call needs.
@@ -103,8 +102,12 @@ type places struct {
 
 // settle finds the places, once.
 func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.settling <- struct{}{}:
+		defer func() { <-c.settling }()
+	case <-ctx.Done():
+		return places{}, apierr.New(apierr.Unavailable, "", fmt.Errorf("wait for another call to find the settings: %w", ctx.Err()))
+	}
 	if c.places != nil {
 		return *c.places, nil
 	}
