@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"bytes"
-	"database/sql"
 	"io"
 	"net/http"
 	"strconv"
@@ -132,11 +131,11 @@ func plain(status int, text string) Answer {
 }
 
 func (s *System) note(c Call, f Fault, status int) {
-	_ = s.Update(func(tx *sql.Tx) error {
-		return s.Append(tx, Entry{
-			Kind: EntryRequest, Operation: c.Operation, Order: c.Order, Key: c.Key,
-			Status: status, Fault: f.Kind, Detail: c.Detail,
-		})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.append(s.db, Entry{
+		Kind: EntryRequest, Operation: c.Operation, Order: c.Order, Key: c.Key,
+		Status: status, Fault: f.Kind, Detail: c.Detail,
 	})
 }
 
