@@ -146,6 +146,9 @@ func (x *attempting) Init(outbound interceptor.ActivityOutboundInterceptor) erro
 
 func (x *attempting) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	w, info := x.world, activity.GetInfo(ctx)
+	if info.WorkflowExecution.ID == rootID {
+		return x.Next.ExecuteActivity(ctx, in) // a step of the universe itself
+	}
 	var p patience
 	if payload := interceptor.Header(ctx)[patienceHeader]; payload != nil {
 		if err := converter.GetDefaultDataConverter().FromPayload(payload, &p); err != nil {

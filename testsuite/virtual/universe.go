@@ -92,6 +92,9 @@ func (a *agenda) pop(draw func(n int) int) entry {
 	return e
 }
 
+// rootID is the universe's own id in the environment.
+const rootID = "default-test-workflow-id"
+
 const (
 	soonerSignal = "sooner"
 	startSignal  = "start"
