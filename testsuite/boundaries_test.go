@@ -258,3 +258,21 @@ func TestPackages_AreNamedForWhatTheyDo(t *testing.T) {
 		}
 	}
 }
+
+// The judge of incidents knows the systems and the file, and nothing of how the
+// product works: what it shared with the product it could not find wrong there.
+func TestImports_TheJudge_KnowsNothingOfTheProduct(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		if s.test() || !strings.HasPrefix(s.path, "testsuite/ledgers/") && !strings.HasPrefix(s.path, "testsuite/script/") {
+			continue
+		}
+		for _, imported := range s.imports {
+			rest, ours := strings.CutPrefix(imported, module+"/")
+			allowed := rest == "order" || rest == "testsuite/script" || rest == "testsuite/simulator" || strings.HasPrefix(rest, "testsuite/simulator/")
+			if ours && !allowed {
+				t.Errorf("%s imports %s: the judge and the files know only the systems", s.path, imported)
+			}
+		}
+	}
+}

@@ -310,3 +310,37 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// What docs/incidents.md shows can be written so.
+func TestDocs_Examples_AreRead(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "incidents.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []string
+	for _, part := range strings.Split(string(page), "```yaml\n")[1:] {
+		block, _, _ := strings.Cut(part, "```")
+		blocks = append(blocks, block)
+	}
+	if len(blocks) != 3 {
+		t.Fatalf("%d examples; want the least, the whole and what is expected", len(blocks))
+	}
+	least, whole, expect := blocks[0], blocks[1], blocks[2]
+	whole = strings.Replace(whole, "steps: []", "steps: [submit: O1]", 1)
+	whole = strings.Replace(whole, "expect: {}", expect, 1)
+	var files []*File
+	for _, text := range []string{least, whole} {
+		f, err := Parse("incidents.md", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	for i := range files {
+		files[i].Orders[0].Line = 0
+	}
+	if !reflect.DeepEqual(files[0].World, files[1].World) || !reflect.DeepEqual(files[0].Orders, files[1].Orders) || files[0].Quiet != files[1].Quiet {
+		t.Errorf("what is left out is\n%+v\nand the page says\n%+v", files[0], files[1])
+	}
+}
