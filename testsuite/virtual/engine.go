@@ -204,6 +204,7 @@ func (e *engine) ended(info *workflow.Info, out []reflect.Value) {
 	r.err, _ = out[len(out)-1].Interface().(error)
 	if again, ok := errors.AsType[*workflow.ContinueAsNewError](r.err); ok && again != nil {
 		e.world.trace.workflow("continue", info.WorkflowExecution.ID, "")
+		e.release(info.WorkflowExecution.ID)
 		r.continued++
 		r.between = true
 		return
