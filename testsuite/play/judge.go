@@ -110,7 +110,7 @@ func about(entries []entry, of order.ID) bool {
 // not noticed yet, so that nothing is asked freshly without need.
 func (j *judge) hear(ctx context.Context, of order.ID) {
 	now, err := j.remembered(of)
-	if err == nil && !now.Closed && (now.Outcome == "failed" || now.Outcome == "cancelled" || j.hasNever(of)) {
+	if err == nil && !now.Closed && (now.Outcome == "failed" || now.Outcome == "cancelled" || j.hasNever(of) && !j.p.quick) {
 		now, err = j.fresh(ctx, of)
 	}
 	if err == nil && j.p.age() >= j.until {

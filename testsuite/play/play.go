@@ -30,6 +30,9 @@ type Options struct {
 	// Lawful holds the story against the laws alone, and not against what the file
 	// expects: for faults after which it may end otherwise.
 	Lawful bool
+	// Quick believes what an order says from memory while the story goes on, where
+	// else every verdict is a fresh one: for stories by the thousand.
+	Quick bool
 }
 
 // Result is what came of a file.

@@ -25,8 +25,8 @@ type player struct {
 	story *story
 	judge *judge
 	plan  plan
-	// lawful: see Options.
-	lawful bool
+	// lawful, quick: see Options.
+	lawful, quick bool
 
 	placed map[string]time.Time        // when a basket was first submitted
 	kept   map[string]map[string]int64 // what an order's customer still wants, by SKU
@@ -51,7 +51,7 @@ func newPlayer(f *script.File, s *stage, o Options) *player {
 		file: f, stage: s, world: virtual.Open(s, with),
 		placed: map[string]time.Time{}, kept: map[string]map[string]int64{},
 	}
-	p.lawful = o.Lawful
+	p.lawful, p.quick = o.Lawful, o.Quick
 	p.story = newStory(o.Story, p)
 	p.judge = newJudge(p)
 	return p

@@ -23,11 +23,15 @@ func options(f *script.File, seed uint64) (virtual.Options, error) {
 	if err != nil {
 		return virtual.Options{}, err
 	}
+	sweeps := sweepEvery
+	if w.ReconcileEvery == 0 {
+		sweeps = 0
+	}
 	return virtual.Options{
 		Seed: seed, Stock: w.Stock, Pace: warehouse.DefaultPace(), Policy: policy,
 		Payment:        payment.Settings{KeyWindow: w.KeyWindow, AuthorizationTTL: w.AuthorizationTTL, RefundSettles: w.RefundSettles},
 		ReservationTTL: w.ReservationTTL, Retention: w.Retention, FollowEvery: w.FollowEvery, ReconcileEvery: w.ReconcileEvery,
-		SweepEvery: sweepEvery, JumpPolls: true, BudgetCount: budgetCount, BudgetMoney: budgetMoney,
+		SweepEvery: sweeps, JumpPolls: true, BudgetCount: budgetCount, BudgetMoney: budgetMoney,
 	}, nil
 }
 
