@@ -135,6 +135,7 @@ type World struct {
 	gate       *turnstile
 	random     *rand.Rand // for what is drawn beside the turns
 	activities activities
+	stepping   context.Context // of the step that is under way
 	trace      trace
 	crashes    crashes
 	outages    outages
