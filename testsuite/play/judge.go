@@ -278,6 +278,3 @@ func (j *judge) committed(of order.ID, sku string) int64 {
 
 // ago is an age of the world as a person writes it.
 func ago(age time.Duration) string { return age.Round(time.Second).String() }
-
-// timesOf is a number as a factor of durations.
-func timesOf(n int) time.Duration { return time.Duration(n) }
