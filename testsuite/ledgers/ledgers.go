@@ -127,9 +127,9 @@ func captures(d Desks, s payment.State, of order.ID) (int, error) {
 // vanished is how the gateway's ledger says that it lost what it answered with.
 const vanished = "vanished"
 
-// committed is what left inventory's level for the order: what was committed
-// there, and what has shipped without a reservation when the level and the count
-// agree nevertheless.
+// committed is what left inventory's level for the order. Where the level and the
+// count agree that is what shipped, also without a reservation or with a surplus
+// one that was deleted in the same step; else what was committed there.
 func committed(d Desks, r Records, of order.ID) (map[string]int64, error) {
 	entries, err := d.Inventory.Frame().Ledger(0, of)
 	if err != nil {
@@ -146,7 +146,7 @@ func committed(d Desks, r Records, of order.ID) (map[string]int64, error) {
 		agrees := slices.ContainsFunc(r.Inventory.Levels, func(l inventory.Level) bool {
 			return l.SKU == sku && l.Stocked == r.Warehouse.OnHand[sku]
 		})
-		if left[sku] < n && promised[sku] == 0 && agrees {
+		if promised[sku] == 0 && agrees {
 			left[sku] = n
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/testsuite/script"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
+	"github.com/trueup-orders/trueup/testsuite/simulator/warehouse"
 )
 
 // Hear holds a fresh verdict about an order against the systems: it may not be
@@ -67,7 +68,7 @@ func (w *Watch) over(t *tally, outcome string, at time.Time) error {
 		still = append(still, fmt.Sprintf("%d attempts are open", m.Open))
 	}
 	for _, s := range r.Warehouse.Shipments {
-		if live(s) && !s.Lost && !backAgain(r) {
+		if live(s) && !gone(s) && !backAgain(r) {
 			still = append(still, fmt.Sprintf("shipment %d is %s", s.ID, s.State))
 		}
 	}
@@ -76,6 +77,9 @@ func (w *Watch) over(t *tally, outcome string, at time.Time) error {
 	}
 	return nil
 }
+
+// gone says that a parcel is lost, and was not found after all.
+func gone(s warehouse.Shipment) bool { return s.Lost && !s.Delivered }
 
 // backAgain says that something went out and all of it came back.
 func backAgain(r Records) bool {
@@ -185,7 +189,7 @@ func (w *Watch) moneyForGoods(t *tally, r Records, at time.Time) {
 		switch {
 		case live(s) && s.State != "done":
 			return
-		case s.Lost:
+		case gone(s):
 			for _, l := range s.Lines {
 				kept[l.SKU] -= l.Quantity
 			}

@@ -385,7 +385,19 @@ func TestEnd_AtRest_PlantedFound(t *testing.T) {
 		"paid and shipped":          {do: func(w *world) { w.pay("at_once"); shipAll(w) }, said: fine},
 		"paid and nothing shipped":  {do: func(w *world) { w.pay("at_once") }, said: fine, want: []Law{MoneyForGoods}},
 		"shipped and nothing taken": {do: shipAll, said: fine, want: []Law{MoneyForGoods}},
-		"a person must decide":      {do: shipAll, said: Said{Outcome: "succeeded", Agreement: "needs_person", Cases: 1}},
+		"shipped, lost, and its money given back": {said: fine, do: func(w *world) {
+			w.pay("at_once")
+			shipAll(w)
+			w.edit(order.SystemWarehouse, `{"order": "O1", "lost": true}`)
+			w.edit(order.SystemPayment, `{"order": "O1", "refunded": 9980}`)
+		}},
+		"shipped, lost and found": {said: fine, do: func(w *world) {
+			w.pay("at_once")
+			shipAll(w)
+			w.edit(order.SystemWarehouse, `{"order": "O1", "lost": true}`)
+			w.edit(order.SystemWarehouse, `{"order": "O1", "state": "delivered"}`)
+		}},
+		"a person must decide": {do: shipAll, said: Said{Outcome: "succeeded", Agreement: "needs_person", Cases: 1}},
 		"the file took the money": {
 			steps: []string{"edit: {system: payment, order: O1, refunded: 9980}"}, do: shipAll, said: fine,
 		},

@@ -119,7 +119,7 @@ func (j *judge) hear(ctx context.Context, of order.ID) {
 }
 
 func (j *judge) hasNever(of order.ID) bool {
-	return slices.ContainsFunc(j.p.file.Expect.Orders, func(o script.OrderEnd) bool { return o.Order == string(of) && len(o.Never) > 0 })
+	return !j.p.lawful && slices.ContainsFunc(j.p.file.Expect.Orders, func(o script.OrderEnd) bool { return o.Order == string(of) && len(o.Never) > 0 })
 }
 
 // remembered is what an order says from memory.

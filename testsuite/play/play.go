@@ -25,6 +25,11 @@ type Options struct {
 	Seed uint64
 	// Story is where it is told as a person would tell it; nil tells nothing.
 	Story io.Writer
+	// Blows are faults that single calls suffer, beside those of the file.
+	Blows []Blow
+	// Lawful holds the story against the laws alone, and not against what the file
+	// expects: for faults after which it may end otherwise.
+	Lawful bool
 }
 
 // Result is what came of a file.
@@ -33,6 +38,8 @@ type Result struct {
 	// Wrong says what differed; a file without any has passed.
 	Wrong []string
 	Took  time.Duration
+	// Calls are all that the systems were asked, in order.
+	Calls []Seen
 }
 
 // Passed says that the file led to what it expects.
@@ -42,6 +49,7 @@ func (r Result) Passed() bool { return len(r.Wrong) == 0 }
 func Play(f *script.File, o Options) Result {
 	begun := time.Now() // of the machine: how long it took
 	s := &stage{}
+	var calls []Seen
 	inBubble(s, func() {
 		done := make(chan struct{})
 		go func() { // so that what cannot go on ends it, wherever it is
@@ -49,12 +57,14 @@ func Play(f *script.File, o Options) Result {
 			p := newPlayer(f, s, o)
 			p.world.Beside(p.play)
 			p.world.Beside(p.watch)
+			p.prepare(o.Blows)
 			p.world.Run(forever)
+			calls = p.plan.calls
 		}()
 		<-done
 		s.clean()
 	})
-	return Result{File: f, Wrong: s.wrong, Took: time.Since(begun)}
+	return Result{File: f, Wrong: s.wrong, Took: time.Since(begun), Calls: calls}
 }
 
 // forever is longer than any story.

@@ -24,6 +24,9 @@ type player struct {
 	stage *stage
 	story *story
 	judge *judge
+	plan  plan
+	// lawful: see Options.
+	lawful bool
 
 	placed map[string]time.Time        // when a basket was first submitted
 	kept   map[string]map[string]int64 // what an order's customer still wants, by SKU
@@ -48,6 +51,7 @@ func newPlayer(f *script.File, s *stage, o Options) *player {
 		file: f, stage: s, world: virtual.Open(s, with),
 		placed: map[string]time.Time{}, kept: map[string]map[string]int64{},
 	}
+	p.lawful = o.Lawful
 	p.story = newStory(o.Story, p)
 	p.judge = newJudge(p)
 	return p

@@ -74,7 +74,7 @@ const mostPrepared = 400
 // statement returns a prepared statement that is free, or nil.
 func (c *connection) statement(query string) (*statement, error) {
 	s, known := c.prepared[query]
-	if known && s.busy || !known && len(c.prepared) >= mostPrepared {
+	if known && s.busy || !known && len(c.prepared) >= mostPrepared && len(query) > len("ROLLBACK") {
 		return nil, nil
 	}
 	if known {
@@ -120,6 +120,26 @@ func (c *connection) QueryContext(ctx context.Context, query string, args []driv
 	}
 	s.busy = true
 	return &answers{Rows: rows, of: s}, nil
+}
+
+// BeginTx implements driver.ConnBeginTx.
+func (c *connection) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
+	return c, c.do(ctx, "BEGIN")
+}
+
+// Commit implements driver.Tx.
+func (c *connection) Commit() error { return c.do(context.Background(), "COMMIT") }
+
+// Rollback implements driver.Tx.
+func (c *connection) Rollback() error { return c.do(context.Background(), "ROLLBACK") }
+
+func (c *connection) do(ctx context.Context, query string) error {
+	s, err := c.statement(query)
+	if err != nil || s == nil {
+		return errors.Join(err, errors.New(query+" cannot be prepared"))
+	}
+	_, err = s.Stmt.(driver.StmtExecContext).ExecContext(ctx, nil)
+	return err
 }
 
 // Close implements driver.Conn.

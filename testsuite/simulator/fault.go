@@ -61,6 +61,7 @@ type faults struct {
 	mu   sync.Mutex
 	all  []Fault
 	skew time.Duration
+	gate Gate
 }
 
 // Inject lets the next calls of an operation suffer a fault, and returns the

@@ -10,6 +10,16 @@ type patient struct{ spent bool }
 
 type patientKey struct{}
 
+// inStep returns the context in which a step lets time pass, for what it does in
+// a context of its own, as a webhook. What is due meanwhile comes after it.
+func (w *World) inStep(ctx context.Context) context.Context {
+	_, parked := ctx.Value(parkingKey{}).(*parking)
+	if w.gate == nil || parked || attemptOf(ctx) != nil || w.stepping == nil {
+		return ctx
+	}
+	return w.stepping
+}
+
 // Hang lets a call hang until its client gives up. The client's limit runs on
 // the machine's clock, or the bubble's, which stand still while virtual time
 // passes: so the time that is left of it passes here, and the call ends as it
@@ -25,7 +35,7 @@ func (w *World) Hang(ctx context.Context) {
 	if a != nil { // the engine may give up before the client does
 		left = min(left, a.until().Sub(w.Now()))
 	}
-	if w.wait(ctx, left) != nil {
+	if w.wait(w.inStep(ctx), left) != nil {
 		return
 	}
 	if a != nil && !w.Now().Before(a.until()) {

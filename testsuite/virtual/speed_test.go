@@ -13,7 +13,9 @@ import (
 
 // plain lets one order be paid, shipped, delivered and closed, and has three
 // reconciliation runs look at the end.
-func plain(t *testing.T, seed uint64) {
+func plain(t *testing.T, seed uint64) { plainWorld(t, seed) }
+
+func plainWorld(t *testing.T, seed uint64) *virtual.World {
 	w := virtual.Open(t, virtual.Options{
 		Seed: seed, Stock: map[string]int{"MUG": 100, "TSHIRT": 100}, Pace: warehouse.DefaultPace(),
 		Policy: "mode: auto\nreturn_window: 24h\n", FollowEvery: 30 * day,
@@ -29,6 +31,7 @@ func plain(t *testing.T, seed uint64) {
 	}
 	w.Run(9 * day)
 	closed(t, w)
+	return w
 }
 
 // BenchmarkUniverse_PaidAndShipped is how long a plan takes where thousands run.

@@ -135,7 +135,9 @@ func (w *World) step(ctx context.Context) error {
 	w.enter(ctx, "")
 	e := w.agenda.pop(w.draw)
 	w.trace.add(Line{Kind: "step", Detail: e.name})
+	w.stepping = ctx
 	e.do()
+	w.stepping = nil
 	return nil
 }
 

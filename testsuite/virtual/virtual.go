@@ -1,10 +1,3 @@
-// Package virtual is a world in which months pass in a second: the production
-// workflows with their real activities and adapters, the webhook gateway and
-// the six simulated systems on the one clock of the SDK's test environment.
-//
-// A test says what happens when (At), lets the time pass (Run), and then reads
-// the ledgers of the systems. Nothing of our own is replaced but the engine:
-// its port is implemented over the environment, see engine.go.
 package virtual
 
 import (
@@ -135,6 +128,7 @@ type World struct {
 	gate       *turnstile
 	random     *rand.Rand // for what is drawn beside the turns
 	activities activities
+	stepping   context.Context // of the step that is under way
 	trace      trace
 	crashes    crashes
 	outages    outages

@@ -134,7 +134,7 @@ func (c *Client) settle(ctx context.Context, s rpc.Session) (books, error) {
 		} `json:"currency."`
 	}
 	err = s.Find(ctx, rpc.Query{
-		Model: "company.company", Where: rpc.Domain{[]any{"id", "=", b.company}}, Fields: []string{"currency.code"},
+		Model: "company.company", Where: rpc.Domain{[]any{"id", "=", b.company}}, Fields: []string{"currency.code"}, Certain: true,
 	}, &companies)
 	if err != nil {
 		return books{}, err
@@ -183,7 +183,7 @@ func first(ctx context.Context, s rpc.Session, model, what string, where rpc.Dom
 	var found []struct {
 		ID int64 `json:"id"`
 	}
-	if err := s.Find(ctx, rpc.Query{Model: model, Where: where, Fields: []string{"id"}, Limit: 1}, &found); err != nil {
+	if err := s.Find(ctx, rpc.Query{Model: model, Where: where, Fields: []string{"id"}, Limit: 1, Certain: true}, &found); err != nil {
 		return 0, err
 	}
 	if len(found) == 0 {

@@ -129,7 +129,7 @@ func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
 		Storage *int64 `json:"storage_location"`
 	}
 	err = s.Find(ctx, rpc.Query{
-		Model: "stock.location", Where: where, Fields: []string{"input_location", "output_location", "storage_location"},
+		Model: "stock.location", Where: where, Fields: []string{"input_location", "output_location", "storage_location"}, Certain: true,
 	}, &warehouses)
 	if err != nil {
 		return places{}, err
@@ -145,7 +145,7 @@ func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
 		Currency int64 `json:"currency"`
 	}
 	err = s.Find(ctx, rpc.Query{
-		Model: "company.company", Where: rpc.Domain{[]any{"id", "=", p.company}}, Fields: []string{"currency"},
+		Model: "company.company", Where: rpc.Domain{[]any{"id", "=", p.company}}, Fields: []string{"currency"}, Certain: true,
 	}, &companies)
 	if err != nil {
 		return places{}, err
