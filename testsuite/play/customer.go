@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/testsuite/script"
@@ -15,13 +16,23 @@ import (
 	"github.com/trueup-orders/trueup/workflows"
 )
 
+// patience is how long a caller waits who was answered by nobody, before they
+// try again.
+const patience = 15 * time.Second
+
 // ask sends something to the product as whoever waits for the answer while the
-// story goes on. What it refuses is an answer, and no error of the story's.
+// story goes on. What it refuses is an answer, and no error of the story's; who
+// is answered by nobody asks again.
 func (p *player) ask(what string, send func(ctx context.Context) (said string, err error)) {
 	p.world.Later(func(ctx context.Context) {
 		said, err := send(ctx)
 		switch {
 		case ctx.Err() != nil:
+		case err != nil && !p.world.Answers():
+			p.story.tell(p.age(), "%s: nobody answers", what)
+			again := p.age() + patience
+			p.busy = max(p.busy, again)
+			p.world.At(again, what+" again", func() { p.ask(what, send) })
 		case err != nil:
 			p.story.tell(p.age(), "%s: refused: %v", what, err)
 		default:

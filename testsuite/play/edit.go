@@ -14,8 +14,9 @@ import (
 
 // editAgain has a person change a record, once or again and again.
 func (p *player) editAgain(line int, do script.Edit) error {
-	for n := 1; n < do.Times; n++ {
-		at := p.age() + do.Every*timesOf(n)
+	at := p.age()
+	for range do.Times - 1 {
+		at += do.Every
 		p.busy = max(p.busy, at)
 		p.world.At(at, "a person edits again", func() {
 			if err := p.editOnce(do); err != nil {

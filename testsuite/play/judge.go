@@ -31,7 +31,7 @@ type judge struct {
 	laws  *ledgers.Watch
 	until time.Duration // before which verdicts are not held against anything
 	last  map[order.ID]said
-	mark  map[order.System]int64 // how far the story has told the ledgers
+	mark  map[order.System]int64 // how far the ledgers have been looked through
 }
 
 // said is what the product says about an order.
@@ -67,11 +67,11 @@ func (p *player) watch(ctx context.Context) {
 // look reads what is new in the ledgers. A change that was not our doing is one
 // that takes time to be noticed.
 func (j *judge) look(ctx context.Context) {
-	fresh := j.p.news()
+	fresh := j.p.news(j.mark)
 	if theirs(fresh) {
 		j.disturbed(j.p.age())
 	}
-	j.p.story.ledgers(fresh)
+	j.p.story.ledgers()
 	j.broken(j.laws.After())
 	for _, of := range j.p.ids() {
 		if j.p.age() >= j.until && about(fresh, of) {
@@ -278,6 +278,3 @@ func (j *judge) committed(of order.ID, sku string) int64 {
 
 // ago is an age of the world as a person writes it.
 func ago(age time.Duration) string { return age.Round(time.Second).String() }
-
-// timesOf is a number as a factor of durations.
-func timesOf(n int) time.Duration { return time.Duration(n) }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,11 +20,12 @@ import (
 type story struct {
 	p    *player
 	out  io.Writer
-	said map[order.ID]string // the verdict that was told last
+	mark map[order.System]int64 // how far the ledgers were told
+	said map[order.ID]string    // the verdict that was told last
 }
 
 func newStory(out io.Writer, p *player) *story {
-	s := &story{p: p, out: out, said: map[order.ID]string{}}
+	s := &story{p: p, out: out, mark: map[order.System]int64{}, said: map[order.ID]string{}}
 	if out != nil {
 		s.line("%s  %s", p.file.ID, p.file.Title)
 		if p.file.Source != "" {
@@ -48,6 +50,7 @@ func (s *story) step(age time.Duration, step script.Step) {
 	if s.out == nil {
 		return
 	}
+	s.ledgers()
 	said, _ := json.Marshal(step.Do)
 	kind := strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", step.Do), "script."))
 	s.line("%10s  ▶ line %d: %s %s", ago(age), step.Line, kind, brief(said))
@@ -75,26 +78,30 @@ type entry struct {
 	simulator.Entry
 }
 
-// news are the lines that the ledgers got since it was last asked.
-func (p *player) news() []entry {
+// news are the lines that the ledgers got since a mark, which is moved.
+func (p *player) news(mark map[order.System]int64) []entry {
 	var all []entry
 	for _, system := range order.Systems() {
-		fresh, err := p.world.Desk(system).Frame().Ledger(p.judge.mark[system], "")
+		fresh, err := p.world.Desk(system).Frame().Ledger(mark[system], "")
 		if err != nil {
 			p.stage.Errorf("read the ledger of %s: %v", system, err)
 		}
 		for _, e := range fresh {
-			p.judge.mark[system] = e.Seq
+			mark[system] = e.Seq
 			all = append(all, entry{system, e})
 		}
 	}
+	slices.SortStableFunc(all, func(a, b entry) int { return a.At.Compare(b.At) })
 	return all
 }
 
 // ledgers tells what the systems wrote down: what changed something, and what
 // went wrong. Reads that simply worked are left out.
-func (s *story) ledgers(fresh []entry) {
-	for _, e := range fresh {
+func (s *story) ledgers() {
+	if s.out == nil {
+		return
+	}
+	for _, e := range s.p.news(s.mark) {
 		if e.Kind == simulator.EntryRequest && e.Fault == "" {
 			continue
 		}

@@ -47,3 +47,6 @@ func (w *World) Context() context.Context { return w.ctx }
 
 // Known says that the engine knows a workflow, be it closed or not.
 func (w *World) Known(id string) bool { return w.engine.run(id) != nil }
+
+// Answers says that the engine and its workers are there.
+func (w *World) Answers() bool { return !w.isDown(Engine) && !w.isDown(Workers) }

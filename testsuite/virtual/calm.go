@@ -132,8 +132,11 @@ func (w *World) nextPoll(ctx context.Context, every time.Duration) error {
 			return func() {}
 		}
 		return w.calm.listen(func() {
-			passed := w.Now().Sub(from)
-			wake(max((passed+every-1)/every, 1)*every - passed)
+			late := w.Now().Sub(from) % every // since the last moment of a poll
+			if late == 0 && w.Now().After(from) {
+				late = every
+			}
+			wake(every - late)
 		})
 	})
 }

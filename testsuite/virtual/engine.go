@@ -488,7 +488,7 @@ func (e *engine) Schedule(ctx context.Context, s starters.Schedule) error {
 	due = func() {
 		e.world.After(s.Every, "schedule "+s.ID, due)
 		last := e.run(s.ID)
-		if last != nil && !last.isClosed() || e.world.nothingToFind(s, last) {
+		if last != nil && !last.isClosed() || e.world.isDown(Engine) || e.world.nothingToFind(s, last) {
 			return
 		}
 		e.world.Check(e.Submit(ctx, starters.Start{Type: s.Type, ID: s.ID, Input: s.Input}, starters.Message{}, nil))
