@@ -55,7 +55,11 @@ func (p *process) enter(now time.Time, next order.Phase) {
 // are those of Moves, and no others: see moves.go.
 func (p *process) after(now time.Time) (order.Phase, string) {
 	if c := p.Cancel; c != nil && c.Refused == "" && !c.Done && p.Phase.PastPivot() && len(p.Departures) > 0 {
-		p.note(now, p.refuseCancel(now, "part of it has left the warehouse"))
+		why := "part of it has left the warehouse"
+		if order.Empty(p.unshipped()) {
+			why = "it has left the warehouse"
+		}
+		p.note(now, p.refuseCancel(now, why))
 	}
 	switch p.Phase {
 	case order.PhaseReceived:
@@ -379,19 +383,19 @@ func (p *process) payAlarm(now time.Time) (time.Time, string) {
 }
 
 // refuseCancel records that reality won: the order goes on, and a person is
-// asked what to do.
+// asked what to do, unless one has decided that already.
 func (p *process) refuseCancel(now time.Time, reason string) string {
 	p.Cancel.Refused = reason
-	p.openCase(now, reconcile.Step{
+	p.raise(now, reconcile.Step{
 		Break: reconcile.Break{
 			System: order.SystemWarehouse, Field: reconcile.WarehouseShipment, Situation: reconcile.Conflict,
 			Expected: "cancelled", Observed: reason, Right: string(order.SystemWarehouse), FirstSeen: now, Confirmed: now,
 		},
 		Decision: reconcile.Ask, System: order.SystemWarehouse,
-		Why:          "a cancellation came when the goods were packed; reality wins and the order stands",
+		Why:          "a cancellation came too late: " + reason + "; reality wins and the order stands",
 		Proposal:     "let the order go on, and ask the customer to return the goods",
 		Alternatives: []string{string(DecideByHand) + ": the parcel was stopped at the warehouse", string(DecideAccept) + ": the customer keeps the order"},
-	}, true)
+	})
 	return "cancellation refused: " + reason
 }
 
