@@ -122,7 +122,7 @@ func (p *process) afterPaying(now time.Time) (order.Phase, string) {
 	case op.Status == Refused && p.count(order.Authorize) == 1 && len(p.attempts()) == 0:
 		return p.fail("payment refused", op.Why)
 	}
-	if p.paid() || p.processing() || now.Before(p.payDeadline()) || !p.readSince(order.SystemPayment, p.payDeadline()) {
+	if p.paid() || p.payingAgain() || p.processing() || now.Before(p.payDeadline()) || !p.readSince(order.SystemPayment, p.payDeadline()) {
 		return p.Phase, ""
 	}
 	if failure := p.failure(); failure != "" {
@@ -337,6 +337,7 @@ func (p *process) deadline(ctx workflow.Context) (time.Time, string) {
 	switch {
 	case p.Phase == order.PhasePaying:
 		soonest(p.payAlarm(now))
+		soonest(p.holdAlarm(now))
 		if p.waits(now) {
 			soonest(now.Add(24*time.Hour).Truncate(24*time.Hour), "the customer waits for the stock")
 		}
@@ -380,6 +381,31 @@ func (p *process) payAlarm(now time.Time) (time.Time, string) {
 		return now.Add(time.Minute), "ask the gateway again"
 	}
 	return time.Time{}, ""
+}
+
+// holdAlarm is when what is held for an order that waits before the pivot has to be
+// renewed, or is dead: the gateway is asked then, for its notice may be lost.
+func (p *process) holdAlarm(now time.Time) (at time.Time, why string) {
+	if p.reviewed() || p.openIn(order.SystemInventory) != nil || p.dueInventory() != nil {
+		return time.Time{}, ""
+	}
+	for _, a := range p.attempts() {
+		moment, what := dies(a), "renew the authorization"
+		if a.Held == 0 || moment.IsZero() {
+			continue
+		}
+		if !moment.After(now) {
+			moment, what = a.HeldUntil.Add(time.Minute), "ask the gateway whether the authorization is dead"
+		}
+		if !moment.After(now) {
+			p.hint(order.SystemPayment, now)
+			moment = now.Add(time.Minute)
+		}
+		if at.IsZero() || moment.Before(at) {
+			at, why = moment, what
+		}
+	}
+	return at, why
 }
 
 // refuseCancel records that reality won: the order goes on, and a person is
