@@ -122,7 +122,7 @@ func (w *world) told(in notice, of string, pi *intent) (*event, error) {
 	if !strings.HasPrefix(in.Type, "refund.") {
 		return w.event(of, pi, lie(pi, of))
 	}
-	refunds, err := ofOrder[refund](w, "refund", in.Order)
+	refunds, err := list[refund](w, "refund", pi.ID) // also one that a person made, which names no order
 	if err != nil {
 		return nil, err
 	}
