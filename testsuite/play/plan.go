@@ -8,6 +8,7 @@ import (
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
+	"github.com/trueup-orders/trueup/testsuite/virtual"
 )
 
 // Call names one call of a story, the same each time that nothing before it was
@@ -27,9 +28,18 @@ func (c Call) String() string {
 // Blow is a fault that one call suffers.
 type Blow struct {
 	Call  Call
-	Kind  simulator.FaultKind
-	Delay time.Duration // of a late effect, and of a stale read
+	Kind  simulator.FaultKind // or one of the deaths
+	Delay time.Duration       // of a late effect, and of a stale read
 }
+
+// The deaths: the worker that makes the call dies before it, or after its effect.
+const (
+	DiesBefore simulator.FaultKind = "worker_dies_before"
+	DiesAfter  simulator.FaultKind = "worker_dies_after"
+)
+
+// deaths are the boundaries of the deaths.
+var deaths = map[simulator.FaultKind]virtual.Boundary{DiesBefore: virtual.Before, DiesAfter: virtual.After}
 
 func (b Blow) String() string { return fmt.Sprintf("%s at %s", b.Kind, b.Call) }
 
@@ -61,8 +71,15 @@ func (p *player) prepare(blows []Blow) {
 	slices.SortStableFunc(blows, func(a, b Blow) int { return a.Call.N - b.Call.N })
 	for i, b := range blows {
 		skip := b.Call.N - 1
+		if at, dies := deaths[b.Kind]; dies {
+			n := len(p.world.Crashes())
+			p.world.CrashAt(virtual.Crash{Boundary: at, System: b.Call.System, Operation: b.Call.Operation, Order: b.Call.Order, Skip: skip})
+			p.exercised(0, b.String(), func() bool { return p.world.Crashes()[n].Fired })
+			continue
+		}
 		for _, before := range blows[:i] {
-			if x := before.Call; x.System == b.Call.System && x.Operation == b.Call.Operation && x.Order == b.Call.Order {
+			_, died := deaths[before.Kind]
+			if x := before.Call; !died && x.System == b.Call.System && x.Operation == b.Call.Operation && x.Order == b.Call.Order {
 				skip--
 			}
 		}

@@ -84,7 +84,9 @@ func (p *player) perform(ctx context.Context, step script.Step) {
 	case script.Fault:
 		err = p.inject(step.Line, do)
 	case script.Clear:
-		p.world.Desk(do.System).Frame().Clear(do.Operation)
+		for _, system := range systemsOf(do.System) {
+			p.world.Desk(system).Frame().Clear(do.Operation)
+		}
 	case script.Edit:
 		err = p.editAgain(step.Line, do)
 	case script.Crash:

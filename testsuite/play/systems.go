@@ -3,6 +3,7 @@ package play
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/testsuite/script"
@@ -61,17 +62,30 @@ func (p *player) handle(do script.Events) {
 	p.world.Desk(do.From).Frame().HandleNotifications(of, how)
 }
 
-// inject lets the next calls of an operation suffer a fault.
+// inject lets the next calls of an operation suffer a fault; in any system means
+// as often in each.
 func (p *player) inject(line int, do script.Fault) error {
-	frame := p.world.Desk(do.System).Frame()
-	id, err := frame.Inject(simulator.Fault{
-		Operation: do.Operation, Kind: do.Kind, Times: do.Times, Skip: do.After, Delay: do.Delay, Order: order.ID(do.Order),
-	})
-	if err != nil {
-		return err
+	var injected []func() bool
+	for _, system := range systemsOf(do.System) {
+		frame := p.world.Desk(system).Frame()
+		id, err := frame.Inject(simulator.Fault{
+			Operation: do.Operation, Kind: do.Kind, Times: do.Times, Skip: do.After, Delay: do.Delay, Order: order.ID(do.Order),
+		})
+		if err != nil {
+			return err
+		}
+		injected = append(injected, func() bool { return frame.Faults()[id-1].Fired > 0 })
 	}
 	p.exercised(line, fmt.Sprintf("no call of %s.%s suffered the fault %s", do.System, do.Operation, do.Kind), func() bool {
-		return frame.Faults()[id-1].Fired > 0
+		return slices.ContainsFunc(injected, func(fired func() bool) bool { return fired() })
 	})
 	return nil
+}
+
+// systemsOf are the systems that a step means.
+func systemsOf(system order.System) []order.System {
+	if system == script.Any {
+		return order.Systems()
+	}
+	return []order.System{system}
 }

@@ -31,7 +31,7 @@ func options(f *script.File, seed uint64) (virtual.Options, error) {
 		Seed: seed, Stock: w.Stock, Pace: warehouse.DefaultPace(), Policy: policy,
 		Payment:        payment.Settings{KeyWindow: w.KeyWindow, AuthorizationTTL: w.AuthorizationTTL, RefundSettles: w.RefundSettles},
 		ReservationTTL: w.ReservationTTL, Retention: w.Retention, FollowEvery: w.FollowEvery, ReconcileEvery: w.ReconcileEvery,
-		SweepEvery: sweeps, JumpPolls: true, BudgetCount: budgetCount, BudgetMoney: budgetMoney,
+		SweepEvery: sweeps, JumpPolls: true, MailLateness: 10 * time.Minute, BudgetCount: budgetCount, BudgetMoney: budgetMoney,
 	}, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/trueup-orders/trueup/testsuite/play"
@@ -41,6 +42,7 @@ func run(args []string, out io.Writer) int {
 	if flags.Parse(args) != nil || flags.NArg() > 0 {
 		return 2
 	}
+	debug.SetGCPercent(400) // thousands of small worlds, one after the other
 	scenarios, err := scenarios(*only)
 	if err == nil {
 		c.scenarios = scenarios

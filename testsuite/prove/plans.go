@@ -51,7 +51,7 @@ var (
 	ofWrites = []simulator.FaultKind{
 		simulator.Refused, simulator.Unavailable, simulator.ResponseLost, simulator.ResponseError, simulator.RateLimited,
 		simulator.Late, simulator.Rejected, simulator.Garbage, simulator.Twice, simulator.Vanishes, simulator.Partial,
-		simulator.Unauthorized, simulator.ReplaysError, simulator.Foreign,
+		simulator.Unauthorized, simulator.ReplaysError, simulator.Foreign, play.DiesBefore, play.DiesAfter,
 	}
 	ofReads = []simulator.FaultKind{
 		simulator.Refused, simulator.Unavailable, simulator.ResponseLost, simulator.RateLimited, simulator.Late,

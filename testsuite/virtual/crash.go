@@ -31,6 +31,8 @@ type Crash struct {
 	Boundary  Boundary
 	System    order.System
 	Operation order.Operation // "*": any
+	Order     order.ID        // of the call; empty: any
+	Skip      int             // calls that pass before
 	Fired     bool
 }
 
@@ -42,9 +44,14 @@ type crashes struct {
 // Crash lets the next attempt that makes a call of an operation, as "capture",
 // die at a boundary. It works in a bubble only.
 func (w *World) Crash(at Boundary, system order.System, operation order.Operation) {
+	w.CrashAt(Crash{Boundary: at, System: system, Operation: operation})
+}
+
+// CrashAt is Crash at a certain call.
+func (w *World) CrashAt(c Crash) {
 	w.crashes.mu.Lock()
 	defer w.crashes.mu.Unlock()
-	w.crashes.all = append(w.crashes.all, &Crash{Boundary: at, System: system, Operation: operation})
+	w.crashes.all = append(w.crashes.all, &c)
 }
 
 // Crashes returns what Crash was asked for, and whether it came to it.
@@ -60,11 +67,15 @@ func (w *World) Crashes() []Crash {
 
 // next returns the crash that a call meets; one that waits for the end of its
 // attempt has not fired yet.
-func (x *crashes) next(a *attempt, system order.System, operation order.Operation) *Crash {
+func (x *crashes) next(a *attempt, system order.System, operation order.Operation, of order.ID) *Crash {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, c := range x.all {
-		if c.Fired || c.System != system || c.Operation != operation && c.Operation != "*" {
+		if c.Fired || c.System != system || c.Operation != operation && c.Operation != "*" || c.Order != "" && c.Order != of {
+			continue
+		}
+		if c.Skip > 0 {
+			c.Skip--
 			continue
 		}
 		if c.Boundary == Acknowledged {
@@ -83,7 +94,7 @@ func (w *World) Dies(ctx context.Context, system order.System, c simulator.Call)
 	if a == nil || a.isDead() {
 		return simulator.Lives
 	}
-	crash := w.crashes.next(a, system, c.Operation)
+	crash := w.crashes.next(a, system, c.Operation, c.Order)
 	if crash == nil {
 		return simulator.Lives
 	}

@@ -79,6 +79,9 @@ type Options struct {
 	BudgetCount    int   // 0: 100
 	BudgetMoney    int64 // 0: one million
 	Linger         time.Duration
+	// MailLateness is how long after a lost answer a mail may still be accepted; 0:
+	// it is not, which months of virtual time can afford.
+	MailLateness time.Duration
 	// Since is the moment before which nothing is judged.
 	Since time.Time
 	// Incident says when many breaks are one; zero is as usual.
@@ -370,6 +373,7 @@ func (w *World) configure(o Options) error {
 	if err != nil {
 		return err
 	}
+	relay.Lateness = o.MailLateness
 	incident := either(o.Incident, reconcile.DefaultThresholds())
 	w.config = workers.Config{
 		Policy: policy, Channel: "shop", Retention: either(o.Retention, 720*time.Hour), FollowEvery: either(o.FollowEvery, 30*time.Minute),
