@@ -228,6 +228,8 @@ type Known struct {
 	Intent  reconcile.Intent  `json:"intent"`
 	Changed time.Time         `json:"changed"`
 	Running bool              `json:"running"`
+	// Agreed says that the order agreed when it last looked.
+	Agreed bool `json:"agreed,omitempty"`
 }
 
 // IntentQuery chooses the orders whose intents are listed: those that changed

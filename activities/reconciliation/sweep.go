@@ -273,7 +273,8 @@ type sweeping struct {
 	a     *Activities
 	in    SweepShard
 	since time.Time
-	hunt  bool // records that no known order claims go to the inbox
+	hunt  bool  // records that no known order claims go to the inbox
+	feed  *feed // of a screening by change; nil: a sweep
 
 	known    []Known // sorted by id
 	streams  []*stream

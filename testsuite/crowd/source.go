@@ -48,7 +48,7 @@ func NewSource(c *Crowd, readers []reconciliation.SystemReader, now func() time.
 func (s *Source) known(n int) reconciliation.Known {
 	l := s.crowd.Life(n)
 	i := s.crowd.Intent(n, s.now())
-	return reconciliation.Known{Subject: l.Subject(), Intent: i, Changed: i.Changed[0].At}
+	return reconciliation.Known{Subject: l.Subject(), Intent: i, Changed: i.Changed[0].At, Agreed: true}
 }
 
 // CountDay implements reconciliation.DayIntents.
