@@ -12,9 +12,11 @@ import (
 
 // A screening streams the change feeds past the orders as a sweep streams a day.
 // A feed shows only what changed: of an order that was placed since the last
-// verified moment that is all there is. Of an older one it is all when it agrees,
-// for what did not change was compared before; what does not is looked up, and so
-// is everything of an order that does not agree by its own word.
+// verified moment that is all there is. Of an older one, what neither the system
+// nor the order has changed since then was compared then. Where the feed does not
+// agree it is looked up what is there, and so is everything of an order that does
+// not agree by its own word. Records that were deleted are on no feed: of orders
+// that change no more, the sweeps miss them.
 
 // feed is what a screening walks instead of a day.
 type feed struct {
@@ -22,7 +24,27 @@ type feed struct {
 	verified time.Time         // what was placed since then has changed whole
 	until    time.Time         // when looking up ends, done or not
 	listed   map[order.ID]bool // by visibility, also those that are too old; only looked up
-	strange  map[order.ID]bool // what the systems named besides
+	// strange is what the systems named besides, until it is known whose it is: as
+	// many records as memory is planned for, and of others only the order.
+	strange map[order.ID][]reconcile.Observation
+	kept    int
+	full    map[order.ID]bool // of which something was not kept
+}
+
+// mostStrange is how many observations of orders that visibility has not listed
+// are kept.
+const mostStrange = 20_000
+
+// keep keeps what a feed shows of an order that visibility has not listed.
+func (f *feed) keep(o reconcile.Observation) {
+	if f.listed[o.Order] {
+		return // it is too old to be judged
+	}
+	if f.kept++; f.kept > mostStrange {
+		f.full[o.Order], f.strange[o.Order] = true, nil
+		return
+	}
+	f.strange[o.Order] = append(f.strange[o.Order], o)
 }
 
 func (a *Activities) screening(in Screen, out *Screened, status Status) *sweeping {
@@ -30,11 +52,14 @@ func (a *Activities) screening(in Screen, out *Screened, status Status) *sweepin
 		a: a, in: SweepShard{Orders: in.Orders, Now: out.To}, since: a.since(status.Since),
 		feed: &feed{
 			from: out.From, to: out.To, verified: out.Verified, until: out.To.Add(screenBudget),
-			listed: map[order.ID]bool{}, strange: map[order.ID]bool{},
+			listed: map[order.ID]bool{}, strange: map[order.ID][]reconcile.Observation{}, full: map[order.ID]bool{},
 		},
 	}
 	for _, r := range a.Readers {
-		s.streams = append(s.streams, &stream{system: r.System, reader: r.Reader, parts: map[int]reconcile.Observation{}})
+		s.streams = append(s.streams, &stream{
+			system: r.System, reader: r.Reader, parts: map[int]reconcile.Observation{},
+			backwards: r.System == order.SystemPayment,
+		})
 	}
 	return s
 }
@@ -61,7 +86,7 @@ func (s *sweeping) walkChanges(ctx context.Context, groups []Group) ([]Known, er
 	if err != nil {
 		return nil, err
 	}
-	ids := s.whole(members)
+	ids := slices.DeleteFunc(members, func(id order.ID) bool { return s.feed.listed[id] })
 	for id := range s.feed.strange {
 		ids = append(ids, id)
 	}
@@ -76,32 +101,42 @@ func (s *sweeping) walkChanges(ctx context.Context, groups []Group) ([]Known, er
 		more = append(more, known...)
 	}
 	s.add(more)
+	s.whole(members)
+	for _, k := range more {
+		if s.feed.full[k.Intent.Order] {
+			s.whole([]order.ID{k.Intent.Order})
+			continue
+		}
+		for _, o := range s.feed.strange[k.Intent.Order] {
+			s.observe(s.streamOf(o.System), 0, o)
+		}
+	}
+	s.feed.strange = nil
 	return more, nil
 }
 
-// whole has orders looked up whatever the changes show of them, and returns those
-// that are not known yet.
-func (s *sweeping) whole(ids []order.ID) (strange []order.ID) {
+// whole has orders looked up whatever the changes show of them.
+func (s *sweeping) whole(ids []order.ID) {
 	for _, id := range ids {
 		n, found := s.find(id)
-		if !found {
-			if !s.feed.listed[id] {
-				strange = append(strange, id)
-			}
-			continue
-		}
 		for _, st := range s.streams {
-			st.marks[n] = toLookUp
+			if found {
+				st.marks[n] = toLookUp
+			}
 		}
 	}
-	return strange
 }
 
-// add adds orders of which no change was seen by this name: they are looked up.
+func (s *sweeping) streamOf(system order.System) *stream {
+	return s.streams[slices.IndexFunc(s.streams, func(st *stream) bool { return st.system == system })]
+}
+
+// add adds orders, of which nothing was seen yet.
 func (s *sweeping) add(more []Known) {
-	before, marks := s.known, make([][]mark, len(s.streams))
+	before, marks, seen := s.known, make([][]mark, len(s.streams)), make([]map[int]reconcile.Observation, len(s.streams))
 	for i, st := range s.streams {
-		marks[i] = st.marks
+		marks[i], seen[i] = st.marks, st.parts
+		st.parts = map[int]reconcile.Observation{}
 	}
 	tooOld := s.out.TooOld
 	s.known = append(slices.Clone(before), more...)
@@ -113,28 +148,51 @@ func (s *sweeping) add(more []Known) {
 	}
 	for n, k := range s.known {
 		for i, st := range s.streams {
-			st.marks[n] = toLookUp
 			if was, known := at[k.Intent.Order]; known {
 				st.marks[n] = marks[i][was]
+				if o, some := seen[i][was]; some {
+					st.parts[n] = o
+				}
 			}
 		}
 	}
 }
 
-// shows says whether the changes have shown all that is to know of an order in a
-// system. Payments come as they were when something happened to them, and
-// contacts and carts not at all: both are looked up, a hundred orders at once.
+// shows says whether nothing of an order is left to know in a system.
 func (f *feed) shows(s *sweeping, st *stream, n int) bool {
-	k := s.known[n]
+	k, m := s.known[n], st.marks[n]
 	switch {
-	case !k.Agreed || st.system == order.SystemPayment || unlisted(st.system):
+	case !k.Agreed || m == toLookUp:
 		return false
-	case st.marks[n] == agreeing:
-		return true
-	case st.marks[n] != noneSeen || k.Intent.PlacedAt.Before(f.verified):
+	case m == noneSeen && k.Intent.PlacedAt.Before(f.verified):
+		return !changedSince(k, st.system, f.from)
+	case unlisted(st.system): // contacts and carts are looked up, a hundred orders at once
 		return false
+	case m == noneSeen:
+		return s.agrees(k, absent(st, k, s.a.Now()))
 	}
-	return s.agrees(k, absent(st, k, s.a.Now()))
+	return s.agrees(k, st.parts[n])
+}
+
+// fold adds what a page of changes shows of an order. The same record may be on
+// several pages, for it may change meanwhile: it is judged when all were read.
+func (f *feed) fold(st *stream, n int, o reconcile.Observation) {
+	switch seen, some := st.parts[n]; {
+	case !some:
+	case st.backwards:
+		o = reconcile.Fold(o, seen)
+	default:
+		o = reconcile.Fold(seen, o)
+	}
+	st.marks[n], st.parts[n] = someSeen, o
+}
+
+// changedSince says whether what an order means a system to say has changed since
+// a moment.
+func changedSince(k Known, system order.System, moment time.Time) bool {
+	return slices.Contains(k.Intent.Busy, system) || slices.ContainsFunc(k.Intent.Changed, func(c reconcile.Changed) bool {
+		return c.System == system && !c.At.Before(moment)
+	})
 }
 
 // into carries what the screening has shown into its report.

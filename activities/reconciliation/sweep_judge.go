@@ -21,12 +21,12 @@ func (s *sweeping) observe(st *stream, part int, o reconcile.Observation) {
 	n, found := s.find(o.Order)
 	switch {
 	case !found && s.feed != nil:
-		if !s.feed.listed[o.Order] {
-			s.feed.strange[o.Order] = true
-		}
+		s.feed.keep(o)
 	case !found && s.hunt && part == partDay:
 		s.pending = append(s.pending, o)
 	case !found:
+	case s.feed != nil && o.State == reconcile.Present && st.marks[n] != toLookUp:
+		s.feed.fold(st, n, o)
 	case o.State != reconcile.Present || st.marks[n] == agreeing:
 		// Unreadable on a page, or more than what agrees: a page that came twice, or a
 		// record too many.

@@ -21,6 +21,9 @@ type stream struct {
 	system order.System
 	reader Reader
 	pace   pace
+	// backwards says that it lists the newest first, each record as it was then: of
+	// several pages about one the first counts.
+	backwards bool
 
 	place   place
 	marks   []mark                        // of each order

@@ -144,7 +144,10 @@ func (s *sweeping) agreesWhole(k Known, o reconcile.Observation) bool {
 		!slices.ContainsFunc(c.Settling, func(t reconcile.Settling) bool { return t.Break.System == o.System })
 }
 
-// unlisted says that some field of a system is shown by no listing.
+// unlisted says that some field of a system is shown by no listing. A level
+// belongs to no order.
 func unlisted(system order.System) bool {
-	return slices.ContainsFunc(reconcile.Fields(), func(f reconcile.Field) bool { return f.System() == system && !f.Listed() })
+	return slices.ContainsFunc(reconcile.Fields(), func(f reconcile.Field) bool {
+		return f.System() == system && !f.Listed() && f != reconcile.InventoryLevel
+	})
 }
