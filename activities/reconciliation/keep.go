@@ -72,6 +72,8 @@ type RunReport struct {
 	// gives back the grants that were not needed, and says what came of the first
 	// few repairs of an incident.
 	Part bool `json:"part,omitempty"`
+	// Batch tells the parts of a run apart.
+	Batch int `json:"batch,omitempty"`
 	// Only says that it looked at the orders it was asked for and at no others: it
 	// verifies nothing else.
 	Only bool `json:"only,omitempty"`

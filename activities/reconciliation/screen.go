@@ -129,7 +129,7 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	s := a.screening(in, &out, status)
 	s.know(known)
 	if out.Full {
-		more, err := s.walkChanges(ctx, status.Groups)
+		more, err := s.walkChanges(ctx, status.Groups, status.lastExceptions())
 		if err != nil {
 			return Screened{}, fmt.Errorf("screen changes: %w", err)
 		}
@@ -149,6 +149,17 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 		out.Suspects, out.Truncated = out.Suspects[:mostSuspects], true
 	}
 	return out, nil
+}
+
+// lastExceptions are the orders that the latest run over all has not compared, or
+// has not seen agree.
+func (s Status) lastExceptions() []order.ID {
+	for i := len(s.Reports) - 1; i >= 0; i-- {
+		if r := s.Reports[i]; !r.Only {
+			return r.Exceptions
+		}
+	}
+	return nil
 }
 
 // before says that an order was placed before a moment.

@@ -49,7 +49,7 @@ func (f *feed) keep(o reconcile.Observation) {
 
 func (a *Activities) screening(in Screen, out *Screened, status Status) *sweeping {
 	s := &sweeping{
-		a: a, in: SweepShard{Orders: in.Orders, Now: out.To}, since: a.since(status.Since),
+		a: a, in: SweepShard{Orders: in.Orders, Now: out.To}, since: a.since(status.Since), beats: &beating{},
 		feed: &feed{
 			from: out.From, to: out.To, verified: out.Verified, until: out.To.Add(screenBudget),
 			listed: map[order.ID]bool{}, strange: map[order.ID][]reconcile.Observation{}, full: map[order.ID]bool{},
@@ -76,9 +76,9 @@ func (s *sweeping) know(known []Known) {
 }
 
 // walkChanges streams the change feeds past the orders, and adds those that the
-// systems named and visibility has not, and those of incidents: each run looks
-// at them again, whether they changed or not.
-func (s *sweeping) walkChanges(ctx context.Context, groups []Group) ([]Known, error) {
+// systems named and visibility has not, those of incidents, and the exceptions of
+// the run before: each run looks at them again, whether they changed or not.
+func (s *sweeping) walkChanges(ctx context.Context, groups []Group, exceptions []order.ID) ([]Known, error) {
 	if err := s.list(ctx); err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)
 	}
@@ -86,7 +86,8 @@ func (s *sweeping) walkChanges(ctx context.Context, groups []Group) ([]Known, er
 	if err != nil {
 		return nil, err
 	}
-	ids := slices.DeleteFunc(members, func(id order.ID) bool { return s.feed.listed[id] })
+	members = append(members, exceptions...)
+	ids := slices.DeleteFunc(slices.Clone(members), func(id order.ID) bool { return s.feed.listed[id] })
 	for id := range s.feed.strange {
 		ids = append(ids, id)
 	}

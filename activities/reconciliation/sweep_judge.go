@@ -309,7 +309,7 @@ func (s *sweeping) lookUpOne(ctx context.Context, k Known, streams []*stream, ah
 }
 
 const (
-	mostSweepSuspects = 200 // of one shard; the others are found by the next sweep
+	mostSweepSuspects = 500 // of one shard; the others are found by the next sweep
 	mostFailed        = 3   // look-ups in a row, until the system counts as down
 )
 
