@@ -29,6 +29,8 @@ type Sweeps struct {
 	// PerSecond bounds the calls of one sweep to each system, besides what the
 	// orders themselves may call; 0 sets no rate.
 	PerSecond float64
+	// RunPerSecond bounds those of a screening.
+	RunPerSecond float64
 	// Together is how long one activity goes on, with one shard or day after the
 	// other, before the next one does: a history tells then that a sweep is alive.
 	Together time.Duration

@@ -224,12 +224,12 @@ const (
 
 // call calls a system within the sweep's rate, and again where that may help.
 func (s *sweeping) call(ctx context.Context, st *stream, do func(context.Context) error) error {
-	limited, tries := 0, mostTries
+	limited, tries, rate := 0, mostTries, s.a.Sweeps.PerSecond
 	if s.feed != nil {
-		tries = screenTries
+		tries, rate = screenTries, s.a.Sweeps.RunPerSecond
 	}
 	for try := 1; ; {
-		if err := s.wait(ctx, st.pace.turn(s.a.Now(), s.a.Sweeps.PerSecond)); err != nil {
+		if err := s.wait(ctx, st.pace.turn(s.a.Now(), rate)); err != nil {
 			return err
 		}
 		err := do(ctx)
