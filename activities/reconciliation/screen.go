@@ -258,44 +258,50 @@ type ManyCounts interface {
 func (a *Activities) compareStock(ctx context.Context, known []Known, out *Screened) {
 	orders := bySKU(known)
 	for skus := range slices.Chunk(out.SKUs, batch) {
-		levels, counts := a.stockOf(ctx, skus)
+		read := a.stockOf(ctx, skus)
 		for _, sku := range skus {
-			a.compareLevel(ctx, sku, orders[sku], levels, counts, out)
+			a.compareLevel(ctx, sku, orders[sku], read, out)
 		}
 		activity.RecordHeartbeat(ctx)
 	}
 }
 
+// stock is what was read of several SKUs together.
+type stock struct {
+	levels map[string]reconcile.Level
+	counts map[string]reconcile.Count
+}
+
 // stockOf reads levels and counts together, in the systems that can.
-func (a *Activities) stockOf(ctx context.Context, skus []string) (levels map[string]reconcile.Level, counts map[string]reconcile.Count) {
+func (a *Activities) stockOf(ctx context.Context, skus []string) (read stock) {
 	var g errgroup.Group
 	if many, can := a.Levels.(ManyLevels); can && len(skus) > 1 {
 		g.Go(func() (err error) {
-			levels, err = many.Levels(ctx, skus)
+			read.levels, err = many.Levels(ctx, skus)
 			return err
 		})
 	}
 	if many, can := a.Counts.(ManyCounts); can && len(skus) > 1 {
 		g.Go(func() (err error) {
-			counts, err = many.CountMany(ctx, skus)
+			read.counts, err = many.CountMany(ctx, skus)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		activity.GetLogger(ctx).Warn("levels could not be read together; they are read one by one", "error", err)
 	}
-	return levels, counts
+	return read
 }
 
-func (a *Activities) compareLevel(ctx context.Context, sku string, known []Known, levels map[string]reconcile.Level, counts map[string]reconcile.Count, out *Screened) {
-	level, found := levels[sku]
+func (a *Activities) compareLevel(ctx context.Context, sku string, known []Known, read stock, out *Screened) {
+	level, found := read.levels[sku]
 	if !found {
 		var err error
 		if level, err = a.Levels.Level(ctx, sku); out.uncompared(sku, order.SystemInventory, err) {
 			return
 		}
 	}
-	count, found := counts[sku]
+	count, found := read.counts[sku]
 	if !found {
 		var err error
 		if count, err = a.Counts.Count(ctx, sku); out.uncompared(sku, order.SystemWarehouse, err) {
