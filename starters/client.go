@@ -386,13 +386,19 @@ func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]r
 // the horizon.
 func (c *Client) engineSince(ctx context.Context) time.Time {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.since.IsZero() {
-		if s, err := c.Status(ctx); err == nil {
-			c.since = s.Since
-		}
+	since := c.since
+	c.mu.Unlock()
+	if !since.IsZero() {
+		return since
 	}
-	return c.since
+	s, err := c.Status(ctx) // without the lock: several may ask at first
+	if err != nil {
+		return time.Time{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.since = s.Since
+	return s.Since
 }
 
 func digest(parts ...string) string {

@@ -52,6 +52,8 @@ var pure = map[string][]string{
 // alone may be imported by these files and no others.
 var alone = []struct{ imported, by string }{
 	{"go.yaml.in/yaml/v3", "reconcile/policy_parse.go"},
+	{"go.yaml.in/yaml/v3", "testsuite/script/"},       // incident files
+	{"go.yaml.in/yaml/v3", "testsuite/play/world.go"}, // their policy, over the one of every story
 	// The port over the engine is the only wrapper over Temporal's client.
 	{"go.temporal.io/sdk/client", "starters/engine.go"},
 	{"go.temporal.io/sdk/client", "starters/connect/connect.go"},
@@ -254,6 +256,24 @@ func TestPackages_AreNamedForWhatTheyDo(t *testing.T) {
 		}
 		if name := strings.TrimSuffix(s.file.Name.Name, "_test"); slices.Contains(unwanted, name) {
 			t.Errorf("%s is of package %s, which says nothing", s.path, name)
+		}
+	}
+}
+
+// The judge of incidents knows the systems and the file, and nothing of how the
+// product works: what it shared with the product it could not find wrong there.
+func TestImports_TheJudge_KnowsNothingOfTheProduct(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		if s.test() || !strings.HasPrefix(s.path, "testsuite/ledgers/") && !strings.HasPrefix(s.path, "testsuite/script/") {
+			continue
+		}
+		for _, imported := range s.imports {
+			rest, ours := strings.CutPrefix(imported, module+"/")
+			allowed := rest == "order" || rest == "testsuite/script" || rest == "testsuite/simulator" || strings.HasPrefix(rest, "testsuite/simulator/")
+			if ours && !allowed {
+				t.Errorf("%s imports %s: the judge and the files know only the systems", s.path, imported)
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ package workers
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -138,19 +139,21 @@ type HubSpot struct {
 
 // MailRelay is the mail provider and the journal mailbox.
 type MailRelay struct {
-	SMTP          string        `split_words:"true"` // host:port
-	SMTPSecurity  string        `split_words:"true"`
-	User          string        `split_words:"true"`
-	Password      string        `split_words:"true"`
-	CA            string        `split_words:"true"` // a PEM file trusted besides the machine's
-	From          string        `split_words:"true"`
-	ShopName      string        `split_words:"true" default:"Shop"`
-	Journal       string        `split_words:"true"`
-	IMAP          string        `split_words:"true"` // host:port; empty: no journal
-	IMAPSecurity  string        `split_words:"true"`
-	IMAPUser      string        `split_words:"true"`
-	IMAPPassword  string        `split_words:"true"`
-	VisibilityLag time.Duration `split_words:"true" default:"15s"`
+	SMTP         string `split_words:"true"` // host:port
+	SMTPSecurity string `split_words:"true"`
+	User         string `split_words:"true"`
+	Password     string `split_words:"true"`
+	CA           string `split_words:"true"` // a PEM file trusted besides the machine's
+	From         string `split_words:"true"`
+	ShopName     string `split_words:"true" default:"Shop"`
+	Journal      string `split_words:"true"`
+	IMAP         string `split_words:"true"` // host:port; empty: no journal
+	IMAPSecurity string `split_words:"true"`
+	IMAPUser     string `split_words:"true"`
+	IMAPPassword string `split_words:"true"`
+	// Dial is nil but where a test brings its own.
+	Dial          func(ctx context.Context, network, address string) (net.Conn, error) `ignored:"true" json:"-"`
+	VisibilityLag time.Duration                                                        `split_words:"true" default:"15s"`
 	// Lateness is how long after a lost answer a message may still be accepted.
 	Lateness time.Duration `split_words:"true" default:"10m"`
 }

@@ -146,7 +146,7 @@ func (m MailRelay) connect(now func() time.Time) (*smtp.Client, reconcile.Abilit
 	config := smtp.Config{
 		SMTPAddress: m.SMTP, SMTPSecurity: smtp.Security(m.SMTPSecurity), User: m.User, Password: m.Password,
 		From: *from, ShopName: m.ShopName, Journal: m.Journal, IMAPAddress: m.IMAP, IMAPSecurity: smtp.Security(m.IMAPSecurity),
-		IMAPUser: m.IMAPUser, IMAPPassword: m.IMAPPassword, Now: now,
+		IMAPUser: m.IMAPUser, IMAPPassword: m.IMAPPassword, Now: now, Dial: m.Dial,
 	}
 	if m.CA != "" {
 		pem, err := os.ReadFile(m.CA)

@@ -122,6 +122,26 @@ func (p *process) refundBy(r reconcile.Refund) *Operation {
 	return nil
 }
 
+// refundsGone takes refunds that the gateway had accepted, and certainly does not
+// have any more, for failed ones, and returns how many there are: each is a case
+// of its own, which can be decided like any that failed.
+func (p *process) refundsGone(now time.Time, b reconcile.Break) int {
+	if b.Field != reconcile.PaymentRefunded || b.Confirmed.IsZero() {
+		return 0
+	}
+	n := 0
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Operation != order.Refund || op.Status != Done || op.About == aboutDispute || p.refundOf(*op) != nil {
+			continue
+		}
+		op.Status, op.Ended, op.Why, op.Code = Refused, now, "the refund was accepted, and the gateway does not have it any more", failedLater
+		p.refundFailed(now, *op)
+		n++
+	}
+	return n
+}
+
 func (p *process) refundFailed(now time.Time, op Operation) {
 	p.raise(now, reconcile.Step{
 		Break: reconcile.Break{

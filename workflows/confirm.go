@@ -150,7 +150,9 @@ func (p *process) carryOut(now time.Time, steps []reconcile.Step, in reconciliat
 			p.accept(now, step.Break)
 			say(reconciliation.Line(step, "adopted"))
 		case reconcile.Ask:
-			if !slices.Contains(p.raised, step.Break.ID()) && p.openCase(now, step, false) {
+			if n := p.refundsGone(now, step.Break); n > 0 {
+				answer.Cases += n
+			} else if !slices.Contains(p.raised, step.Break.ID()) && p.openCase(now, step, false) {
 				answer.Cases++
 			}
 			say(reconciliation.Line(step, "a person decides"))

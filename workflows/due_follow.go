@@ -160,6 +160,9 @@ func (s *State) moved() []movement {
 		if op.Operation == order.Capture && op.Status == Done && op.Amount > 0 && (op.About != aboutHand || !s.refers(order.Receipt, op.Ref)) {
 			all = append(all, movement{s.Key(op), op.Amount})
 		}
+		if op.Operation == order.Refund && op.Code == failedLater && s.refundOf(op) == nil && s.refers(order.Receipt, op.Record) {
+			all = append(all, movement{op.Record + "/failed", op.Amount}) // it was booked, and the gateway does not have it any more
+		}
 	}
 	for _, a := range s.attempts() {
 		if a.Captured > 0 && (s.atOnce() || !s.captures(a.ID)) {

@@ -36,7 +36,8 @@ func (s *State) duePayment(now time.Time) *Operation {
 }
 
 // dueAuthorize begins the first attempt as soon as anything is promised, and
-// those that the customer starts after it.
+// those that the customer starts after it. What is held while the order waits for
+// its stock is renewed before it dies, and let go once it was.
 func (s *State) dueAuthorize(now time.Time) *Operation {
 	if order.Empty(s.Promised) {
 		return nil
@@ -47,6 +48,12 @@ func (s *State) dueAuthorize(now time.Time) *Operation {
 			op.Amount = s.Order.Total // the checkout has begun it for all of the order
 		}
 		return op
+	}
+	if op := s.dueRenewal(now); op != nil {
+		return op
+	}
+	if a := s.lapsed(now); a != nil && s.uncovered(now) == 0 && s.closable(*a) {
+		return s.close(*a)
 	}
 	return s.meantPayment(now)
 }
@@ -74,7 +81,7 @@ func (s *State) despite(op Operation) bool {
 // needless says that an attempt was wished for before the order was paid another
 // way, or takes no more money: it is not begun.
 func (s *State) needless(op Operation, now time.Time) bool {
-	wanted := s.Phase == order.PhasePaying && !s.paid() || s.Phase.PastPivot() && s.needsMoney(now)
+	wanted := s.Phase == order.PhasePaying && !s.paid() || s.needsMoney(now)
 	return op.Operation == order.Authorize && (op.Pay != nil || !s.Phase.PastPivot()) && !wanted
 }
 
@@ -139,20 +146,30 @@ func (s *State) refusedFor(operation order.Operation, n int, ref string) bool {
 // more: the rest after a capture that closed its authorization, or all of it a
 // day before the authorization dies. Declined once, the customer is asked.
 func (s *State) dueRenewal(now time.Time) *Operation {
-	amount := s.uncovered(now)
-	if amount == 0 || s.declinedByReview() || !s.reusable() || len(s.Payers) == 0 || s.Amendment.open() || s.disputed() && !s.ShipDisputed {
+	amount, from := s.uncovered(now), ""
+	if n := len(s.Payers); n > 0 {
+		from = s.Payers[n-1]
+	} else if a := s.lapsed(now); a != nil {
+		from = a.ID
+	}
+	if amount == 0 || s.declinedByReview() || !s.reusable() || from == "" || s.Amendment.open() || s.disputed() && !s.ShipDisputed {
 		return nil
 	}
 	if last := s.last(order.Authorize); last != nil && last.OffSession && !s.renewed(*last) {
 		return nil
 	}
 	op := s.another(order.SystemPayment, order.Authorize)
-	op.Amount, op.OffSession, op.Ref = amount, true, s.Payers[len(s.Payers)-1]
+	op.Amount, op.OffSession, op.Ref = amount, true, from
 	return op
 }
 
 // renewed says that a charge without the customer went well.
-func (s *State) renewed(op Operation) bool { return slices.Contains(s.Payers, op.Record) }
+func (s *State) renewed(op Operation) bool {
+	if a := s.attemptBy(op.Record); s.Phase == order.PhasePaying && a != nil && a.Held > 0 {
+		return true
+	}
+	return slices.Contains(s.Payers, op.Record)
+}
 
 // reusable says that the customer may be charged again without being there.
 func (s *State) reusable() bool {

@@ -27,6 +27,17 @@ func (w *walk) before(op Operation) {
 	}
 }
 
+// heldElsewhere is what the other attempts hold.
+func (w *walk) heldElsewhere(attempt string) int64 {
+	held := int64(0)
+	for _, a := range w.attempts() {
+		if a.ID != attempt {
+			held += a.Held
+		}
+	}
+	return held
+}
+
 func (w *walk) beforeMoney(op Operation, require func(bool, string)) {
 	a := w.attemptBy(op.Ref)
 	switch op.Operation {
@@ -44,7 +55,8 @@ func (w *walk) beforeMoney(op Operation, require func(bool, string)) {
 		require(!w.disputed() || op.About == aboutPerson || w.Phase != order.PhaseAccepted, "an end of the dispute")
 	case order.Void:
 		needless := order.Empty(w.unshipped()) && order.ValueOf(w.Order, w.kept()) <= w.captured()
-		require(w.Phase.PastPivot() && (!w.payer(*a) || needless) || w.Phase == order.PhaseCancelling || w.Phase == order.PhaseFailing,
+		replaced := w.Phase == order.PhasePaying && w.heldElsewhere(a.ID) >= w.value()
+		require(w.Phase.PastPivot() && (!w.payer(*a) || needless) || replaced || w.Phase == order.PhaseCancelling || w.Phase == order.PhaseFailing,
 			"a wish, a failure, another payer or an end of what it is for")
 		require(w.Phase.PastPivot() || w.warehouseGaveUp(), "the warehouse's answer")
 	}

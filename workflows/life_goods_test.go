@@ -135,6 +135,94 @@ func TestStock_NotAllThereAndCustomerWaits_GoesOnWhenItCame(t *testing.T) {
 	w.took("the answer", waits)
 }
 
+func TestStock_WaitsLongerThanItsAuthorizationLives_AuthorizedAnewAndGoesOn(t *testing.T) {
+	t.Parallel()
+	o := noShirt()
+	o.FollowEvery = 167 * time.Minute
+	w := open(t, o)
+	ordered := anOrder("1")
+	ordered.Payment.Reusable = true
+	w.submit(0, ordered)
+	w.At(time.Hour, "the customer waits", func() { w.answer("1", "a", workflows.ChooseWait) })
+	w.At(6*day-time.Hour, "before the last day", func() {
+		if all := w.attempts("1"); len(all) != 1 {
+			t.Errorf("a day and an hour before its end there are %d attempts", len(all))
+		}
+	})
+	w.At(6*day+time.Hour, "in the last day", func() {
+		all := w.attempts("1")
+		if len(all) != 2 || all[0].Status != "canceled" || all[1].Status != "requires_capture" {
+			t.Errorf("within the last day the attempts are %+v", all)
+		}
+		made, voided := w.effects(w.Payment, order.Authorize, "1"), w.effects(w.Payment, order.Void, "1")
+		if len(voided) != 1 || voided[0].Seq < made[len(made)-1].Seq {
+			t.Errorf("the old authorization was voided before there was a new one: %+v, %+v", voided, made)
+		}
+		w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
+	})
+	w.At(9*day, "the shirt comes", func() {
+		w.edit(w.Warehouse, `{"sku":"TSHIRT","on_hand":5,"reason":"delivered"}`)
+		w.edit(w.Inventory, `{"sku":"TSHIRT","stocked":5}`)
+	})
+	want := delivered()
+	want.Attempts, want.Levels, want.OnHand, want.Mails = 2, stock(8, 4), stock(8, 4), []string{"question", "confirmation", "shipped"}
+	w.ends(14*day, "1", order.PhaseClosed, want)
+}
+
+func TestStock_WaitsLongerThanItsAuthorizationLivesAndNoneStored_CustomerPaysAgain(t *testing.T) {
+	t.Parallel()
+	o := noShirt()
+	o.FollowEvery = 167 * time.Minute
+	w := open(t, o)
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "the customer waits", func() { w.answer("1", "a", workflows.ChooseWait) })
+	var paid *replied
+	w.At(6*day+time.Hour, "the customer is asked and pays again", func() {
+		w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
+		if w.Verdict("1").Question == "" {
+			t.Errorf("the verdict does not say what is asked:\n%s", w.Verdict("1").Table())
+		}
+		paid = w.attempt("1", "b", visa)
+	})
+	w.At(9*day, "the shirt comes", func() {
+		w.edit(w.Warehouse, `{"sku":"TSHIRT","on_hand":5,"reason":"delivered"}`)
+		w.edit(w.Inventory, `{"sku":"TSHIRT","stocked":5}`)
+	})
+	want := delivered()
+	want.Attempts, want.Levels, want.OnHand = 2, stock(8, 4), stock(8, 4)
+	want.Mails = []string{"question", "question", "confirmation", "shipped"}
+	w.ends(14*day, "1", order.PhaseClosed, want)
+	w.took("the other card", paid)
+}
+
+func TestStock_WaitsLongerThanItsAuthorizationLivesAndNobodyPaysAgain_FailsAndHoldsNothing(t *testing.T) {
+	t.Parallel()
+	for name, held := range map[string]bool{"the gateway says that it died": false, "the notice is lost": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := noShirt()
+			o.FollowEvery = 167 * time.Minute
+			w := open(t, o)
+			w.submit(0, anOrder("1"))
+			w.At(time.Hour, "the customer waits", func() { w.answer("1", "a", workflows.ChooseWait) })
+			w.At(6*day+time.Hour, "the customer is asked", func() {
+				w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
+				if held {
+					w.Payment.Frame().HandleNotifications("", simulator.Drop)
+				}
+			})
+			w.At(7*day+12*time.Hour, "it has died, and the customer has time left", func() {
+				w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
+			})
+			want := untouched()
+			want.Attempts, want.Levels, want.OnHand, want.Mails = 1, stock(10, 0), stock(10, 0), []string{"question", "question", "cancellation"}
+			if s := w.ends(10*day, "1", order.PhaseFailed, want); s.Failed != "unpaid" {
+				t.Errorf("failed as %q", s.Failed)
+			}
+		})
+	}
+}
+
 func TestStock_NotAllThereAndCustomerCancels_NothingIsHeld(t *testing.T) {
 	t.Parallel()
 	for name, capture := range map[string]order.CaptureMode{"captured when it ships": order.CaptureOnShip, "captured at once": order.CaptureAtOnce} {

@@ -97,6 +97,33 @@ func TestMeet_PackedThenCancelled_ShipsAndIsACase(t *testing.T) {
 	}
 }
 
+func TestMeet_ShippedThenCancelled_IsACaseAndNothingGoesBack(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: month})
+	w.submit(0, anOrder("1"))
+	var first, again, decided *cancelled
+	var kept *replied
+	w.At(3*time.Hour, "shipped, and cancelled", func() { first = w.cancel("1") })
+	w.At(30*time.Hour, "delivered, and cancelled again", func() {
+		w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.NeedsPerson)
+		again = w.cancel("1")
+	})
+	w.At(31*time.Hour, "a person decides", func() {
+		kept = w.decide("1", w.theCase("1", reconcile.WarehouseShipment), workflows.DecideAccept)
+	})
+	w.At(32*time.Hour, "and is not asked once more", func() { decided = w.cancel("1") })
+	w.At(33*time.Hour, "look", func() { w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed) })
+	w.idle(40*time.Hour, "1")
+	w.Run(41 * time.Hour)
+	w.expect("1", delivered())
+	w.took("the decision", kept)
+	for _, c := range []*cancelled{first, again, decided} {
+		if c.Err != nil || c.Cancelled || c.Refused == "" {
+			t.Errorf("the cancellation is answered %+v", c)
+		}
+	}
+}
+
 func TestMeet_CancelledAndShippedInTheSameMoment_OneStory(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Pace: byHand})

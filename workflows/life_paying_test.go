@@ -653,6 +653,36 @@ func TestRefund_FailsLater_IsACase(t *testing.T) {
 	}
 }
 
+func TestRefund_AcceptedAndGoneAfterwards_IsACaseAndMadeOnceMore(t *testing.T) {
+	t.Parallel()
+	for name, settles := range map[string]time.Duration{"said to have succeeded": 0, "not final yet": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{ReconcileEvery: time.Hour, Payment: payment.Settings{RefundSettles: settles}})
+			w.submit(0, atOnce(visa))
+			w.At(30*time.Minute, "taken back", func() {
+				w.inject(w.Payment, simulator.Fault{Operation: order.Refund, Kind: simulator.Vanishes})
+				w.cancel("1")
+			})
+			var decided *replied
+			w.At(150*time.Minute, "a person decides", func() {
+				w.stands("1", order.PhaseCancelling, reconcile.InProgress, reconcile.NeedsPerson)
+				if s := w.story("1"); s.Refunded != 0 || s.Received != 9980 || settles > 0 && slices.Contains(s.Mails, "cancellation") {
+					t.Errorf("while nothing has gone back the systems say %+v", s)
+				}
+				decided = w.decide("1", w.theCase("1", reconcile.PaymentRefunded), workflows.DecideRepair)
+			})
+			want := takenBack()
+			want.Captured, want.Refunded, want.Shipments = 9980, 9980, []string{"cancelled"}
+			state := w.ends(9*time.Hour, "1", order.PhaseCancelled, want)
+			w.took("the decision", decided)
+			if n := len(w.effects(w.Payment, order.Refund, "1")); n < 2 || len(state.Cases) != 1 {
+				t.Errorf("money was sent back %d times, want once and once more, with %d cases", n, len(state.Cases))
+			}
+		})
+	}
+}
+
 func TestRefund_MadeInTheGatewaysDashboard_BooksAndCustomerFollowOnce(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{})

@@ -206,14 +206,12 @@ func (p *process) hasAnswer() bool {
 	return last != nil && last.Status == Done && !p.paid()
 }
 
+// cancellable: what has shipped is not refused here, for a person is to be asked.
 func (p *process) cancellable(_ workflow.Context, _ Cancel) error {
 	const what = "cancel"
-	if p.Phase == order.PhaseAccepted && len(p.Departures) > 0 {
-		return p.refuse(what, "part of it has shipped; drop what has not by an amendment, and ask for a return of what has")
-	}
 	switch p.Phase {
-	case order.PhaseShipped, order.PhaseDelivered, order.PhaseClosed:
-		return p.refuse(what, "it has shipped; ask for a return instead")
+	case order.PhaseClosed:
+		return p.refuse(what, "the return window is over; a person may decide on a refund")
 	case order.PhaseFailing, order.PhaseFailed:
 		return p.refuse(what, "it has failed by itself ("+p.Failed+"); there is nothing left to cancel")
 	default:

@@ -154,23 +154,52 @@ func dies(a reconcile.Attempt) time.Time {
 	return a.HeldUntil.Add(-margin)
 }
 
-// lasting is the money that is held for the order and lasts.
+// lasting is the money that is held for the order and lasts: by the attempts that
+// decide it, and before the pivot by any.
 func (s *State) lasting(now time.Time) int64 {
 	held := int64(0)
 	for _, a := range s.attempts() {
-		if at := dies(a); s.payer(a) && (at.IsZero() || now.Before(at)) {
+		if (s.payer(a) || s.Phase == order.PhasePaying) && !lapsing(a, now) {
 			held += a.Held
 		}
 	}
 	return held
 }
 
+// lapsing says that an authorization must be renewed by now.
+func lapsing(a reconcile.Attempt, now time.Time) bool {
+	at := dies(a)
+	return !at.IsZero() && !now.Before(at)
+}
+
 // uncovered is what is still to leave and not covered by money that lasts.
+// Before the pivot that is so once what was held for an order that waits for its
+// stock is about to die; what was never held is not renewed but unpaid.
 func (s *State) uncovered(now time.Time) int64 {
-	if s.atOnce() || !s.Phase.PastPivot() || order.Empty(s.unshipped()) {
+	if s.atOnce() || order.Empty(s.unshipped()) || !s.Phase.PastPivot() && s.lapsed(now) == nil && !s.payingAgain() {
 		return 0
 	}
 	return max(0, s.value()-s.captured()-s.lasting(now))
+}
+
+// lapsed returns the attempt whose authorization is about to die while the order
+// waits before the pivot, or nil. Nobody touches anything while a review is open.
+func (s *State) lapsed(now time.Time) *reconcile.Attempt {
+	if s.Phase != order.PhasePaying || s.reviewed() {
+		return nil
+	}
+	for _, a := range s.attempts() {
+		if a.Held > 0 && lapsing(a, now) {
+			return &a
+		}
+	}
+	return nil
+}
+
+// payingAgain says that the customer is asked before the pivot to pay anew what was
+// held for them and has died.
+func (s *State) payingAgain() bool {
+	return s.Phase == order.PhasePaying && s.asking(AskAboutPayment) != nil
 }
 
 // disputed says that money of the order is in dispute.

@@ -55,7 +55,11 @@ func (p *process) enter(now time.Time, next order.Phase) {
 // are those of Moves, and no others: see moves.go.
 func (p *process) after(now time.Time) (order.Phase, string) {
 	if c := p.Cancel; c != nil && c.Refused == "" && !c.Done && p.Phase.PastPivot() && len(p.Departures) > 0 {
-		p.note(now, p.refuseCancel(now, "part of it has left the warehouse"))
+		why := "part of it has left the warehouse"
+		if order.Empty(p.unshipped()) {
+			why = "it has left the warehouse"
+		}
+		p.note(now, p.refuseCancel(now, why))
 	}
 	switch p.Phase {
 	case order.PhaseReceived:
@@ -118,7 +122,7 @@ func (p *process) afterPaying(now time.Time) (order.Phase, string) {
 	case op.Status == Refused && p.count(order.Authorize) == 1 && len(p.attempts()) == 0:
 		return p.fail("payment refused", op.Why)
 	}
-	if p.paid() || p.processing() || now.Before(p.payDeadline()) || !p.readSince(order.SystemPayment, p.payDeadline()) {
+	if p.paid() || p.payingAgain() || p.processing() || now.Before(p.payDeadline()) || !p.readSince(order.SystemPayment, p.payDeadline()) {
 		return p.Phase, ""
 	}
 	if failure := p.failure(); failure != "" {
@@ -333,6 +337,7 @@ func (p *process) deadline(ctx workflow.Context) (time.Time, string) {
 	switch {
 	case p.Phase == order.PhasePaying:
 		soonest(p.payAlarm(now))
+		soonest(p.holdAlarm(now))
 		if p.waits(now) {
 			soonest(now.Add(24*time.Hour).Truncate(24*time.Hour), "the customer waits for the stock")
 		}
@@ -378,20 +383,45 @@ func (p *process) payAlarm(now time.Time) (time.Time, string) {
 	return time.Time{}, ""
 }
 
+// holdAlarm is when what is held for an order that waits before the pivot has to be
+// renewed, or is dead: the gateway is asked then, for its notice may be lost.
+func (p *process) holdAlarm(now time.Time) (at time.Time, why string) {
+	if p.reviewed() || p.openIn(order.SystemInventory) != nil || p.dueInventory() != nil {
+		return time.Time{}, ""
+	}
+	for _, a := range p.attempts() {
+		moment, what := dies(a), "renew the authorization"
+		if a.Held == 0 || moment.IsZero() {
+			continue
+		}
+		if !moment.After(now) {
+			moment, what = a.HeldUntil.Add(time.Minute), "ask the gateway whether the authorization is dead"
+		}
+		if !moment.After(now) {
+			p.hint(order.SystemPayment, now)
+			moment = now.Add(time.Minute)
+		}
+		if at.IsZero() || moment.Before(at) {
+			at, why = moment, what
+		}
+	}
+	return at, why
+}
+
 // refuseCancel records that reality won: the order goes on, and a person is
-// asked what to do.
+// asked what to do, unless one has decided that already.
 func (p *process) refuseCancel(now time.Time, reason string) string {
 	p.Cancel.Refused = reason
-	p.openCase(now, reconcile.Step{
+	p.raise(now, reconcile.Step{
 		Break: reconcile.Break{
 			System: order.SystemWarehouse, Field: reconcile.WarehouseShipment, Situation: reconcile.Conflict,
 			Expected: "cancelled", Observed: reason, Right: string(order.SystemWarehouse), FirstSeen: now, Confirmed: now,
 		},
 		Decision: reconcile.Ask, System: order.SystemWarehouse,
-		Why:          "a cancellation came when the goods were packed; reality wins and the order stands",
+		Why:          "a cancellation came too late: " + reason + "; reality wins and the order stands",
 		Proposal:     "let the order go on, and ask the customer to return the goods",
 		Alternatives: []string{string(DecideByHand) + ": the parcel was stopped at the warehouse", string(DecideAccept) + ": the customer keeps the order"},
-	}, true)
+	})
 	return "cancellation refused: " + reason
 }
 

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -102,7 +103,7 @@ func (p *process) attendPayment(now time.Time) {
 		p.packedUnpaid(now, "its review ended against the payment")
 	case declined:
 		p.dropUnshipped(now, Asked{By: byReview, Reason: "it ended against the payment"})
-	case q != nil && !p.Phase.PastPivot():
+	case q != nil && !p.Phase.PastPivot() && p.Phase != order.PhasePaying:
 		p.closeQuestion(now, q, "the order went another way")
 	case q != nil && uncovered == 0:
 		p.closeQuestion(now, q, "it is paid for again")
@@ -110,13 +111,30 @@ func (p *process) attendPayment(now time.Time) {
 		if p.openIn(order.SystemPayment) != nil || p.pending() || p.Amendment.open() {
 			return // the bank is at it, or the warehouse
 		}
+		if p.Phase == order.PhasePaying { // nothing of it has left: it fails as unpaid, by the gateway's word
+			p.closeQuestion(now, q, "not paid in time")
+			p.hint(order.SystemPayment, now)
+			return
+		}
 		p.closeQuestion(now, q, "not paid in time: what has not shipped is given up")
 		p.dropUnshipped(now, Asked{By: byDeadline})
 	case q == nil && p.unpaidPacked(byDeadline) && uncovered > 0:
 		p.packedUnpaid(now, "the customer was asked and did not pay")
-	case q == nil && uncovered > 0 && !p.Amendment.open() && p.dueRenewal(now) == nil && p.openIn(order.SystemPayment) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview():
+	case q == nil && uncovered > 0 && !p.askedToPay() && !p.Amendment.open() && p.dueRenewal(now) == nil && p.openIn(order.SystemPayment) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview():
 		p.askCustomer(now, AskAboutPayment, p.unshipped())
 	}
+}
+
+// askedToPay says that the customer was asked before the pivot to pay anew, and
+// did not: they are not asked over and over while what is held lives on.
+func (p *process) askedToPay() bool {
+	if p.Phase != order.PhasePaying {
+		return false
+	}
+	last := p.last(order.Authorize)
+	return slices.ContainsFunc(p.Questions, func(q Question) bool {
+		return q.Kind == AskAboutPayment && (last == nil || q.Asked.After(last.First))
+	})
 }
 
 // dropUnshipped gives up what the warehouse has not packed, by its own word: an

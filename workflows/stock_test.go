@@ -1,11 +1,13 @@
 package workflows_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
@@ -101,4 +103,32 @@ func TestStock_ContinuesAsNewWhileCommitsWait_NoneLost(t *testing.T) {
 	if _, continued, _ := w.Runs(workflows.StockWorkflowID("MUG")); continued == 0 {
 		t.Error("it never continued as new")
 	}
+}
+
+// What left a moment ago is in no count any more, and its order does not know it
+// yet: a run that looks just then takes nobody for short, and sets no level.
+func TestStock_LeavesWhileARunLooks_NobodyGoesWithout(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Stock: map[string]int{"MUG": 4, "TSHIRT": 2}})
+	w.submit(0, anOrder("1"))
+	w.submit(time.Minute, anOrder("2"))
+	w.At(time.Hour, "a parcel leaves, and a run looks", func() {
+		w.work("1", 1, "shipped")
+		w.Later(func(ctx context.Context) {
+			report, err := w.Client.Reconcile(ctx, workflows.ReconcileInput{})
+			w.Check(err)
+			if report.Stock.Repaired != 0 || report.Cases != 0 {
+				t.Errorf("the run set %d levels and opened %d cases: %v", report.Stock.Repaired, report.Cases, report.Lines)
+			}
+		})
+	})
+	w.At(2*time.Hour, "look", func() {
+		w.stands("2", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+		if s := w.story("1"); s.Levels["MUG"] != 2 || s.Levels["TSHIRT"] != 1 {
+			t.Errorf("when one of two has left the systems say %+v", s)
+		}
+	})
+	w.leaves(3*time.Hour, "2", 1)
+	w.Run(5 * day)
+	w.closedAs("2", order.PhaseClosed)
 }

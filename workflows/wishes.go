@@ -122,7 +122,7 @@ func (p *process) mayPay(now time.Time, a Attempt) error {
 	switch {
 	case p.Phase == order.PhaseReceived, p.Phase == order.PhasePaying && order.Empty(p.Promised):
 		return p.refuse(what, "no stock is promised yet, so there is nothing to pay; ask again, or answer the open question")
-	case p.Phase == order.PhasePaying && p.paid():
+	case p.Phase == order.PhasePaying && p.paid() && !p.needsMoney(now):
 		return p.refuse(what, "it is paid already")
 	case p.Phase == order.PhasePaying, p.Phase.PastPivot() && p.needsMoney(now):
 		return nil
@@ -169,7 +169,7 @@ func (p *process) takeAttempt(now time.Time, a Attempt) int {
 		n++
 	}
 	amount := p.value()
-	if p.Phase.PastPivot() {
+	if p.Phase.PastPivot() || p.needsMoney(now) {
 		amount = p.missing(now)
 	}
 	pay := a.Payment
@@ -298,6 +298,8 @@ func (p *process) takeAnswer(now time.Time, q *Question, a Answer) {
 		p.wish(now, Cancel{By: a.By, Reason: "the customer's answer"})
 	case a.Choice == ChooseAmend && q.Kind == AskAboutStock:
 		p.dropMissing(now)
+	case a.Choice == ChooseAmend && p.Phase == order.PhasePaying:
+		p.wish(now, Cancel{By: a.By, Reason: "nothing of it is to be paid for"})
 	case a.Choice == ChooseAmend:
 		p.dropUnshipped(now, a.Asked)
 	}

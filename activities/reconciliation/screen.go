@@ -312,12 +312,8 @@ func (a *Activities) compareLevel(ctx context.Context, sku string, known []Known
 		return // its goods are on their way between the two: the next run compares them
 	}
 	out.Compared++
-	uncommitted := uncommitted(known, sku)
-	if level.Stocked != count.Quantity+uncommitted {
-		out.Stock = append(out.Stock, StockSuspect{SKU: sku, Level: level.Stocked, Count: count.Quantity, Uncommitted: uncommitted})
-	}
-	if level.Reserved > count.Quantity+uncommitted {
-		a.shortages(ctx, count, out)
+	if is := count.Quantity + uncommitted(known, sku); level.Stocked != is || level.Reserved > is {
+		a.atOdds(ctx, level, count, out)
 	}
 }
 
@@ -344,35 +340,6 @@ func (s *Screened) uncompared(sku string, system order.System, err error) bool {
 		s.Unread = appendNew(s.Unread, system)
 	}
 	return true
-}
-
-// shortages names the orders that can no longer be filled after the stock of a
-// SKU was corrected: the oldest order is served first.
-func (a *Activities) shortages(ctx context.Context, count reconcile.Count, out *Screened) {
-	all, err := a.Keeper.Intents(ctx, IntentQuery{Limit: mostOrders})
-	if err != nil {
-		activity.GetLogger(ctx).Warn("orders could not be listed; who goes without is found by the next run", "sku", count.SKU, "error", err)
-		out.Unread = appendNew(out.Unread, order.SystemInventory)
-		return
-	}
-	out.Truncated = out.Truncated || len(all) >= mostOrders // the oldest may not be among them
-	slices.SortFunc(all, func(x, y Known) int {
-		return cmp.Or(x.Intent.PlacedAt.Compare(y.Intent.PlacedAt), cmp.Compare(x.Intent.Order, y.Intent.Order))
-	})
-	left := count.Quantity
-	for _, k := range all {
-		for _, q := range k.Intent.Reserved {
-			if q.SKU != count.SKU {
-				continue
-			}
-			// What has left is not in the count, and still reserved until it is committed.
-			needs := q.Quantity - uncommitted([]Known{k}, count.SKU)
-			if needs > left {
-				out.Short = append(out.Short, Shortage{Order: k.Intent.Order, SKU: q.SKU, Missing: needs - max(0, left), Count: count.Quantity})
-			}
-			left = max(0, left-needs)
-		}
-	}
 }
 
 // moving says that an order with the SKU is at work, or was within the time that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
@@ -30,6 +31,9 @@ type Query struct {
 	Limit   int            // 0: all
 	Order   []any          // nil: by id
 	Context map[string]any // beside the preferences
+	// Certain asks once more when nothing is found: what a wrong setting would lack
+	// ends an order's way, and one list that is empty for once proves nothing.
+	Certain bool
 }
 
 // Find reads the records that a query finds into into, a pointer to a slice.
@@ -46,10 +50,15 @@ func (s Session) Find(ctx context.Context, q Query, into any) error {
 	if where == nil {
 		where = Domain{}
 	}
-	return s.Client.Do(ctx, Call{
+	call := Call{
 		Operation: s.Operation, Model: q.Model, Method: "search_read",
 		Args: []any{where, 0, limit, by, q.Fields}, Context: q.Context, Large: true,
-	}, into)
+	}
+	err := s.Client.Do(ctx, call, into)
+	if err == nil && q.Certain && reflect.ValueOf(into).Elem().Len() == 0 {
+		err = s.Client.Do(ctx, call, into)
+	}
+	return err
 }
 
 // IDByCode returns the id of the country, the currency or whatever else of the
@@ -64,7 +73,7 @@ func (s Session) IDByCode(ctx context.Context, model, code string) (int64, error
 		ID   int64  `json:"id"`
 		Code string `json:"code"`
 	}
-	err := s.Find(ctx, Query{Model: model, Where: Domain{[]any{"code", "=", code}}, Fields: []string{"code"}}, &found)
+	err := s.Find(ctx, Query{Model: model, Where: Domain{[]any{"code", "=", code}}, Fields: []string{"code"}, Certain: true}, &found)
 	if err != nil || len(found) == 0 {
 		return 0, err
 	}

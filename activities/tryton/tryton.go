@@ -71,7 +71,9 @@ type Client struct {
 	url    string
 	http   *http.Client
 
-	mu      sync.Mutex
+	opening chan struct{} // one logs in at a time; a buffer of one
+
+	mu      sync.Mutex     // guards what was learnt, never held while asking
 	session string         // the value of the Authorization header
 	user    int64          // our id there
 	context map[string]any // the user's preferences: company, language, groups
@@ -97,7 +99,7 @@ func New(c Config) (*Client, error) {
 		}
 	}
 	return &Client{
-		config: c, url: strings.TrimRight(c.URL, "/") + "/", known: map[string]int64{},
+		config: c, url: strings.TrimRight(c.URL, "/") + "/", known: map[string]int64{}, opening: make(chan struct{}, 1),
 		http: &http.Client{
 			Transport: c.Transport, Timeout: c.Timeout,
 			// A redirected POST would be sent again as a GET.
@@ -186,10 +188,14 @@ func (c *Client) Company(ctx context.Context, operation string) (int64, error) {
 
 // open returns the session, and logs in when there is none.
 func (c *Client) open(ctx context.Context, operation string) (string, map[string]any, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.session != "" {
-		return c.session, c.context, nil
+	select {
+	case c.opening <- struct{}{}:
+		defer func() { <-c.opening }()
+	case <-ctx.Done():
+		return "", nil, apierr.New(apierr.Unavailable, "", fmt.Errorf("wait for another log-in: %w", ctx.Err()))
+	}
+	if session, preferences := c.opened(); session != "" {
+		return session, preferences, nil
 	}
 	raw, err := c.post(ctx, request{
 		operation: operation, method: "common.db.login",
@@ -218,8 +224,16 @@ func (c *Client) open(ctx context.Context, operation string) (string, map[string
 		return "", nil, err
 	}
 	preferences["language"] = "en"
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.session, c.user, c.context = session, user, preferences
 	return session, preferences, nil
+}
+
+func (c *Client) opened() (session string, preferences map[string]any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session, c.context
 }
 
 func loginAnswer(login []any) (int64, string) {
@@ -269,7 +283,7 @@ type request struct {
 }
 
 func (c *Client) post(ctx context.Context, r request) (json.RawMessage, error) {
-	id := c.number(r)
+	id := c.number()
 	body, err := json.Marshal(map[string]any{"id": id, "method": r.method, "params": r.params})
 	if err != nil {
 		return nil, apierr.New(apierr.Invalid, "", fmt.Errorf("encode the call: %w", err))
@@ -309,13 +323,8 @@ func (c *Client) post(ctx context.Context, r request) (json.RawMessage, error) {
 	return answer(data, id, r.write)
 }
 
-// number counts the calls, so that an answer to another call is noticed. A
-// log-in happens with the lock held.
-func (c *Client) number(r request) int64 {
-	if r.method == "common.db.login" || r.method == "model.res.user.get_preferences" {
-		c.calls++
-		return c.calls
-	}
+// number counts the calls, so that an answer to another call is noticed.
+func (c *Client) number() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls++

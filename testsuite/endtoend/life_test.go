@@ -406,16 +406,19 @@ func TestCancel_Packed_RefusedWithACaseAndGoesOn(t *testing.T) {
 	b.check(o, endShipped(o))
 }
 
-func TestCancel_Shipped_RefusedClearly(t *testing.T) {
+func TestCancel_Shipped_RefusedWithACase(t *testing.T) {
 	t.Parallel()
 	b := onShared(t)
 	o := anOrder("cancel-5")
 	b.accept(o)
 	b.work(o.ID, "shipped")
 	b.reaches(o.ID, order.PhaseShipped, patience)
-	_, err := b.orders.Cancel(t.Context(), o.ID, workflows.Cancel{By: "customer", Reason: "too late"})
-	if !errors.Is(err, starters.ErrNotNow) {
-		t.Fatalf("cancel: %v; want ErrNotNow", err)
+	answer, err := b.orders.Cancel(t.Context(), o.ID, workflows.Cancel{By: "customer", Reason: "too late"})
+	if err != nil || answer.Cancelled || answer.Refused == "" {
+		t.Fatalf("cancel: %+v, %v; want refused, and why", answer, err)
+	}
+	if v := b.verdict(o.ID); v.Agreement != reconcile.NeedsPerson || len(v.Cases) != 1 {
+		t.Errorf("the verdict is %s with %d cases; want needs_person with one", v.Agreement, len(v.Cases))
 	}
 	b.check(o, endShipped(o))
 }

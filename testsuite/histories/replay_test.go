@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -61,5 +64,51 @@ func TestReplay_ChangedHistory_Refused(t *testing.T) {
 	replayer.RegisterWorkflowWithOptions(flows.Order, workflow.RegisterOptions{Name: workflows.OrderType})
 	if replayer.ReplayWorkflowHistory(nil, h) == nil {
 		t.Error("a history with another activity was replayed without complaint")
+	}
+}
+
+// A worker may die after any workflow task, and the next one begins from what
+// the history has by then: each recorded history is replayed up to each of its
+// workflow tasks.
+func TestReplay_EveryPrefix(t *testing.T) {
+	t.Parallel()
+	flows, err := workflows.New(workflows.Settings{Policy: reconcile.Default(), FollowEvery: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) { // one after the other: a starved replay looks like a deadlock to the SDK
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := client.HistoryFromJSON(bytes.NewReader(data), client.HistoryJSONOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			replayer := worker.NewWorkflowReplayer()
+			replayer.RegisterWorkflowWithOptions(flows.Order, workflow.RegisterOptions{Name: workflows.OrderType})
+			prefixes := 0
+			for i, e := range h.Events {
+				if e.EventType != enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED || i < 3 {
+					continue
+				}
+				prefixes++
+				err := replayer.ReplayWorkflowHistory(nil, &historypb.History{Events: h.Events[:i+1]})
+				if err != nil && strings.Contains(err.Error(), "deadlock") { // nobody gave it a core for a second
+					err = replayer.ReplayWorkflowHistory(nil, &historypb.History{Events: h.Events[:i+1]})
+				}
+				if err != nil {
+					t.Fatalf("up to event %d: %v", e.EventId, err)
+				}
+			}
+			if prefixes < 2 {
+				t.Errorf("%d prefixes of %d events were replayed", prefixes, len(h.Events))
+			}
+		})
 	}
 }

@@ -34,7 +34,8 @@ type Quantities struct {
 	BySKU map[string]Number
 }
 
-// PaymentEnd: captured and refunded are gross, over all attempts.
+// PaymentEnd is what the gateway holds; captured and refunded are gross, over all
+// attempts.
 type PaymentEnd struct {
 	Authorizations, Captures, Captured, Refunds, Refunded, Open *Number
 }
@@ -50,12 +51,12 @@ type WarehouseEnd struct {
 	Shipped *Quantities
 }
 
-// ERPEnd: drafts are not counted; Balance is what the customer still owes.
+// ERPEnd is what the books hold; drafts are not counted; Balance is what the customer still owes.
 type ERPEnd struct {
 	Sales, Invoices, Credits, Balance *Number
 }
 
-// CRMEnd: won, lost and revenue are the order's, the rest its customer's.
+// CRMEnd is what the CRM holds; won, lost and revenue are the order's, the rest its customer's.
 type CRMEnd struct {
 	Contacts *Number
 	Email    *string

@@ -100,7 +100,7 @@ type Step struct {
 // Action is what a step does: one of the types below that have the method.
 type Action interface{ action() }
 
-// Submit: a service submits an order through the public starter.
+// Submit means that a service submits an order through the public starter.
 type Submit struct {
 	Order  string // the order's id
 	As     string // another id for it, or empty; Orders has it under that name
@@ -108,16 +108,16 @@ type Submit struct {
 	Change *Order // the altered body of a repeated submission, or nil
 }
 
-// Cancel: the customer asks to cancel.
+// Cancel means that the customer asks to cancel.
 type Cancel struct{ Order string }
 
-// Return: the customer sends lines back; they reach the warehouse a day later.
+// Return means that the customer sends lines back; they reach the warehouse a day later.
 type Return struct {
 	Order string
 	Lines []order.Quantity // by sku; never empty
 }
 
-// Amend: the customer asks for other lines or another address.
+// Amend means that the customer asks for other lines or another address.
 type Amend struct {
 	Order string
 	Lines map[string]int64 // new quantity by sku, 0 drops the line; nil: unchanged
@@ -126,26 +126,26 @@ type Amend struct {
 	Email   string
 }
 
-// Pay: the customer finishes a payment that waits for them.
+// Pay means that the customer finishes a payment that waits for them.
 type Pay struct {
 	Order   string
 	Attempt int    // from 1
 	Result  string // succeeded, declined or abandoned
 }
 
-// Attempt: the customer starts another payment attempt.
+// Attempt means that the customer starts another payment attempt.
 type Attempt struct {
 	Order   string
 	Attempt int
 }
 
-// Answer: the customer answers the question about missing goods.
+// Answer means that the customer answers the question about missing goods.
 type Answer struct {
 	Order  string
 	Choice string // amend, wait or cancel
 }
 
-// Event: a notification arrives.
+// Event means that a notification arrives.
 type Event struct {
 	From    order.System
 	Type    string
@@ -158,14 +158,14 @@ type Event struct {
 	SameID  bool
 }
 
-// Events: what happens to the notifications that a system sends by itself.
+// Events says what happens to the notifications that a system sends by itself.
 type Events struct {
 	Do   string // drop, hold, release or reorder
 	From order.System
 	Type string // empty: all
 }
 
-// Fault: the next calls of an operation suffer.
+// Fault means that the next calls of an operation suffer.
 type Fault struct {
 	System    order.System
 	Operation order.Operation // "*": any
@@ -176,13 +176,13 @@ type Fault struct {
 	Order     string // empty: any
 }
 
-// Clear: the faults end.
+// Clear means that the faults end.
 type Clear struct {
 	System    order.System
 	Operation order.Operation // "*": all
 }
 
-// Edit: a person, or another program, changes a record in a system itself. What
+// Edit means that a person, or another program, changes a record itself. What
 // it is changed to is in the group of that system, the others are nil.
 type Edit struct {
 	System   order.System
@@ -202,36 +202,36 @@ type Edit struct {
 	Mail      *MailEnd
 }
 
-// Crash: the worker is killed at a call; another takes over.
+// Crash means that the worker is killed at a call; another takes over.
 type Crash struct {
 	Worker    string // before, after or acknowledged
 	System    order.System
 	Operation order.Operation
 }
 
-// Outage: a part is killed and comes back, at once when Down is 0.
+// Outage means that a part is killed and comes back, at once when Down is 0.
 type Outage struct {
 	Part string // engine, gateway or workers
 	Down time.Duration
 }
 
-// Forget: time passes until the order has closed and its retention is over.
+// Forget means that time passes until the order has closed and its retention is over.
 type Forget struct{ Order string }
 
-// Clock: a system's clock is wrong.
+// Clock means that a system's clock is wrong.
 type Clock struct {
 	System order.System
 	Skew   time.Duration
 }
 
-// Reconcile: a person starts reconciliation now.
+// Reconcile means that a person starts reconciliation now.
 type Reconcile struct {
 	Order          string // empty: all
 	DryRun         bool
 	BesideSchedule bool
 }
 
-// Decide: a person decides a case.
+// Decide means that a person decides a case.
 type Decide struct {
 	Order  string
 	Case   int    // from 1
@@ -240,7 +240,7 @@ type Decide struct {
 	Amount int64 // of refund; 0: in full
 }
 
-// Check: an expectation in the middle of the story.
+// Check is an expectation in the middle of the story.
 type Check struct{ Expect Expect }
 
 func (Submit) action()    {}

@@ -61,6 +61,7 @@ type faults struct {
 	mu   sync.Mutex
 	all  []Fault
 	skew time.Duration
+	gate Gate
 }
 
 // Inject lets the next calls of an operation suffer a fault, and returns the
@@ -76,10 +77,21 @@ func (s *System) Inject(f Fault) (int, error) {
 		f.Times = 1
 	}
 	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
 	f.ID, f.Fired, f.Cleared = len(s.faults.all)+1, 0, false
 	s.faults.all = append(s.faults.all, f)
+	s.faults.mu.Unlock()
+	s.changed(s.Name)
 	return f.ID, nil
+}
+
+// Suffers says whether the next calls of an operation may suffer a fault, or are
+// answered by a wrong clock.
+func (s *System) Suffers(operation order.Operation) bool {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	return s.faults.skew != 0 || slices.ContainsFunc(s.faults.all, func(f Fault) bool {
+		return !f.Cleared && (f.Times < 0 || f.Fired < f.Times) && (f.Operation == "*" || f.Operation == operation)
+	})
 }
 
 // Clear ends the faults of an operation, "*" or "" those of all.
@@ -104,8 +116,9 @@ func (s *System) Faults() []Fault {
 // Skew makes the system's clock wrong by d.
 func (s *System) Skew(d time.Duration) {
 	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
 	s.faults.skew = d
+	s.faults.mu.Unlock()
+	s.changed(s.Name)
 }
 
 func (f *faults) skewed() time.Duration {

@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"bytes"
-	"database/sql"
 	"io"
 	"net/http"
 	"strconv"
@@ -48,10 +47,15 @@ func ReadBody(r *http.Request) ([]byte, error) {
 // Handle answers one classified request under the fault that it suffers, and
 // writes the request to the ledger. Read the body before.
 func (s *System) Handle(w http.ResponseWriter, r *http.Request, c Call, do Do) {
+	death := s.Dies(r.Context(), c)
+	if death == DiesBefore || s.passes(c, false) {
+		panic(http.ErrAbortHandler)
+	}
 	f := s.faults.next(c.Operation, c.Order)
 	a, answered := s.suffer(r, c, f, do)
 	s.note(c, f, a.Status)
-	if !answered {
+	s.passes(c, true)
+	if !answered || death == DiesAfter {
 		panic(http.ErrAbortHandler) // cuts the connection; a direct transport maps it to an error
 	}
 	for k, v := range a.Header {
@@ -63,11 +67,19 @@ func (s *System) Handle(w http.ResponseWriter, r *http.Request, c Call, do Do) {
 
 // Suffer picks and counts the fault that a call suffers, for a system whose
 // protocol is not HTTP; it carries out every kind itself and calls Note after.
-func (s *System) Suffer(c Call) Fault { return s.faults.next(c.Operation, c.Order) }
+func (s *System) Suffer(c Call) Fault {
+	if s.passes(c, false) {
+		return Fault{Kind: Refused}
+	}
+	return s.faults.next(c.Operation, c.Order)
+}
 
 // Note writes to the ledger how a call that came through Suffer was answered; 0
 // says that it was not.
-func (s *System) Note(c Call, f Fault, status int) { s.note(c, f, status) }
+func (s *System) Note(c Call, f Fault, status int) {
+	s.note(c, f, status)
+	s.passes(c, true)
+}
 
 // suffer returns the answer, and whether there is one.
 func (s *System) suffer(r *http.Request, c Call, f Fault, do Do) (Answer, bool) {
@@ -92,7 +104,7 @@ func (s *System) suffer(r *http.Request, c Call, f Fault, do Do) (Answer, bool) 
 	case Unauthorized:
 		return plain(http.StatusUnauthorized, "unauthorized"), true
 	case Late:
-		<-r.Context().Done() // until the client gave up
+		s.Hang(r.Context())
 		s.After(f.Delay, "late."+string(c.Operation), func() { do(NoFault) })
 		return Answer{}, false
 	case Garbage:
@@ -119,11 +131,11 @@ func plain(status int, text string) Answer {
 }
 
 func (s *System) note(c Call, f Fault, status int) {
-	_ = s.Update(func(tx *sql.Tx) error {
-		return s.Append(tx, Entry{
-			Kind: EntryRequest, Operation: c.Operation, Order: c.Order, Key: c.Key,
-			Status: status, Fault: f.Kind, Detail: c.Detail,
-		})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.append(s.db, Entry{
+		Kind: EntryRequest, Operation: c.Operation, Order: c.Order, Key: c.Key,
+		Status: status, Fault: f.Kind, Detail: c.Detail,
 	})
 }
 

@@ -53,11 +53,21 @@ type Entry struct {
 }
 
 // Append writes one entry within the transaction of what it tells of.
-func (s *System) Append(tx *sql.Tx, e Entry) error {
-	_, err := tx.Exec(`INSERT INTO ledger (at, kind, operation, order_id, key, record, amount, status, fault, detail) VALUES (?,?,?,?,?,?,?,?,?,?)`,
+func (s *System) Append(tx *sql.Tx, e Entry) error { return s.append(tx, e) }
+
+func (s *System) append(to interface {
+	Exec(query string, args ...any) (sql.Result, error)
+}, e Entry) error {
+	if e.Kind != EntryRequest {
+		s.Changes()
+	}
+	_, err := to.Exec(`INSERT INTO ledger (at, kind, operation, order_id, key, record, amount, status, fault, detail) VALUES (?,?,?,?,?,?,?,?,?,?)`,
 		s.Now().UnixNano(), e.Kind, e.Operation, e.Order, e.Key, e.Record, e.Amount, e.Status, e.Fault, e.Detail)
 	if err != nil {
 		return fmt.Errorf("simulated %s: append to the ledger: %w", s.Name, err)
+	}
+	if s.witness != nil {
+		s.witness.Wrote(s.Name, e)
 	}
 	return nil
 }

@@ -11,13 +11,12 @@
 package simulator
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"net/http"
 	"sync"
 	"time"
-
-	_ "modernc.org/sqlite" // the database of every simulated system
 
 	"github.com/trueup-orders/trueup/order"
 )
@@ -43,7 +42,35 @@ type Options struct {
 	Transport http.RoundTripper
 	// Secret signs notifications.
 	Secret string
+	// Changed is told after each transaction that changed a record, and whenever
+	// what the system answers may have become another: a fault, a wrong clock. It
+	// must not call the system. Nil tells nobody.
+	Changed func(of order.System)
+	// Image is what a database in memory begins with, as Image returned it of a
+	// system of the same kind and settings; empty: nothing.
+	Image []byte
+	// Witness sees what happens here; nil: nobody does.
+	Witness Witness
 }
+
+// Witness is a universe that writes down what happens in all systems, and in
+// which callers die.
+type Witness interface {
+	// Wrote is called with each entry of the ledger as it is appended.
+	Wrote(system order.System, e Entry)
+	// Dies says whether the caller dies with a call.
+	Dies(ctx context.Context, system order.System, c Call) Death
+}
+
+// Death is when a caller dies.
+type Death int
+
+// The deaths.
+const (
+	Lives      Death = iota
+	DiesBefore       // the call never comes
+	DiesAfter        // the call has its effect, and nobody is there for the answer
+)
 
 // System is the frame of one simulated system.
 type System struct {
@@ -54,37 +81,31 @@ type System struct {
 	db     *sql.DB
 	faults faults
 	outbox outbox
-}
 
-var memory struct {
-	sync.Mutex
-	n int
+	changing bool // the transaction under way changes a record; of mu
+	changed  func(of order.System)
+
+	witness Witness
 }
 
 // Open opens the system's database, makes the frame's tables and those of
 // schema, and returns the frame.
 func Open(name order.System, schema string, o Options) (*System, error) {
-	dsn := "file:" + o.Database + "?_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=cache_size(-65536)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)"
-	if o.Database == "" {
-		memory.Lock()
-		memory.n++
-		dsn = fmt.Sprintf("file:%s-%d?mode=memory&cache=shared&_pragma=foreign_keys(1)", name, memory.n)
-		memory.Unlock()
-	}
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("open the database of the simulated %s: %w", name, err)
-	}
-	db.SetMaxOpenConns(1) // an in-memory database lives as long as its one connection
-	if _, err := db.Exec(frameSchema + schema); err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("make the tables of the simulated %s in %q: %w", name, o.Database, err)
+	db := openDatabase(o.Database, o.Image)
+	if len(o.Image) == 0 || o.Database != "" {
+		if _, err := db.Exec(frameSchema + schema); err != nil {
+			_ = db.Close()
+			return nil, fmt.Errorf("make the tables of the simulated %s in %q: %w", name, o.Database, err)
+		}
 	}
 	clock := o.Clock
 	if clock == nil {
 		clock = RealClock{}
 	}
-	s := &System{Name: name, clock: clock, db: db}
+	s := &System{Name: name, clock: clock, db: db, witness: o.Witness, changed: o.Changed}
+	if s.changed == nil {
+		s.changed = func(order.System) {}
+	}
 	s.outbox = newOutbox(s, o)
 	return s, nil
 }
@@ -105,21 +126,53 @@ func (s *System) After(d time.Duration, name string, f func()) {
 	s.clock.After(d, string(s.Name)+"."+name, f)
 }
 
+// Hang waits until the client of a call gave up. A clock may know better than
+// the context when that is.
+func (s *System) Hang(ctx context.Context) {
+	if c, ok := s.clock.(interface{ Hang(ctx context.Context) }); ok {
+		c.Hang(ctx)
+		return
+	}
+	<-ctx.Done()
+}
+
+// Dies says whether the caller dies with a call, for a system whose protocol is
+// not HTTP.
+func (s *System) Dies(ctx context.Context, c Call) Death {
+	if s.witness == nil {
+		return Lives
+	}
+	return s.witness.Dies(ctx, s.Name, c)
+}
+
 // Update runs f in one transaction; an effect and its ledger entry stand or
 // fall together. f must not call Update, View or Handle.
 func (s *System) Update(f func(tx *sql.Tx) error) error {
+	changed, err := s.transact(f)
+	if changed && err == nil {
+		s.changed(s.Name)
+	}
+	return err
+}
+
+func (s *System) transact(f func(tx *sql.Tx) error) (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.changing = false
 	tx, err := s.db.Begin()
 	if err != nil {
-		return fmt.Errorf("simulated %s: begin: %w", s.Name, err)
+		return false, fmt.Errorf("simulated %s: begin: %w", s.Name, err)
 	}
 	if err := f(tx); err != nil {
 		_ = tx.Rollback()
-		return err
+		return false, err
 	}
-	return tx.Commit()
+	return s.changing, tx.Commit()
 }
+
+// Changes notes, within a transaction, that it changes a record although nothing
+// of it is written to the ledger.
+func (s *System) Changes() { s.changing = true }
 
 // View runs f in a transaction that is rolled back.
 func (s *System) View(f func(tx *sql.Tx) error) error {

@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,8 @@ type engine struct {
 	// opening are the runs that begin with a message: the engine hands over both
 	// at once, the environment one after the other.
 	opening map[string]*asked
+	// retention is how long a closed run is remembered; 0: for ever.
+	retention time.Duration
 }
 
 // run is the latest run of a workflow.
@@ -48,6 +51,8 @@ type run struct {
 	result    []byte
 	err       error
 	closed    chan struct{} // closed with it
+	wake      []func()      // who waits for its end
+	forgotten bool          // its retention is over: nobody knows it any more
 }
 
 func (r *run) isClosed() bool {
@@ -84,6 +89,7 @@ func newEngine(w *World) *engine {
 
 // parking is where a call of Later stands once the engine has its message.
 type parking struct {
+	name   string
 	once   sync.Once
 	stands chan struct{}
 }
@@ -97,6 +103,7 @@ func (e *engine) wait(ctx context.Context, answered <-chan struct{}) error {
 	}
 	select {
 	case <-answered:
+		e.world.goOn(ctx)
 		return nil
 	case <-ctx.Done():
 	case <-e.world.over:
@@ -104,12 +111,14 @@ func (e *engine) wait(ctx context.Context, answered <-chan struct{}) error {
 	return starters.ErrNotAnswered
 }
 
-// inLoop runs f in the environment's main loop.
-func (e *engine) inLoop(f func()) error {
+// inLoop runs f in the environment's main loop, for whoever ctx belongs to.
+func (e *engine) inLoop(ctx context.Context, f func()) error {
+	e.world.goOn(ctx)
 	done := make(chan struct{})
 	e.world.env.RegisterDelayedCallback(func() { defer close(done); f() }, 0)
 	select {
 	case <-done:
+		e.world.goOn(ctx)
 		return nil
 	case <-e.world.over:
 		return errOver
@@ -150,7 +159,8 @@ func (e *engine) began(info *workflow.Info) *asked {
 	}
 	r.info, r.kind, r.result, r.err = info, info.WorkflowType.Name, nil, nil
 	r.number++
-	r.between = false
+	r.between, r.forgotten = false, false
+	e.world.trace.workflow("start", info.WorkflowExecution.ID, "")
 	a := e.opening[info.WorkflowExecution.ID]
 	delete(e.opening, info.WorkflowExecution.ID)
 	return a
@@ -158,11 +168,11 @@ func (e *engine) began(info *workflow.Info) *asked {
 
 // tell hands a message over in the main loop; a run that waits for it begins
 // with it.
-func (e *engine) tell(id string, opened *asked, send func() error) error {
+func (e *engine) tell(ctx context.Context, id string, opened *asked, send func() error) error {
 	for try := 0; ; try++ {
 		var sent error
 		ready := false
-		err := e.inLoop(func() {
+		err := e.inLoop(ctx, func() {
 			// The environment takes no message for a run that it is about to start, and
 			// what is queued before the message may end the run that is there.
 			if ready = !e.between(id) && (e.world.asleep.idle() || try > 100); !ready {
@@ -193,6 +203,8 @@ func (e *engine) ended(info *workflow.Info, out []reflect.Value) {
 	r := e.runs[info.WorkflowExecution.ID]
 	r.err, _ = out[len(out)-1].Interface().(error)
 	if again, ok := errors.AsType[*workflow.ContinueAsNewError](r.err); ok && again != nil {
+		e.world.trace.workflow("continue", info.WorkflowExecution.ID, "")
+		e.release(info.WorkflowExecution.ID)
 		r.continued++
 		r.between = true
 		return
@@ -200,13 +212,34 @@ func (e *engine) ended(info *workflow.Info, out []reflect.Value) {
 	if len(out) > 1 && r.err == nil {
 		r.result, r.err = json.Marshal(out[0].Interface())
 	}
+	e.world.trace.closed(info.WorkflowExecution.ID, r.err)
+	for _, wake := range r.wake {
+		wake()
+	}
+	r.wake = nil
 	close(r.closed)
+	e.forgetLater(info.WorkflowExecution.ID, r.number)
+}
+
+// forgetLater forgets a closed run once its retention is over, unless another
+// has begun.
+func (e *engine) forgetLater(id string, number int) {
+	if e.retention == 0 {
+		return
+	}
+	e.world.After(e.retention, "forget "+id, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if r := e.runs[id]; r.number == number && r.isClosed() {
+			r.forgotten = true
+		}
+	})
 }
 
 func (e *engine) run(id string) *run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if r := e.runs[id]; r != nil {
+	if r := e.runs[id]; r != nil && !r.forgotten {
 		copied := *r
 		return &copied
 	}
@@ -223,6 +256,10 @@ func (e *engine) takeAsked() []*asked {
 
 // Submit implements starters.Engine.
 func (e *engine) Submit(ctx context.Context, s starters.Start, m starters.Message, result any) error {
+	e.world.enter(ctx, "submits "+s.ID+" "+m.Name+" "+m.ID)
+	if e.world.isDown(Engine) {
+		return fmt.Errorf("submit to %s: %w", s.ID, errEngineDown)
+	}
 	r := e.run(s.ID)
 	var opened *asked
 	if r != nil && r.isClosed() && s.Reject {
@@ -244,6 +281,7 @@ func (e *engine) Submit(ctx context.Context, s starters.Start, m starters.Messag
 		e.world.env.SignalWorkflow(startSignal, nil)
 		select {
 		case err := <-a.started:
+			e.world.goOn(ctx)
 			// Somebody else may have started it in the same moment: that is the one.
 			if err != nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 				return fmt.Errorf("start %s: %w", s.ID, err)
@@ -260,6 +298,10 @@ func (e *engine) Submit(ctx context.Context, s starters.Start, m starters.Messag
 
 // Message implements starters.Engine.
 func (e *engine) Message(ctx context.Context, id string, m starters.Message, result any) error {
+	e.world.enter(ctx, "tells "+id+" "+m.Name+" "+m.ID)
+	if e.world.isDown(Engine) {
+		return fmt.Errorf("%s of %s: %w", m.Name, id, errEngineDown)
+	}
 	return e.message(ctx, id, m, result, nil)
 }
 
@@ -272,11 +314,13 @@ func (e *engine) message(ctx context.Context, id string, m starters.Message, res
 		return fmt.Errorf("%s of %s: %w", m.Name, id, starters.ErrClosed)
 	}
 	if m.Signal {
-		return e.tell(id, opened, func() error { return e.world.env.SignalWorkflowByID(id, m.Name, m.Argument) })
+		e.world.trace.message("signal", id, m)
+		return e.tell(ctx, id, opened, func() error { return e.world.env.SignalWorkflowByID(id, m.Name, m.Argument) })
 	}
 	if m.Name == workflows.ReconcileUpdate || m.Name == workflows.CommitUpdate {
 		e.world.readSwitches()
 	}
+	e.world.trace.message("update", id, m)
 	answered := make(chan struct{})
 	var value any
 	var failed error
@@ -298,7 +342,7 @@ func (e *engine) message(ctx context.Context, id string, m starters.Message, res
 	}
 	// The environment knows update ids once for all workflows, the engine by run.
 	unique := fmt.Sprintf("%s/%d/%s", id, r.number, m.ID)
-	if err := e.tell(id, opened, func() error {
+	if err := e.tell(ctx, id, opened, func() error {
 		sent := e.world.env.UpdateWorkflowByID(id, m.Name, unique, callback, m.Argument)
 		if sent == nil {
 			wake = e.world.asleep.lie(ctx)
@@ -326,7 +370,11 @@ func carry(from, to any) error {
 }
 
 // Query implements starters.Engine.
-func (e *engine) Query(_ context.Context, id, name string, argument, result any) error {
+func (e *engine) Query(ctx context.Context, id, name string, argument, result any) error {
+	e.world.enter(ctx, "asks "+id+" "+name)
+	if e.world.isDown(Engine) || e.world.isDown(Workers) {
+		return fmt.Errorf("ask %s: %w", id, errEngineDown)
+	}
 	if e.run(id) == nil {
 		return fmt.Errorf("ask %s: %w", id, starters.ErrNotFound)
 	}
@@ -336,7 +384,7 @@ func (e *engine) Query(_ context.Context, id, name string, argument, result any)
 	}
 	var value converter.EncodedValue
 	var failed error
-	if err := e.inLoop(func() { value, failed = e.world.env.QueryWorkflowByID(id, name, arguments...) }); err != nil || failed != nil {
+	if err := e.inLoop(ctx, func() { value, failed = e.world.env.QueryWorkflowByID(id, name, arguments...) }); err != nil || failed != nil {
 		return errors.Join(err, failed)
 	}
 	return value.Get(result)
@@ -348,7 +396,7 @@ func (e *engine) Result(ctx context.Context, id string, result any) error {
 	if r == nil {
 		return fmt.Errorf("read the result of %s: %w", id, starters.ErrNotFound)
 	}
-	if err := e.wait(ctx, r.closed); err != nil {
+	if err := e.awaitEnd(ctx, id, r.closed); err != nil {
 		return err
 	}
 	if r = e.run(id); r.err != nil {
@@ -357,27 +405,55 @@ func (e *engine) Result(ctx context.Context, id string, result any) error {
 	return json.Unmarshal(r.result, result)
 }
 
+// awaitEnd waits until a run is closed. Who goes on beside the steps lets time
+// pass meanwhile.
+func (e *engine) awaitEnd(ctx context.Context, id string, closed <-chan struct{}) error {
+	if err := e.inLoop(ctx, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if r := e.runs[id]; !r.isClosed() {
+			r.wake = append(r.wake, e.world.asleep.lie(ctx))
+		}
+	}); err != nil {
+		return err
+	}
+	return e.wait(ctx, closed)
+}
+
 var byID = regexp.MustCompile(`'(order/[^']+)'`)
 
 // List implements starters.Engine for the two queries that reconciliation asks:
 // by ids, and everything else, which lists every order: visibility finds
 // candidates and never decides.
-func (e *engine) List(_ context.Context, query string, limit int, _ []byte) ([]starters.Listed, []byte, error) {
+func (e *engine) List(ctx context.Context, query string, limit int, _ []byte) ([]starters.Listed, []byte, error) {
+	e.world.enter(ctx, "lists "+query)
+	if e.world.isDown(Engine) {
+		return nil, nil, fmt.Errorf("list workflows: %w", errEngineDown)
+	}
 	var wanted []string
 	for _, match := range byID.FindAllStringSubmatch(query, -1) {
 		wanted = append(wanted, match[1])
 	}
 	var listed []starters.Listed
-	err := e.inLoop(func() {
+	err := e.inLoop(ctx, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
+		kind := workflows.OrderType
+		if strings.Contains(query, "'"+workflows.InboxType+"'") {
+			kind = workflows.InboxType
+		}
 		for id, r := range e.runs {
-			if r.kind == workflows.OrderType && (len(wanted) == 0 || slices.Contains(wanted, id)) {
+			if kind == workflows.InboxType && r.isClosed() { // it asks for those that run
+				continue
+			}
+			if r.kind == kind && !r.forgotten && (len(wanted) == 0 || slices.Contains(wanted, id)) {
 				listed = append(listed, e.listed(id, r))
 			}
 		}
 	})
-	slices.SortFunc(listed, func(x, y starters.Listed) int { return y.Changed.Compare(x.Changed) })
+	slices.SortFunc(listed, func(x, y starters.Listed) int {
+		return cmp.Or(y.Changed.Compare(x.Changed), cmp.Compare(x.ID, y.ID))
+	})
 	return listed[:min(limit, len(listed))], nil, err
 }
 
@@ -411,7 +487,8 @@ func (e *engine) Schedule(ctx context.Context, s starters.Schedule) error {
 	var due func()
 	due = func() {
 		e.world.After(s.Every, "schedule "+s.ID, due)
-		if last := e.run(s.ID); last != nil && !last.isClosed() {
+		last := e.run(s.ID)
+		if last != nil && !last.isClosed() || e.world.isDown(Engine) || e.world.nothingToFind(s, last) {
 			return
 		}
 		e.world.Check(e.Submit(ctx, starters.Start{Type: s.Type, ID: s.ID, Input: s.Input}, starters.Message{}, nil))
@@ -465,12 +542,15 @@ func (w *World) Runs(id string) (runs, continued int, open bool) {
 }
 
 // Cancel asks to cancel a workflow in the engine, as its UI does.
-func (w *World) Cancel(id string) { w.env.CancelWorkflowByID(id, "") }
+func (w *World) Cancel(id string) {
+	w.env.CancelWorkflowByID(id, "")
+	w.goOn(w.ctx)
+}
 
 // SuggestContinue lets the engine suggest to a run that it continue as new. The
 // environment can say so to its root alone.
 func (w *World) SuggestContinue(id string) {
-	w.Check(w.engine.inLoop(func() {
+	w.Check(w.engine.inLoop(w.ctx, func() {
 		r := w.engine.run(id)
 		suggested := reflect.ValueOf(r.info).Elem().FieldByName("continueAsNewSuggested")
 		*(*bool)(unsafe.Pointer(suggested.UnsafeAddr())) = true
@@ -496,7 +576,7 @@ func (w *World) Last(id order.ID) string {
 // Published is what a workflow last told visibility, within a step.
 func (w *World) Published(id string) starters.Listed {
 	var l starters.Listed
-	w.Check(w.engine.inLoop(func() {
+	w.Check(w.engine.inLoop(w.ctx, func() {
 		if r := w.engine.run(id); r != nil {
 			l = w.engine.listed(id, r)
 		}

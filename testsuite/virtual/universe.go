@@ -21,27 +21,47 @@ type agenda struct {
 	running bool
 	n       int
 	entries []entry
+	sooner  bool // an entry came before the one that the universe sleeps for
 }
 
 type entry struct {
 	at   time.Time
 	n    int
 	name string
+	own  bool // a system does it by itself
 	do   func()
 }
 
-func (w *World) add(at time.Time, name string, do func()) {
+func (w *World) add(at time.Time, own bool, name string, do func()) {
 	w.agenda.mu.Lock()
 	defer w.agenda.mu.Unlock()
 	w.agenda.n++
-	e := entry{at, w.agenda.n, name, do}
+	e := entry{at, w.agenda.n, name, own, do}
 	i, _ := slices.BinarySearchFunc(w.agenda.entries, e, func(x, y entry) int {
 		return cmp.Or(x.at.Compare(y.at), cmp.Compare(x.n, y.n))
 	})
 	w.agenda.entries = slices.Insert(w.agenda.entries, i, e)
-	if w.agenda.running && i == 0 {
+	if !w.agenda.running || i > 0 {
+		return
+	}
+	if w.gate == nil {
+		w.env.SignalWorkflow(soonerSignal, nil)
+		return
+	}
+	w.agenda.sooner = true // the universe is told when everything stands still
+	w.gate.poke()
+}
+
+// settle tells the universe that something comes sooner than it thinks.
+func (w *World) settle() bool {
+	w.agenda.mu.Lock()
+	sooner := w.agenda.sooner
+	w.agenda.sooner = false
+	w.agenda.mu.Unlock()
+	if sooner {
 		w.env.SignalWorkflow(soonerSignal, nil)
 	}
+	return sooner
 }
 
 // next returns when something happens next: the end, when nothing does before.
@@ -55,13 +75,25 @@ func (a *agenda) next() (at time.Time, summary string) {
 	return a.entries[0].at, a.entries[0].name
 }
 
-func (a *agenda) pop() entry {
+// pop takes the next entry off. What systems do by themselves at one moment
+// comes in any order that the world draws.
+func (a *agenda) pop(draw func(n int) int) entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	e := a.entries[0]
-	a.entries = a.entries[1:]
+	i, same := 0, 0
+	for same < len(a.entries) && a.entries[same].own && a.entries[same].at.Equal(a.entries[0].at) {
+		same++
+	}
+	if same > 1 && draw != nil {
+		i = draw(same)
+	}
+	e := a.entries[i]
+	a.entries = slices.Delete(a.entries, i, i+1)
 	return e
 }
+
+// rootID is the universe's own id in the environment.
+const rootID = "default-test-workflow-id"
 
 const (
 	soonerSignal = "sooner"
@@ -73,6 +105,7 @@ const (
 // lets it happen as an activity, and starts workflows under their real ids.
 func (w *World) universe(ctx workflow.Context) error {
 	workflow.Go(ctx, w.starter)
+	w.startBeside(ctx)
 	once := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
 	})
@@ -98,8 +131,13 @@ func (w *World) universe(ctx workflow.Context) error {
 }
 
 // step lets the next entry happen.
-func (w *World) step(context.Context) error {
-	w.agenda.pop().do()
+func (w *World) step(ctx context.Context) error {
+	w.enter(ctx, "")
+	e := w.agenda.pop(w.draw)
+	w.trace.add(Line{Kind: "step", Detail: e.name})
+	w.stepping = ctx
+	e.do()
+	w.stepping = nil
 	return nil
 }
 

@@ -1,22 +1,14 @@
-// Package virtual is a world in which months pass in a second: the production
-// workflows with their real activities and adapters, the webhook gateway and
-// the six simulated systems on the one clock of the SDK's test environment.
-//
-// A test says what happens when (At), lets the time pass (Run), and then reads
-// the ledgers of the systems. Nothing of our own is replaced but the engine:
-// its port is implemented over the environment, see engine.go.
 package virtual
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"net"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -69,6 +61,14 @@ type Options struct {
 	Carts []crm.Cart
 	// Payment is what differs from the usual gateway.
 	Payment payment.Settings
+	// ReservationTTL lets inventory delete reservations of this age; 0: never.
+	ReservationTTL time.Duration
+	// Retention is how long the engine remembers a closed order; 0: for as long as
+	// the world lasts, and orders are told 720 h.
+	Retention time.Duration
+	// JumpPolls leaves out polls of feeds in which nothing happened, and runs of the
+	// schedule that can find nothing: see calm.go.
+	JumpPolls bool
 	// Policy is the policy file; empty is "mode: auto".
 	Policy string
 	// FollowEvery is how often the systems that announce nothing are asked; 0 is
@@ -93,6 +93,8 @@ type Options struct {
 	Metrics *connect.Metrics
 	// Cases is where cases are announced; the zero value: nowhere.
 	Cases workers.Cases
+	// Seed draws who comes first, of a world in a bubble.
+	Seed uint64
 }
 
 // World is everything on one clock.
@@ -106,7 +108,7 @@ type World struct {
 	// Client speaks to the workflows as a starter does.
 	Client *starters.Client
 
-	t         testing.TB
+	t         T
 	env       *testsuite.TestWorkflowEnvironment
 	engine    *engine
 	set       *workers.Set
@@ -114,13 +116,35 @@ type World struct {
 	transport transport
 	config    workers.Config
 	asleep    sleepers
+	calm      calm
+	beside    []func(ctx context.Context)
 	over      chan struct{}
+	end       sync.Once
 	later     sync.WaitGroup
+	laters    int
 	ctx       context.Context
+
+	// In a bubble: see turnstile.go.
+	gate       *turnstile
+	random     *rand.Rand // for what is drawn beside the turns
+	activities activities
+	stepping   context.Context // of the step that is under way
+	trace      trace
+	crashes    crashes
+	outages    outages
+}
+
+// T is what a world needs of the test that it ends with; a *testing.T is one.
+type T interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Cleanup(f func())
+	TempDir() string
 }
 
 // Open opens a world; it ends with the test.
-func Open(t testing.TB, o Options) *World {
+func Open(t T, o Options) *World {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(silent{})
@@ -130,22 +154,30 @@ func Open(t testing.TB, o Options) *World {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &World{t: t, env: suite.NewTestWorkflowEnvironment(), over: make(chan struct{}), transport: transport{}, ctx: ctx}
 	t.Cleanup(cancel)
+	w.trace.world = w
 	w.env.SetStartTime(Start)
 	w.env.SetTestTimeout(time.Minute) // of real time in which nothing happens
 	w.env.SetDetachedChildWait(false)
 	w.env.SetWorkerOptions(worker.Options{
-		DeadlockDetectionTimeout: 20 * time.Second, Interceptors: []interceptor.WorkerInterceptor{repair.Doubts()},
+		DeadlockDetectionTimeout: 20 * time.Second, Interceptors: w.interceptors(t),
 	})
 	w.asleep = sleepersOf(w.env)
 	w.engine = newEngine(w)
+	w.engine.retention = o.Retention
+	w.calm.jumps = o.JumpPolls
+	if _, in := bubbles.Load(t); in {
+		w.enclose(o.Seed)
+	}
 	w.Client = &starters.Client{Engine: w.engine, Now: w.Now}
 	w.must("open the systems", w.openSystems(o))
+	w.must("keep images of the systems", w.keepImages(o))
 	w.must("configure", w.configure(o))
-	systems, err := w.config.Connect(w.Now, w.transport)
+	systems, err := w.config.Connect(w.Now, &calls{world: w, handlers: w.transport})
 	w.must("connect the adapters", err)
 	w.must("make the CRM's properties", systems.CRM.(*hubspot.Client).EnsureProperties(ctx))
 	w.set, err = w.config.Make(systems, w.Client, w.wait)
 	w.must("make the workers' set", err)
+	w.takeTurns(w.set.Reconciliation.Readers)
 	w.must("open the gateway", w.openGateway(systems))
 	w.set.RegisterWorkflows(w.engine)
 	for _, queue := range workers.ActivityQueues() {
@@ -155,8 +187,43 @@ func Open(t testing.TB, o Options) *World {
 		w.Check(w.Client.EnsureReconciliation(ctx, o.ReconcileEvery))
 		w.Check(w.Client.EnsureSweeps(ctx, o.SweepEvery))
 	})
+	w.trace.lines = nil // what the systems began with may have come of an image
 	return w
 }
+
+// interceptors are those of the workers, and in a bubble the one that makes
+// attempts as the server does.
+func (w *World) interceptors(t T) []interceptor.WorkerInterceptor {
+	if _, in := bubbles.Load(t); in {
+		return []interceptor.WorkerInterceptor{&attempts{world: w}, repair.Doubts()}
+	}
+	return []interceptor.WorkerInterceptor{repair.Doubts()}
+}
+
+// enclose makes the world deterministic.
+func (w *World) enclose(seed uint64) {
+	w.gate = newTurnstile(seed, w.over)
+	w.gate.settle = w.settle
+	w.gate.quiet = func() { w.env.RegisterDelayedCallback(w.asleep.rest, 0) }
+	w.asleep.gate = w.gate
+	w.random = rand.New(rand.NewPCG(seed, 2))
+	w.env.SetOnActivityCanceledListener(w.activities.giveUp)
+	go w.gate.run()
+	w.t.Cleanup(func() {
+		w.finish()
+		<-w.gate.ended
+	})
+}
+
+// draw draws one of n in a bubble; outside of one the first comes first.
+func (w *World) draw(n int) int {
+	if w.random == nil {
+		return 0
+	}
+	return w.random.IntN(n)
+}
+
+func (w *World) finish() { w.end.Do(func() { close(w.over) }) }
 
 func (w *World) must(what string, err error) {
 	w.t.Helper()
@@ -180,24 +247,37 @@ func (w *World) Now() time.Time { return w.env.Now().UTC() }
 func (w *World) Age() time.Duration { return w.Now().Sub(Start) }
 
 // After implements simulator.Clock: what a system does later is on the agenda.
-func (w *World) After(d time.Duration, name string, f func()) { w.add(w.Now().Add(d), name, f) }
+func (w *World) After(d time.Duration, name string, f func()) { w.add(w.Now().Add(d), true, name, f) }
 
 // At lets something happen at an age of the world. Steps run one after the
 // other, and the time stands still meanwhile.
-func (w *World) At(age time.Duration, name string, f func()) { w.add(Start.Add(age), name, f) }
+func (w *World) At(age time.Duration, name string, f func()) { w.add(Start.Add(age), false, name, f) }
 
 // Later lets a step call something that is answered only after more time has
 // passed: the step goes on as soon as the engine has the message.
 func (w *World) Later(f func(ctx context.Context)) {
-	parked := &parking{stands: make(chan struct{})}
+	w.laters++
+	parked := &parking{name: fmt.Sprintf("later %06d", w.laters), stands: make(chan struct{})}
 	done := make(chan struct{})
+	ctx := context.WithValue(w.ctx, parkingKey{}, parked)
+	w.hold(ctx, 1)
 	w.later.Go(func() {
 		defer close(done)
-		f(context.WithValue(w.ctx, parkingKey{}, parked))
+		f(ctx)
+		w.hold(ctx, -1)
 	})
 	select {
 	case <-done:
 	case <-parked.stands:
+	}
+	w.goOn(w.ctx)
+}
+
+// hold lets what goes on beside the steps hold the time while it does not wait;
+// outside of a bubble it holds nothing.
+func (w *World) hold(ctx context.Context, by int) {
+	if w.gate != nil {
+		_ = w.engine.inLoop(ctx, func() { *w.asleep.running += by }) // or the world has ended
 	}
 }
 
@@ -215,8 +295,9 @@ func (w *World) Run(age time.Duration) {
 	w.agenda.until = Start.Add(age)
 	w.env.RegisterWorkflow(w.universe)
 	w.env.RegisterActivity(w.step)
+	w.env.RegisterActivity(w.aside)
 	w.env.ExecuteWorkflow(w.universe)
-	close(w.over)
+	w.finish()
 	w.later.Wait()
 	w.must("let the time pass", w.env.GetWorkflowError())
 }
@@ -230,13 +311,18 @@ func (w *World) Verdict(id order.ID) reconcile.Verdict {
 }
 
 func (w *World) openSystems(o Options) error {
-	options := simulator.Options{Clock: w, Transport: w.transport}
+	options := simulator.Options{Clock: w, Transport: &calls{world: w, handlers: w.transport}, Witness: w, Changed: w.changed}
 	stock := map[string]int64{}
 	for sku, n := range o.Stock {
 		stock[sku] = int64(n)
 	}
-	webhooks := func(system order.System, secret string) simulator.Options {
+	plain := func(system order.System) simulator.Options {
 		with := options
+		with.Image = imageOf(system, o)
+		return with
+	}
+	webhooks := func(system order.System, secret string) simulator.Options {
+		with := plain(system)
 		with.Endpoint, with.Secret = "http://"+gatewayHost+"/v1/webhooks/"+string(system), secret
 		return with
 	}
@@ -244,19 +330,19 @@ func (w *World) openSystems(o Options) error {
 	if w.Payment, err = payment.New(webhooks(order.SystemPayment, stripeSecret), o.Payment); err != nil {
 		return err
 	}
-	if w.Inventory, err = inventory.New(options, inventory.Settings{Stock: stock}); err != nil {
+	if w.Inventory, err = inventory.New(plain(order.SystemInventory), inventory.Settings{Stock: stock, ReservationTTL: o.ReservationTTL}); err != nil {
 		return err
 	}
-	if w.Warehouse, err = warehouse.New(options, warehouse.Settings{Stock: o.Stock, Pace: o.Pace}); err != nil {
+	if w.Warehouse, err = warehouse.New(plain(order.SystemWarehouse), warehouse.Settings{Stock: o.Stock, Pace: o.Pace}); err != nil {
 		return err
 	}
-	if w.ERP, err = erp.New(options, erp.Settings{}); err != nil {
+	if w.ERP, err = erp.New(plain(order.SystemERP), erp.Settings{}); err != nil {
 		return err
 	}
 	if w.CRM, err = crm.New(webhooks(order.SystemCRM, hubspotSecret), crm.Settings{Carts: o.Carts}); err != nil {
 		return err
 	}
-	if w.Mail, err = mail.New(options, mail.Settings{}); err != nil {
+	if w.Mail, err = mail.New(plain(order.SystemMail), mail.Settings{}); err != nil {
 		return err
 	}
 	w.transport[paymentHost], w.transport[inventoryHost] = w.Payment.Handler(), w.Inventory.Handler()
@@ -280,19 +366,13 @@ func (w *World) configure(o Options) error {
 	if err := os.WriteFile(ca, w.Mail.CertificatePEM(), 0o600); err != nil {
 		return err
 	}
-	smtp, err := net.Listen("tcp", "127.0.0.1:0")
+	relay, err := w.openMail(ca)
 	if err != nil {
 		return err
 	}
-	imap, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	go func() { _ = w.Mail.ServeSMTP(smtp) }()
-	go func() { _ = w.Mail.ServeIMAP(imap) }()
 	incident := either(o.Incident, reconcile.DefaultThresholds())
 	w.config = workers.Config{
-		Policy: policy, Channel: "shop", Retention: 720 * time.Hour, FollowEvery: either(o.FollowEvery, 30*time.Minute),
+		Policy: policy, Channel: "shop", Retention: either(o.Retention, 720*time.Hour), FollowEvery: either(o.FollowEvery, 30*time.Minute),
 		Linger: either(o.Linger, 5*time.Minute), FreshFor: 2 * time.Second, Parallel: 20,
 		SweepAgain: []int{3, 7}, SweepSpan: 72 * time.Hour, SweepShard: either(o.SweepShard, 1000),
 		BudgetCount: either(o.BudgetCount, 100), BudgetMoney: either(o.BudgetMoney, 1_000_000),
@@ -307,10 +387,7 @@ func (w *World) configure(o Options) error {
 			URL: "http://" + crmHost, Token: "pat-simulated", Pipeline: "default", OpenStage: "checkoutpending",
 			WonStage: "closedwon", LostStage: "closedlost", AbandonedStage: "abandonedcart",
 		},
-		Mail: workers.MailRelay{
-			SMTP: smtp.Addr().String(), CA: ca, From: "shop@shop.test", ShopName: "Virtual shop", Journal: "journal@shop.test",
-			IMAP: imap.Addr().String(), IMAPUser: "journal", IMAPPassword: "journal", VisibilityLag: 10 * time.Millisecond,
-		},
+		Mail:  relay,
 		Cases: o.Cases,
 	}
 	return nil
@@ -346,8 +423,16 @@ func (w *World) openGateway(systems *workers.Systems) error {
 
 // wait lets an activity wait.
 func (w *World) wait(ctx context.Context, d time.Duration) error {
+	if w.follows(ctx) {
+		return w.nextPoll(ctx, d)
+	}
+	return w.Sleep(ctx, d)
+}
+
+// Sleep lets an activity, or what goes on beside the agenda, wait.
+func (w *World) Sleep(ctx context.Context, d time.Duration) error {
 	passed := make(chan struct{})
-	if err := w.engine.inLoop(func() {
+	if err := w.engine.inLoop(ctx, func() {
 		wake := w.asleep.lie(ctx)
 		w.env.RegisterDelayedCallback(func() { wake(); close(passed) }, d)
 	}); err != nil {
@@ -355,6 +440,7 @@ func (w *World) wait(ctx context.Context, d time.Duration) error {
 	}
 	select {
 	case <-passed:
+		w.goOn(ctx)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("the wait was ended: %w", ctx.Err())
@@ -373,3 +459,8 @@ func (silent) Error(string, ...any) {}
 // Reconciliation returns the activities of reconciliation runs, wired to the
 // world's systems.
 func (w *World) Reconciliation() *reconciliation.Activities { return w.set.Reconciliation }
+
+// Desks returns the six systems.
+func (w *World) Desks() []simulator.Desk {
+	return []simulator.Desk{w.Payment, w.Inventory, w.Warehouse, w.ERP, w.CRM, w.Mail}
+}

@@ -107,7 +107,7 @@ func (c *Client) period(ctx context.Context, s rpc.Session, b books, day rpc.Dat
 		Start rpc.Date `json:"start_date"`
 	}
 	err := s.Find(ctx, rpc.Query{
-		Model: "account.period", Fields: []string{"start_date"}, Limit: 1, Order: []any{[]string{"start_date", "ASC"}},
+		Model: "account.period", Fields: []string{"start_date"}, Limit: 1, Certain: true, Order: []any{[]string{"start_date", "ASC"}},
 		Where: rpc.Domain{
 			[]any{"end_date", ">=", day}, []any{"type", "=", "standard"}, []any{"state", "=", "open"}, []any{"fiscalyear.company", "=", b.company},
 		},
@@ -144,7 +144,7 @@ func (c *Client) inBooks(ctx context.Context, s rpc.Session, b books, a order.Am
 	}
 	err = s.Find(ctx, rpc.Query{
 		Model: "currency.currency", Where: rpc.Domain{[]any{"code", "in", []order.Currency{a.Currency, b.currency}}},
-		Fields: []string{"code", "rate"}, Context: map[string]any{"date": day},
+		Fields: []string{"code", "rate"}, Certain: true, Context: map[string]any{"date": day},
 	}, &rates)
 	if err != nil {
 		return "", 0, err

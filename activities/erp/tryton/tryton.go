@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
@@ -68,8 +67,8 @@ type Client struct {
 	config Config
 	rpc    *rpc.Client
 
-	mu    sync.Mutex
-	books *books
+	settling chan struct{} // one at a time; a buffer of one
+	books    *books
 }
 
 var _ erp.Books = (*Client)(nil)
@@ -96,7 +95,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{config: c, rpc: client}, nil
+	return &Client{config: c, rpc: client, settling: make(chan struct{}, 1)}, nil
 }
 
 // books are the settings of the database that postings need.
@@ -113,8 +112,12 @@ type books struct {
 
 // settle finds the settings, once.
 func (c *Client) settle(ctx context.Context, s rpc.Session) (books, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.settling <- struct{}{}:
+		defer func() { <-c.settling }()
+	case <-ctx.Done():
+		return books{}, apierr.New(apierr.Unavailable, "", fmt.Errorf("wait for another call to find the settings: %w", ctx.Err()))
+	}
 	if c.books != nil {
 		return *c.books, nil
 	}
@@ -131,7 +134,7 @@ func (c *Client) settle(ctx context.Context, s rpc.Session) (books, error) {
 		} `json:"currency."`
 	}
 	err = s.Find(ctx, rpc.Query{
-		Model: "company.company", Where: rpc.Domain{[]any{"id", "=", b.company}}, Fields: []string{"currency.code"},
+		Model: "company.company", Where: rpc.Domain{[]any{"id", "=", b.company}}, Fields: []string{"currency.code"}, Certain: true,
 	}, &companies)
 	if err != nil {
 		return books{}, err
@@ -180,7 +183,7 @@ func first(ctx context.Context, s rpc.Session, model, what string, where rpc.Dom
 	var found []struct {
 		ID int64 `json:"id"`
 	}
-	if err := s.Find(ctx, rpc.Query{Model: model, Where: where, Fields: []string{"id"}, Limit: 1}, &found); err != nil {
+	if err := s.Find(ctx, rpc.Query{Model: model, Where: where, Fields: []string{"id"}, Limit: 1, Certain: true}, &found); err != nil {
 		return 0, err
 	}
 	if len(found) == 0 {

@@ -323,7 +323,11 @@ func (c *Client) findLocation(ctx context.Context) (string, error) {
 	var in struct {
 		Locations *[]named `json:"stock_locations"`
 	}
-	if err := c.do(ctx, q, &in); err != nil {
+	err := c.do(ctx, q, &in)
+	if err == nil && in.Locations != nil && len(*in.Locations) == 0 {
+		err = c.do(ctx, q, &in) // as of an item: one empty list proves nothing
+	}
+	if err != nil {
 		return "", err
 	}
 	if in.Locations == nil {
@@ -339,10 +343,21 @@ func (c *Client) findLocation(ctx context.Context) (string, error) {
 	return found[0].ID, nil
 }
 
+// findItem returns the id of a SKU's item. One list that is empty for once
+// proves nothing, and an order would fail by it: it takes two to say that there
+// is no such SKU.
 func (c *Client) findItem(ctx context.Context, sku string) (string, error) {
 	if sku == "" {
 		return "", apierr.New(apierr.Invalid, "", errors.New("the SKU is empty"))
 	}
+	id, err := c.askItem(ctx, sku)
+	if apierr.CodeOf(err) == apierr.NotFound {
+		id, err = c.askItem(ctx, sku)
+	}
+	return id, err
+}
+
+func (c *Client) askItem(ctx context.Context, sku string) (string, error) {
 	q := call{operation: lookup, method: http.MethodGet, path: "/admin/inventory-items", query: url.Values{
 		"sku": {sku}, "fields": {"id,sku"},
 	}}

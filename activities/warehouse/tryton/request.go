@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	rpc "github.com/trueup-orders/trueup/activities/tryton"
@@ -190,13 +191,32 @@ type product struct {
 	Unit int64  `json:"default_uom"`
 }
 
-// products finds the goods by their codes. Codes are not unique in Tryton; the
-// lowest id counts.
+// products finds the goods by their codes. One list from which a code is missing
+// for once proves nothing: it takes two to say that the warehouse does not know
+// it, which ends the order's way there.
 func (c *Client) products(ctx context.Context, s rpc.Session, lines []order.Quantity) (map[string]product, error) {
 	var skus []string
 	for _, q := range order.BySKU(lines) {
 		skus = append(skus, q.SKU)
 	}
+	for again := false; ; again = true {
+		goods, err := c.findProducts(ctx, s, skus)
+		if err != nil {
+			return nil, err
+		}
+		missing := slices.IndexFunc(skus, func(sku string) bool { _, known := goods[sku]; return !known })
+		switch {
+		case missing < 0:
+			return goods, nil
+		case again:
+			return nil, apierr.New(apierr.Declined, "unknown_sku", fmt.Errorf("the warehouse does not know %q", skus[missing]))
+		}
+	}
+}
+
+// findProducts returns the goods that are there, by their codes. Codes are not
+// unique in Tryton; the lowest id counts.
+func (c *Client) findProducts(ctx context.Context, s rpc.Session, skus []string) (map[string]product, error) {
 	var found []product
 	err := s.Find(ctx, rpc.Query{
 		Model: "product.product", Where: rpc.Domain{[]any{"code", "in", skus}}, Fields: []string{"code", "default_uom"},
@@ -208,11 +228,6 @@ func (c *Client) products(ctx context.Context, s rpc.Session, lines []order.Quan
 	for _, p := range found {
 		if _, known := goods[p.Code]; !known {
 			goods[p.Code] = p
-		}
-	}
-	for _, sku := range skus {
-		if _, known := goods[sku]; !known {
-			return nil, apierr.New(apierr.Declined, "unknown_sku", fmt.Errorf("the warehouse does not know %q", sku))
 		}
 	}
 	return goods, nil

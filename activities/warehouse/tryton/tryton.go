@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
@@ -68,8 +67,8 @@ type Client struct {
 	config Config
 	rpc    *rpc.Client
 
-	mu     sync.Mutex
-	places *places
+	settling chan struct{} // one at a time; a buffer of one
+	places   *places
 }
 
 var _ warehouse.Warehouse = (*Client)(nil)
@@ -88,7 +87,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{config: c, rpc: client}, nil
+	return &Client{config: c, rpc: client, settling: make(chan struct{}, 1)}, nil
 }
 
 // places are the settings of the database that every call needs.
@@ -103,8 +102,12 @@ type places struct {
 
 // settle finds the places, once.
 func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.settling <- struct{}{}:
+		defer func() { <-c.settling }()
+	case <-ctx.Done():
+		return places{}, apierr.New(apierr.Unavailable, "", fmt.Errorf("wait for another call to find the settings: %w", ctx.Err()))
+	}
 	if c.places != nil {
 		return *c.places, nil
 	}
@@ -126,7 +129,7 @@ func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
 		Storage *int64 `json:"storage_location"`
 	}
 	err = s.Find(ctx, rpc.Query{
-		Model: "stock.location", Where: where, Fields: []string{"input_location", "output_location", "storage_location"},
+		Model: "stock.location", Where: where, Fields: []string{"input_location", "output_location", "storage_location"}, Certain: true,
 	}, &warehouses)
 	if err != nil {
 		return places{}, err
@@ -142,7 +145,7 @@ func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
 		Currency int64 `json:"currency"`
 	}
 	err = s.Find(ctx, rpc.Query{
-		Model: "company.company", Where: rpc.Domain{[]any{"id", "=", p.company}}, Fields: []string{"currency"},
+		Model: "company.company", Where: rpc.Domain{[]any{"id", "=", p.company}}, Fields: []string{"currency"}, Certain: true,
 	}, &companies)
 	if err != nil {
 		return places{}, err

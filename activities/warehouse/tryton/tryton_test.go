@@ -677,6 +677,26 @@ func TestList_UnderFaults(t *testing.T) {
 	}
 }
 
+// Whichever look-up of a request answers with nothing for once, the request is
+// not refused for good.
+func TestRequest_LookupEmptyOnce_NotDeclined(t *testing.T) {
+	t.Parallel()
+	for n := range 12 {
+		x := onSimulator(t)
+		r := request(newID("E"))
+		x.inject(t, simulator.Fault{Operation: "lookup", Kind: simulator.EmptyList, Skip: n})
+		if _, err := x.Request(t.Context(), r); apierr.Final(err) && err != nil {
+			t.Errorf("look-up %d was empty: %v", n+1, err)
+		}
+		if x.server.Frame().Faults()[0].Fired == 0 {
+			if n < 2 {
+				t.Errorf("a request makes %d look-ups", n)
+			}
+			return
+		}
+	}
+}
+
 func TestReads_UnderFaults(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[simulator.FaultKind]apierr.Code{

@@ -278,7 +278,7 @@ type edit struct {
 	Name     *string `json:"name"`
 	Phone    *string `json:"phone"`
 	OptedOut *bool   `json:"opted_out"`
-	Contacts *int    `json:"contacts"` // 0 deletes it, 1 makes it
+	Contacts *int    `json:"contacts"` // 0 deletes it, 1 makes it, more are doubles of it
 	Merge    string  `json:"merge"`    // merges the contact of this customer, or with this id or e-mail, into it
 
 	// Cart adds an abandoned cart with this id; CartsAbandoned makes so many of
@@ -445,9 +445,6 @@ func (x *session) editContact(e edit, contact *record) (*record, error) {
 	if !e.ofContact() {
 		return contact, nil
 	}
-	if e.Contacts != nil && *e.Contacts > 1 {
-		return nil, errors.New("contacts: HubSpot keeps one contact with a customer id or an e-mail")
-	}
 	if e.Delete == "contact" || e.Contacts != nil && *e.Contacts == 0 {
 		if contact == nil {
 			return nil, fmt.Errorf("contact: %w", simulator.ErrNoRecord)
@@ -484,10 +481,39 @@ func (x *session) editContact(e edit, contact *record) (*record, error) {
 	} else {
 		err = x.change(contact, clean)
 	}
+	if err == nil && e.Contacts != nil {
+		err = x.double(contact, *e.Contacts-1)
+	}
 	if err != nil || e.Merge == "" {
 		return contact, err
 	}
 	return x.merge(contact, e.Merge)
+}
+
+// double makes further contacts of the same person. HubSpot keeps one contact with
+// a customer id or an e-mail, so that doubles have neither of the two: they are
+// tied to the same deals.
+func (x *session) double(contact *record, n int) error {
+	ties, err := x.tied(contact)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		double, err := x.addContact(Contact{Name: contact.get("firstname") + " " + contact.get("lastname"), Email: fmt.Sprintf("double-%d-%s", i+1, contact.get("email"))})
+		if err != nil {
+			return err
+		}
+		for _, id := range ties {
+			deal, err := x.load(deals, id)
+			if err != nil || deal == nil {
+				return err
+			}
+			if err := x.tie(deal, double); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // merge merges another contact into one, as HubSpot does since 2025: what is left

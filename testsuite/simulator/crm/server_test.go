@@ -226,6 +226,11 @@ func TestEdits(t *testing.T) {
 	if err != nil || len(c.Carts) != 2 || c.Carts[1].Properties["trueup_cart_id"] != "k7" {
 		t.Errorf("carts are %+v, %v", c.Carts, err)
 	}
+	d.edit(`{"customer": "c1", "contacts": 2}`)
+	if s, _ = d.Read("o1"); len(s.Contacts) != 2 || s.Contacts[1].Properties["email"] != "double-1-new@example.com" {
+		t.Errorf("doubles are %+v", s.Contacts)
+	}
+	d.edit(`{"email": "double-1-new@example.com", "contacts": 0}`)
 	d.edit(`{"order": "o1", "lost": 1}`)
 	d.edit(`{"customer": "c1", "contacts": 0}`)
 	if s, _ = d.Read("o1"); s.Deals[0].Stage != "lost" || len(s.Contacts) != 0 {
@@ -235,7 +240,6 @@ func TestEdits(t *testing.T) {
 	for in, is := range map[string]error{
 		`{"order": "o1", "colour": "red"}`:                      nil,
 		`{"system": "erp", "order": "o1"}`:                      nil,
-		`{"customer": "c1", "contacts": 2}`:                     nil,
 		`{"order": "o9", "delete": "deal"}`:                     simulator.ErrNoRecord,
 		`{"customer": "c9", "delete": "contact"}`:               simulator.ErrNoRecord,
 		`{"customer": "c1", "merge": "c9"}`:                     simulator.ErrNoRecord,

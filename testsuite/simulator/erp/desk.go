@@ -171,7 +171,10 @@ type Edit struct {
 	Invoices *int   `json:"invoices,omitempty"`
 	Credits  *int   `json:"credits,omitempty"`
 	Balance  *int64 `json:"balance,omitempty"`
-	Reason   string `json:"reason,omitempty"`
+	// Total and Currency are those of a document that is not there yet.
+	Total    int64          `json:"total,omitempty"`
+	Currency order.Currency `json:"currency,omitempty"`
+	Reason   string         `json:"reason,omitempty"`
 }
 
 // Edit carries out an Edit.
@@ -306,7 +309,7 @@ func (s *Server) copy(t *tryton.Tx, model string, r tryton.Record, retyped *stri
 }
 
 // setNumber makes an order have so many posted documents of a kind: surplus ones
-// are deleted, missing ones copied.
+// are deleted, missing ones copied, or typed in where there is none.
 func (s *Server) setNumber(t *tryton.Tx, e Edit, kind string, n int) error {
 	held, err := s.holds(t, e.Order)
 	if err != nil {
@@ -322,12 +325,57 @@ func (s *Server) setNumber(t *tryton.Tx, e Edit, kind string, n int) error {
 	}
 	for i := len(posted); i < n; i++ {
 		if len(posted) == 0 {
-			return fmt.Errorf("%s of order %s to copy: %w", kind, e.Order, simulator.ErrNoRecord)
+			if err := s.typeIn(t, e, kind, i+1); err != nil {
+				return err
+			}
+			continue
 		}
 		r, _ := t.Get(model, posted[0].ID)
 		t.Append(edited(Edit{Order: e.Order, Kind: kind, Reason: "copied"}, r, posted[0].Key))
 		s.copy(t, model, r, nil)
 	}
+	return nil
+}
+
+// typeIn posts the n-th document of a kind, as a person would for whom it is
+// missing: one line over all of it, with the order's reference.
+func (s *Server) typeIn(t *tryton.Tx, e Edit, kind string, n int) error {
+	if e.Total == 0 {
+		return fmt.Errorf("%s of order %s to copy: %w; a total would make one", kind, e.Order, simulator.ErrNoRecord)
+	}
+	currency := int64(1)
+	if found, _ := t.Find("currency.currency", []any{[]any{"code", "=", string(e.Currency)}}); len(found) > 0 {
+		currency = found[0].ID
+	}
+	code, digits, _ := rate(t, currency)
+	price, _ := new(big.Rat).SetString(order.FormatMinor(e.Total, code))
+	pieces := int64(1)
+	operation := map[string]order.Operation{"sale": order.Record, "invoice": order.Invoice, "credit": order.Credit}[kind]
+	if kind == "credit" {
+		pieces = -1
+	}
+	who := t.Insert("party.party", map[string]any{"name": "By hand", "active": true})
+	where := t.Insert("party.address", map[string]any{"party": who, "street": "By hand", "active": true})
+	values := map[string]any{
+		"reference": order.Intent{Order: e.Order, Operation: operation, N: n}.Key(), "party": who, "invoice_address": where,
+		"company": int64(1), "currency": currency, "number": fmt.Sprint(t.Count("number by hand")),
+	}
+	line := map[string]any{"type": "line", "quantity": pieces, "unit_price": tryton.DecimalOf(price, digits), "description": "By hand"}
+	model, lines, via := modelSale, "sale.line", "sale"
+	if kind == "sale" {
+		values["state"], values["shipment_method"], values["invoice_method"] = "done", "manual", "manual"
+		values["shipment_address"], values["sale_date"] = where, tryton.DayOf(t.Now)
+	} else {
+		model, lines, via = modelInvoice, "account.invoice.line", "invoice"
+		values["state"], values["type"], values["invoice_date"] = "posted", "out", tryton.DayOf(t.Now)
+		values["journal"], values["account"] = int64(journalRevenue), int64(accountReceivable)
+		line["account"], line["currency"], line["company"] = int64(accountRevenue), currency, int64(1)
+	}
+	id := t.Insert(model, values)
+	line[via] = id
+	t.Insert(lines, line)
+	r, _ := t.Get(model, id)
+	t.Append(edited(Edit{Order: e.Order, Kind: kind, Reason: "typed in"}, r, tryton.Text(values["reference"])))
 	return nil
 }
 

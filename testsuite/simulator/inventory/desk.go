@@ -288,12 +288,13 @@ func (s *Server) editNew(tx *sql.Tx, of order.ID, sku string, quantity int64) er
 }
 
 // Event shows an order's reservations, or one, in the change feed as if they
-// had changed: {"order": "42"} or {"reservation": "resitem_…"}. Medusa itself
-// announces nothing.
+// had changed: {"order": "42"} or {"reservation": "resitem_…"}, or with {"sku":
+// "MUG"} those of a SKU. Medusa itself announces nothing.
 func (s *Server) Event(data json.RawMessage) error {
 	var e struct {
 		Order       order.ID `json:"order"`
 		Reservation string   `json:"reservation"`
+		SKU         string   `json:"sku"`
 	}
 	if err := strictly(data, &e); err != nil {
 		return err
@@ -304,8 +305,14 @@ func (s *Server) Event(data json.RawMessage) error {
 			return err
 		}
 		touched := false
+		if e.SKU != "" { // the level is there, whoever has reserved of it
+			if _, _, err := itemOf(tx, e.SKU); err != nil {
+				return err
+			}
+			touched = true
+		}
 		for _, r := range all {
-			if e.Order == "" && r.id != e.Reservation {
+			if e.Order == "" && r.id != e.Reservation && (e.SKU == "" || r.sku != e.SKU) {
 				continue
 			}
 			touched = true
@@ -316,6 +323,6 @@ func (s *Server) Event(data json.RawMessage) error {
 		if !touched {
 			return fmt.Errorf("%w: order %q, reservation %q", simulator.ErrNoRecord, e.Order, e.Reservation)
 		}
-		return nil
+		return s.frame.Append(tx, simulator.Entry{Kind: simulator.EntryNotification, Operation: "event", Order: e.Order, Record: e.Reservation})
 	})
 }

@@ -166,6 +166,10 @@ func (x *reading) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
 // that it then fetches are those of its search.
 func (x *reading) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _ *imap.SearchOptions) (*imap.SearchData, error) {
 	call := classify(c)
+	if x.server.frame.Dies(x.raw.client(), call) != simulator.Lives { // it reads, so before and after are one
+		_ = x.raw.Close()
+		return nil, net.ErrClosed
+	}
 	f := x.server.frame.Suffer(call)
 	if err := x.refuse(call, f); err != nil {
 		return nil, err
@@ -269,7 +273,7 @@ func (x *reading) refuse(call simulator.Call, f simulator.Fault) error {
 		_, _ = io.WriteString(x.conn.NetConn(), "<html><body>It works!</body></html>\r\n")
 		return note(200, refusal("", "Nonsense"))
 	case simulator.Late:
-		_, _ = io.Copy(io.Discard, x.raw.Conn) // until the client hangs up
+		x.raw.hang(x.server.frame)
 		return note(0, net.ErrClosed)
 	case simulator.Refused, simulator.ResponseLost:
 		_ = x.raw.Close()

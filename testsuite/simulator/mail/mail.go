@@ -42,6 +42,7 @@
 package mail
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"database/sql"
@@ -260,6 +261,24 @@ func (o *only) Accept() (net.Conn, error) {
 func (o *only) Close() error {
 	o.once.Do(func() { close(o.done) })
 	return o.Conn.Close()
+}
+
+// client is the context of the call that the connection was opened for, where a
+// universe tells it.
+func (o *only) client() context.Context {
+	if c, ok := o.Conn.(interface{ Context() context.Context }); ok {
+		return c.Context()
+	}
+	return context.Background()
+}
+
+// hang waits until the client gave up.
+func (o *only) hang(frame *simulator.System) {
+	if c, ok := o.Conn.(interface{ Context() context.Context }); ok {
+		frame.Hang(c.Context())
+		return
+	}
+	_, _ = io.Copy(io.Discard, o.Conn) // until it hangs up
 }
 
 // Addr returns the address of our end.

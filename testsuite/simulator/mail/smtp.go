@@ -50,6 +50,7 @@ type sending struct {
 	call          simulator.Call
 	fault         simulator.Fault
 	decided       bool // the transaction's fault is picked
+	death         simulator.Death
 }
 
 var _ gosmtp.AuthSession = (*sending)(nil)
@@ -80,6 +81,7 @@ func (x *sending) Auth(string) (sasl.Server, error) {
 // Reset forgets the transaction.
 func (x *sending) Reset() {
 	x.from, x.to, x.call, x.fault, x.decided = "", nil, simulator.Call{}, simulator.Fault{}, false
+	x.death = simulator.Lives
 }
 
 // Logout ends the session.
@@ -101,12 +103,17 @@ func (x *sending) Mail(from string, o *gosmtp.MailOptions) error {
 		return nil
 	}
 	x.decide(i.Order, o.EnvelopeID)
+	if x.death == simulator.DiesBefore {
+		return x.hangUp()
+	}
 	return x.early(simulator.Refused, simulator.Unavailable, simulator.RateLimited, simulator.Unauthorized)
 }
 
 func (x *sending) decide(of order.ID, key string) {
 	x.call = simulator.Call{Operation: order.Send, Order: of, Key: key}
-	x.fault = x.server.frame.Suffer(x.call)
+	if x.death = x.server.frame.Dies(x.raw.client(), x.call); x.death != simulator.DiesBefore {
+		x.fault = x.server.frame.Suffer(x.call)
+	}
 	x.decided = true
 }
 
@@ -151,6 +158,10 @@ func (x *sending) note(err error) error {
 // cut hangs up without an answer.
 func (x *sending) cut() error {
 	x.server.frame.Note(x.call, x.fault, 0)
+	return x.hangUp()
+}
+
+func (x *sending) hangUp() error {
 	_ = x.raw.Close()
 	return answer(421, 4, 4, 2, "Connection dropped") // goes nowhere
 }
@@ -188,6 +199,13 @@ func (x *sending) Data(r io.Reader) error {
 	x.call.Order, x.call.Key, x.call.Detail = l.order, l.key, l.template
 	l.raw = append(x.trace(), body...)
 	to := x.to
+	switch x.death {
+	case simulator.DiesBefore:
+		return x.hangUp()
+	case simulator.DiesAfter:
+		return errors.Join(x.server.deliver(to, l, x.fault.Kind), x.cut())
+	case simulator.Lives:
+	}
 	effect := func() error { return x.server.deliver(to, l, x.fault.Kind) }
 	switch x.fault.Kind { // the others do nothing to a message
 	case simulator.Refused, simulator.Unavailable, simulator.RateLimited, simulator.Unauthorized,
@@ -199,7 +217,7 @@ func (x *sending) Data(r io.Reader) error {
 		return x.accepted(effect(), answer(451, 4, 3, 0, "Local error in processing"))
 	case simulator.Late:
 		fault := x.fault
-		_, _ = io.Copy(io.Discard, x.raw.Conn) // until the client hangs up
+		x.raw.hang(x.server.frame)
 		x.server.frame.After(fault.Delay, "late.send", func() { _ = x.server.deliver(to, l, fault.Kind) })
 		return x.cut()
 	case simulator.Garbage:

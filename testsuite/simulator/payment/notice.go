@@ -263,3 +263,12 @@ func (w *world) disputed(pi *intent, how string) error {
 	}
 	return simulator.ErrNoRecord
 }
+
+// WordOf is Stripe's word for an event type of incident files; an unknown one is
+// taken for Stripe's own.
+func WordOf(of string) string {
+	if word := stripeTypes[of]; word != "" {
+		return word
+	}
+	return of
+}

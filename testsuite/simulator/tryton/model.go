@@ -229,6 +229,7 @@ func (t *Tx) Insert(model string, values map[string]any) int64 {
 // Fill makes many records of a fixed model at once, from id 1.
 func (t *Tx) Fill(model string, all []map[string]any) {
 	t.server.changes++
+	t.server.Frame.Changes()
 	m := t.server.models[model]
 	for start := 0; start < len(all); start += 100 {
 		chunk := all[start:min(len(all), start+100)]
@@ -276,6 +277,7 @@ func (t *Tx) Set(model string, id int64, values map[string]any) {
 
 func (t *Tx) store(model string, r Record, isNew bool) {
 	t.server.changes++
+	t.server.Frame.Changes()
 	m := t.server.models[model]
 	data, err := json.Marshal(r.Values)
 	var written any
@@ -314,6 +316,7 @@ func (m *Model) indexed(values map[string]any) (name, parent any) {
 // Erase removes a record and what belongs to it, without asking.
 func (t *Tx) Erase(model string, id int64) {
 	t.server.changes++
+	t.server.Frame.Changes()
 	m := t.server.models[model]
 	for _, link := range m.Links {
 		if link.Via == "" || link.Model == model {

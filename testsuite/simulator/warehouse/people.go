@@ -50,6 +50,7 @@ func (s *Server) work(id int64, to string) {
 		return nil
 	})
 	switch {
+	case to == "delivered" && state == "done": // it has arrived, and that is a note
 	case state == "waiting" && to == "picked", state != "" && to != "picked" && before(state, to) && state != "cancelled":
 		s.later(again, id, to)
 	case state == "done" && to == "done" && s.settings.Pace.Deliver > 0:

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// played runs the command.
+func played(args ...string) (code int, out, problems string) {
+	var o, p bytes.Buffer
+	code = run(args, &o, &p)
+	return code, o.String(), p.String()
+}
+
+func TestRun_Testdata_AllPass(t *testing.T) {
+	code, out, problems := played("testdata")
+	if code != 0 {
+		t.Errorf("exit code %d\n%s%s", code, out, problems)
+	}
+}
+
+// write writes an incident file.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "story.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestRun_SameSeed_SameStory(t *testing.T) {
+	_, first, _ := played("-v", "-seed", "7", "testdata/P-02.yaml")
+	_, second, _ := played("-v", "-seed", "7", "testdata/P-02.yaml")
+	if first != second || !strings.Contains(first, "response_lost") {
+		t.Errorf("the same seed told two stories:\n%s\n%s", first, second)
+	}
+}
+
+func TestRun_EndsOtherwise_FailsAndSaysWhat(t *testing.T) {
+	path := write(t, "id: X\ntitle: It pays twice\nsteps:\n- submit: O1\nexpect:\n  O1: {payment: {captured: 19960}}\n")
+	code, out, _ := played(path)
+	if code != 1 || !strings.HasPrefix(out, "FAIL X It pays twice; O1: payment.captured: 9980; want 19960") || !strings.HasSuffix(out, "0 passed, 1 failed\n") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// What a story sets up and nobody meets proves nothing.
+func TestRun_NotExercised_Fails(t *testing.T) {
+	for what, step := range map[string]string{
+		"fault":    "fault: {on: payment.refund, kind: refused}",
+		"crash":    "crash: {worker: before, on: payment.refund}",
+		"event":    "event: {from: payment, type: refund.succeeded, order: O1}",
+		"decision": "decide: {order: O1, case: 1, as: accept, by: anna}",
+	} {
+		path := write(t, "id: X\ntitle: Nothing of it happens\nsteps:\n- submit: O1\n- "+step+"\nquiet: 1h\nexpect:\n  O1: {outcome: succeeded}\n")
+		if code, out, problems := played(path); code != 1 || !strings.Contains(out, "not exercised: line 5: ") {
+			t.Errorf("%s: exit code %d: %s%s", what, code, out, problems)
+		}
+	}
+}
+
+func TestRun_NotInTheFormat_RefusedWithTheLine(t *testing.T) {
+	path := write(t, "id: X\ntitle: A slip of the pen\nsteps:\n- sumbit: O1\nexpect: {}\n")
+	code, out, problems := played(path)
+	if code != 2 || out != "" || !strings.Contains(problems, "story.yaml:4: ") {
+		t.Errorf("exit code %d: %s%s", code, out, problems)
+	}
+	if code, _, problems := played(); code != 2 || !strings.Contains(problems, "usage: incident") {
+		t.Errorf("without files exit code %d: %s", code, problems)
+	}
+}
