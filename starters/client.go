@@ -299,7 +299,11 @@ func (c *Client) DecideGroup(ctx context.Context, d reconciliation.DecideGroup) 
 // Report gives a run's report to the reconciliation workflow.
 func (c *Client) Report(ctx context.Context, r reconciliation.RunReport) (reconciliation.RunReport, error) {
 	var out reconciliation.RunReport
-	return out, c.Engine.Message(ctx, workflows.ReconciliationID, Message{Name: workflows.ReportUpdate, ID: "report-" + r.Run, Argument: r}, &out)
+	id := "report-" + r.Run
+	if r.Batch > 0 {
+		id = fmt.Sprintf("%s-%d", id, r.Batch)
+	}
+	return out, c.Engine.Message(ctx, workflows.ReconciliationID, Message{Name: workflows.ReportUpdate, ID: id, Argument: r}, &out)
 }
 
 // Switch stops repairs of a system, of a kind or of everything, or ends the

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 )
 
@@ -48,6 +49,7 @@ type gauges struct {
 	cases, oldestCase, deadline                                  *prometheus.Desc
 	verified, goodRun, unread, grants, stopped                   *prometheus.Desc
 	planting, plantedSince, plantedFound, plantedMissed, overdue *prometheus.Desc
+	groups, groupDeadline, swept, partial, exceptions            *prometheus.Desc
 }
 
 func newGauges() gauges {
@@ -75,7 +77,12 @@ func newGauges() gauges {
 		plantedFound: d("planted_break_found_timestamp_seconds", "When a planted break was last found; since when breaks are planted, before the first."),
 		plantedMissed: d("planted_breaks_missed",
 			"Planted breaks that were not found in time since planting began."),
-		overdue: d("planted_break_overdue", "1 while the last planted break was not found in time."),
+		overdue:       d("planted_break_overdue", "1 while the last planted break was not found in time."),
+		groups:        d("open_groups", "Incidents of many orders that are not over, by the system of their kind; all where it is of no one system.", "system"),
+		groupDeadline: d("next_group_deadline_timestamp_seconds", "The deadline of the most urgent group that nobody has decided."),
+		swept:         d("swept_through_timestamp_seconds", "Every day before this moment was swept in full, but for the exceptions."),
+		partial:       d("partial_days", "Days of which a sweep could not read something; they are swept again."),
+		exceptions:    d("sweep_exceptions", "Orders of swept days that could not be compared; they are asked again."),
 	}
 }
 
@@ -85,6 +92,7 @@ func (g *Gauges) Describe(to chan<- *prometheus.Desc) {
 		g.all.read, g.all.truncated, g.all.disagreeing, g.all.breaks, g.all.oldest, g.all.risk, g.all.cases, g.all.oldestCase, g.all.deadline,
 		g.all.verified, g.all.goodRun, g.all.unread, g.all.grants, g.all.stopped,
 		g.all.planting, g.all.plantedSince, g.all.plantedFound, g.all.plantedMissed, g.all.overdue,
+		g.all.groups, g.all.groupDeadline, g.all.swept, g.all.partial, g.all.exceptions,
 	} {
 		to <- d
 	}
@@ -207,6 +215,10 @@ func (g *Gauges) sayStatus(s saying, o Overview) {
 		}
 		s.say(g.all.stopped, 1, system)
 	}
+	g.sayGroups(s, status.Groups)
+	s.moment(g.all.swept, status.Coverage.Through)
+	s.say(g.all.partial, float64(len(status.Coverage.Partial)))
+	s.say(g.all.exceptions, float64(len(status.Coverage.Exceptions)))
 	c := status.Canary
 	if c == nil {
 		s.say(g.all.planting, 0)
@@ -221,4 +233,29 @@ func (g *Gauges) sayStatus(s saying, o Overview) {
 	s.moment(g.all.plantedFound, found)
 	s.say(g.all.plantedMissed, float64(c.Missed))
 	s.say(g.all.overdue, one(c.Last != nil && !c.Last.Missed.IsZero() && c.Last.Found.IsZero()))
+}
+
+func (g *Gauges) sayGroups(s saying, groups []reconciliation.Group) {
+	open := map[string]int{"all": 0}
+	for _, system := range order.Systems() {
+		open[string(system)] = 0
+	}
+	var deadline time.Time
+	for _, one := range groups {
+		if one.Over() {
+			continue
+		}
+		system := string(one.Kind.System)
+		if system == "" {
+			system = "all"
+		}
+		open[system]++
+		if one.State == reconciliation.GroupOpen && (deadline.IsZero() || one.Deadline.Before(deadline)) {
+			deadline = one.Deadline
+		}
+	}
+	for _, system := range slices.Sorted(maps.Keys(open)) {
+		s.say(g.all.groups, float64(open[system]), system)
+	}
+	s.moment(g.all.groupDeadline, deadline)
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/starters/connect"
 	"github.com/trueup-orders/trueup/starters/internal/memory"
@@ -92,6 +93,13 @@ func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 		Reports: []reconciliation.RunReport{
 			{Run: "1", Unread: []order.System{order.SystemMail}}, {Run: "2", Only: true},
 		},
+		Groups: []reconciliation.Group{
+			{N: 1, Kind: reconcile.Kind{System: order.SystemCRM}, State: reconciliation.GroupOpen, Deadline: noon.Add(3 * time.Hour)},
+			{N: 2, Kind: reconcile.Kind{System: order.SystemERP}, State: reconciliation.GroupClosed, Deadline: noon},
+		},
+		Coverage: reconciliation.Coverage{
+			Through: ago(72 * time.Hour), Partial: []reconciliation.PartialDay{{}}, Exceptions: []reconciliation.Exception{{Order: "A-7"}, {Order: "A-8"}},
+		},
 		Canary: &reconciliation.Canary{Order: "canary-1", Every: time.Hour, Since: ago(3 * time.Hour), Missed: 2,
 			Last: &reconciliation.Planted{N: 3, Missed: ago(time.Minute)}},
 	}
@@ -132,6 +140,10 @@ func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 		"trueup_grants_out": 3, `trueup_repairs_stopped{system="erp"}`: 1, `trueup_repairs_stopped{system="all"}`: 1,
 		"trueup_planted_every_seconds": 3600, "trueup_planted_breaks_missed": 2, "trueup_planted_break_overdue": 1,
 		"trueup_planted_break_found_timestamp_seconds": at(ago(3 * time.Hour)),
+		`trueup_open_groups{system="crm"}`:             1, `trueup_open_groups{system="erp"}`: 0,
+		"trueup_next_group_deadline_timestamp_seconds": at(noon.Add(3 * time.Hour)),
+		"trueup_swept_through_timestamp_seconds":       at(ago(72 * time.Hour)),
+		"trueup_partial_days":                          1, "trueup_sweep_exceptions": 2,
 	} {
 		var value float64
 		if err := json.Unmarshal([]byte(got[name]), &value); err != nil || value != want {

@@ -42,10 +42,13 @@ type Config struct {
 	SweepSpan      time.Duration `split_words:"true" default:"72h"`
 	SweepShard     int           `split_words:"true" default:"50000"`
 	SweepPerSecond float64       `split_words:"true" default:"20"`
-	Linger         time.Duration `split_words:"true" default:"5m"`
-	FreshFor       time.Duration `split_words:"true" default:"2s"`
-	BudgetCount    int           `split_words:"true" default:"200"`
-	BudgetMoney    int64         `split_words:"true" default:"10000000"`
+	// RunPerSecond bounds the calls of one scheduled run to each system while it
+	// screens; 0 sets no rate.
+	RunPerSecond float64       `split_words:"true" default:"40"`
+	Linger       time.Duration `split_words:"true" default:"5m"`
+	FreshFor     time.Duration `split_words:"true" default:"2s"`
+	BudgetCount  int           `split_words:"true" default:"200"`
+	BudgetMoney  int64         `split_words:"true" default:"10000000"`
 	// Since is the moment before which runs judge nothing: orders placed and records
 	// made earlier are left alone. Empty is when this installation first started.
 	Since Moment `split_words:"true"`
@@ -188,6 +191,9 @@ func (c Config) validate() error {
 	}
 	if _, _, err := net.SplitHostPort(c.MetricsListen); c.MetricsListen != "" && err != nil {
 		problems = append(problems, fmt.Errorf("TRUEUP_METRICS_LISTEN is %q; want an address and a port, as 127.0.0.1:9464", c.MetricsListen))
+	}
+	if c.PerSecond < 0 || c.FreshFor < 0 || c.RunPerSecond < 0 {
+		problems = append(problems, errors.New("TRUEUP_PER_SECOND, TRUEUP_RUN_PER_SECOND and TRUEUP_FRESH_FOR must not be negative; 0 sets no rate, and lets nothing pass for fresh"))
 	}
 	if c.Parallel < 1 {
 		problems = append(problems, errors.New("TRUEUP_PARALLEL must be at least 1"))

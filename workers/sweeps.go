@@ -45,7 +45,7 @@ const sealedAtLeast = time.Hour
 // from one that is forgotten.
 func (c Config) sweeps(p reconcile.Policy, systems *Systems) reconciliation.Sweeps {
 	s := reconciliation.Sweeps{
-		SealedAfter: sealedAtLeast, Before: sealedAtLeast, Span: c.SweepSpan, Shard: cmp.Or(c.SweepShard, 50_000), PerSecond: c.SweepPerSecond,
+		SealedAfter: sealedAtLeast, Before: sealedAtLeast, Span: c.SweepSpan, Shard: cmp.Or(c.SweepShard, 50_000), PerSecond: c.SweepPerSecond, RunPerSecond: c.RunPerSecond, Together: time.Hour,
 		Hunt: min(p.Horizon, c.Retention),
 	}
 	for _, rule := range p.Rules {

@@ -28,9 +28,15 @@ type Telling struct {
 	Evidence string `json:"ev,omitempty"`
 	Changed  bool   `json:"chg,omitempty"`
 	Changes  int    `json:"n,omitempty"`
-	Due      bool   `json:"due,omitempty"`
-	Past     bool   `json:"past,omitempty"`
+	// ChangedAt is when that was said last.
+	ChangedAt time.Time `json:"cat,omitzero"`
+	Due       bool      `json:"due,omitempty"`
+	Past      bool      `json:"past,omitempty"`
 }
+
+// changesApart is how often at most it is said that a case has changed: what flaps
+// in a system must not flood whoever listens.
+const changesApart = time.Hour
 
 // announceWithin is how long it is tried to say something.
 const announceWithin = 24 * time.Hour
@@ -59,10 +65,11 @@ func (p *process) tell(now time.Time) {
 			p.say(now, k, reconciliation.CaseOpened)
 			continue
 		}
-		if t.Changed {
+		if t.Changed && !now.Before(t.ChangedAt.Add(changesApart)) {
 			t.Changed = false
 			if p.token(now, k) != t.Evidence {
 				t.Changes++
+				t.ChangedAt = now
 				p.say(now, k, reconciliation.CaseChanged)
 			}
 		}
@@ -78,15 +85,24 @@ func (p *process) tell(now time.Time) {
 	}
 }
 
-// announceAt is when a case is announced next by its deadline, and why.
+// announceAt is when a case is announced next, and why.
 func (p *process) announceAt(k reconcile.Case) (time.Time, string) {
-	switch t := p.telling(k.N); {
-	case t == nil || t.Past:
+	t := p.telling(k.N)
+	if t == nil {
 		return time.Time{}, ""
-	case t.Due:
-		return k.Deadline, fmt.Sprintf("the deadline of case %d", k.N)
 	}
-	return k.NearAt(), fmt.Sprintf("the deadline of case %d is near", k.N)
+	at, why := time.Time{}, ""
+	switch {
+	case t.Past:
+	case t.Due:
+		at, why = k.Deadline, fmt.Sprintf("the deadline of case %d", k.N)
+	default:
+		at, why = k.NearAt(), fmt.Sprintf("the deadline of case %d is near", k.N)
+	}
+	if again := t.ChangedAt.Add(changesApart); t.Changed && !t.ChangedAt.IsZero() && (at.IsZero() || again.Before(at)) {
+		return again, fmt.Sprintf("case %d may have changed once more", k.N)
+	}
+	return at, why
 }
 
 // mayHaveChanged lets a case be announced anew, when it rests on something else

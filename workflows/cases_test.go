@@ -362,6 +362,33 @@ func TestDecide_EvidenceHasChanged_NothingDoneAndAskedAnew(t *testing.T) {
 	}
 }
 
+// A record that somebody, or something, changes again and again does not flood
+// whoever listens.
+func TestCase_FlappingRecord_ChangeSaidOnceAnHour(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w := aside(t, r.settings())
+	w.stolen(8 * time.Hour)
+	const changes = 12
+	for n := range changes {
+		at := 9*time.Hour + time.Duration(n)*10*time.Minute
+		w.At(at, "it is changed", func() {
+			w.edit(w.ERP, []string{`{"order":"1","kind":"receipt","amount":9980}`, `{"order":"1","kind":"receipt","delete":true}`}[n%2])
+		})
+		w.runs(at + 5*time.Minute)
+	}
+	w.Run(14 * time.Hour)
+	said := 0
+	for _, kind := range r.kinds() {
+		if kind == "case.changed" {
+			said++
+		}
+	}
+	if said < 2 || said > 4 {
+		t.Errorf("of %d changes in two hours %d were announced: %q", changes, said, r.kinds())
+	}
+}
+
 func TestDecide_BreakIsGoneMeanwhile_ClosedAndSaidSo(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Policy: "mode: auto\nreturn_window: 240h\nfields:\n  crm.deal: {mode: ask}\n"})

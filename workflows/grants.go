@@ -191,10 +191,15 @@ func (s *KeeperState) expire(now time.Time) {
 	s.Runs = slices.DeleteFunc(s.Runs, func(g granting) bool { return now.Sub(g.Asked) > runLife })
 }
 
-// reported forgets a run's grants: what it has not given back it has used.
-func (s *KeeperState) reported(run string, unused []int64, now time.Time) {
+// reported forgets a run's grants: what it has not given back it has used. What
+// was given to a run of which this is a part still counts: its limits are of the
+// whole.
+func (s *KeeperState) reported(run string, part bool, unused []int64, now time.Time) {
 	s.expire(now)
 	s.takeBack(run, unused)
 	s.Given = slices.DeleteFunc(s.Given, func(g given) bool { return g.Run == run })
+	if part {
+		return
+	}
 	s.Runs = slices.DeleteFunc(s.Runs, func(g granting) bool { return g.Run == run })
 }

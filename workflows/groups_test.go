@@ -269,7 +269,9 @@ func TestIncident_SystemWithoutItsRecords_NothingIsDoneThere(t *testing.T) {
 	}
 	effects := 0
 	w.At(60*time.Minute, "inventory shows nothing", func() {
-		w.inject(w.Inventory, simulator.Fault{Operation: "lookup", Kind: simulator.EmptyList, Times: -1})
+		for _, read := range []order.Operation{"lookup", "list"} {
+			w.inject(w.Inventory, simulator.Fault{Operation: read, Kind: simulator.EmptyList, Times: -1})
+		}
 		effects = w.written("")
 	})
 	run := w.runAt(66*time.Minute, workflows.ReconcileInput{})
@@ -279,6 +281,7 @@ func TestIncident_SystemWithoutItsRecords_NothingIsDoneThere(t *testing.T) {
 			t.Errorf("the group is %+v", g)
 		}
 		w.Inventory.Frame().Clear("lookup")
+		w.Inventory.Frame().Clear("list")
 	})
 	w.runAt(76*time.Minute, workflows.ReconcileInput{})
 	w.At(85*time.Minute, "over", func() {

@@ -94,7 +94,7 @@ func (k *keeper) listen(ctx workflow.Context) {
 // complete run whose window joins what was verified before.
 func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (reconciliation.RunReport, error) {
 	now := workflow.Now(ctx)
-	k.reported(r.Run, r.Unused, now)
+	k.reported(r.Run, r.Part, r.Unused, now)
 	if r.DryRun {
 		return r, nil
 	}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -10,64 +11,61 @@ import (
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
-	"github.com/trueup-orders/trueup/reconcile"
 )
 
-// SweepInput starts the sweep of a sealed day, or of these orders alone.
+// SweepInput starts the sweep of a sealed day, of several, or of these orders
+// alone.
 type SweepInput struct {
-	Day    time.Time  `json:"day,omitzero"`
-	Orders []order.ID `json:"orders,omitempty"`
-	DryRun bool       `json:"dry_run,omitempty"`
-	// Carried is how far the run came that this one goes on from.
-	Carried *SweepState `json:"carried,omitempty"`
+	Day    time.Time   `json:"day,omitzero"`
+	Days   []time.Time `json:"days,omitempty"` // instead of Day
+	Orders []order.ID  `json:"orders,omitempty"`
+	DryRun bool        `json:"dry_run,omitempty"`
+	// Carried is how far the run came that this one goes on from, and Run the first
+	// of them.
+	Carried *reconciliation.SweepState `json:"carried,omitempty"`
+	Run     string                     `json:"run,omitempty"`
 }
 
-// SweepState is what a sweep carries from run to run.
-type SweepState struct {
-	Plan reconciliation.SweepPlan `json:"plan"`
-	// Next is the shard to begin with.
-	Next   int                      `json:"next"`
-	Report reconciliation.RunReport `json:"report"`
+// days are the days to sweep.
+func (in SweepInput) days() []time.Time {
+	if len(in.Days) > 0 || in.Day.IsZero() {
+		return in.Days
+	}
+	return []time.Time{in.Day}
 }
 
-// Sweep compares every order of a sealed day in every system: shard after shard,
-// each read, confirmed and repaired before the next. Few activities read many
-// pages each, so that a day of any size is a history of a screen or two.
+// Sweep compares every order of sealed days in every system. One activity reads
+// many pages, has confirmed what it suspects and reports, day after day for an
+// hour, so that the history of a sweep grows with hours and not with orders.
 func (w *Workflows) Sweep(ctx workflow.Context, in SweepInput) (reconciliation.RunReport, error) {
 	ctx = workflow.WithActivityOptions(ctx, sweepOptions())
-	s := in.Carried
-	if s == nil {
-		var err error
-		if s, err = w.planSweep(ctx, in); err != nil {
-			return reconciliation.RunReport{}, err
-		}
+	if in.Carried == nil {
+		in.Carried, in.Run = &reconciliation.SweepState{}, workflow.GetInfo(ctx).WorkflowExecution.RunID
 	}
-	for s.Next < s.Plan.Shards {
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
-			in.Carried = s
+	for s := in.Carried; !s.Over; {
+		if s.Started() && workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			return s.Report, workflow.NewContinueAsNewError(ctx, SweepType, in)
 		}
-		if err := s.sweep(ctx, in); err != nil {
-			return s.Report, err
+		ask := reconciliation.SweepDays{Run: in.Run, Days: in.days(), Orders: in.Orders, DryRun: in.DryRun, State: *s}
+		var next reconciliation.SweepState
+		if err := workflow.ExecuteActivity(ctx, run.SweepDays, ask).Get(ctx, &next); err != nil {
+			return s.Report, fmt.Errorf("sweep %d days: %w", max(1, len(ask.Days)), err)
 		}
-		s.Next++
-		workflow.SetCurrentDetails(ctx, fmt.Sprintf("Shard %d of %d: %s", s.Next, s.Plan.Shards, s.Report.SweptText()))
+		*s = next
+		workflow.SetCurrentDetails(ctx, s.Report.Markdown())
 	}
-	s.Report.Finished = workflow.Now(ctx)
-	if !in.DryRun { // a dry one leaves no trace
-		if err := workflow.ExecuteActivity(ctx, run.ReportRun, s.Report).Get(ctx, &s.Report); err != nil {
-			return s.Report, fmt.Errorf("report the sweep: %w", err)
-		}
-	}
-	workflow.SetCurrentDetails(ctx, s.Report.Markdown())
-	return s.Report, nil
+	return in.Carried.Report, nil
 }
 
-// sweepOptions let an activity read for hours, as long as it says every minute
-// or two that it does; another worker takes it up where it was left.
+// confirmPatience is longer than an order is waited for: one that does not answer
+// must not make the whole activity begin anew.
+const confirmPatience = 5 * time.Minute
+
+// sweepOptions let an activity read for hours, as long as it says every few
+// minutes that it does; another worker takes it up where it was left.
 func sweepOptions() workflow.ActivityOptions {
 	return workflow.ActivityOptions{
-		TaskQueue: ReconciliationQueue, StartToCloseTimeout: 12 * time.Hour, HeartbeatTimeout: 2 * time.Minute,
+		TaskQueue: ReconciliationQueue, StartToCloseTimeout: 12 * time.Hour, HeartbeatTimeout: confirmPatience,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute, MaximumAttempts: 100,
 			NonRetryableErrorTypes: []string{reconciliation.NotSealedReason},
@@ -76,75 +74,11 @@ func sweepOptions() workflow.ActivityOptions {
 	}
 }
 
-func (w *Workflows) planSweep(ctx workflow.Context, in SweepInput) (*SweepState, error) {
-	now := workflow.Now(ctx)
-	s := &SweepState{Report: reconciliation.RunReport{
-		Run: workflow.GetInfo(ctx).WorkflowExecution.RunID, Started: now, DryRun: in.DryRun, Only: true,
-		Swept: &reconciliation.Swept{Asked: in.Orders},
-	}}
-	if len(in.Orders) > 0 {
-		s.Plan.Shards = 1
-		return s, nil
-	}
-	day := reconciliation.DayOf(in.Day)
-	if err := workflow.ExecuteActivity(ctx, run.PlanSweep, reconciliation.PlanSweep{Day: day, Now: now}).Get(ctx, &s.Plan); err != nil {
-		return nil, fmt.Errorf("plan the sweep: %w", err)
-	}
-	s.Report.From, s.Report.To, s.Report.Policy, s.Report.Rules = day, day.Add(reconciliation.Day), s.Plan.Policy, s.Plan.Rules
-	s.Report.Swept.Day, s.Report.Swept.Shards, s.Report.Swept.Ages = day, s.Plan.Shards, s.Plan.Ages
-	return s, nil
-}
-
-const (
-	// confirmAtOnce is how many suspects one activity has confirmed: what was not
-	// needed of their grants comes back soon.
-	confirmAtOnce = 40
-	// confirmPatience is longer than an order is waited for: one that does not
-	// answer must not make the whole activity begin anew.
-	confirmPatience = 5 * time.Minute
-)
-
-// sweep sweeps the next shard, and has its suspects confirmed.
-func (s *SweepState) sweep(ctx workflow.Context, in SweepInput) error {
-	ask := reconciliation.SweepShard{
-		Day: in.Day, Shard: reconcile.Shard{N: s.Next, Of: s.Plan.Shards}, Orders: in.Orders, Now: s.Report.Started, DryRun: in.DryRun,
-	}
-	named := sweepOptions()
-	named.Summary = fmt.Sprintf("shard %d of %d", s.Next+1, s.Plan.Shards)
-	var swept reconciliation.SweptShard
-	if err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, named), run.SweepShard, ask).Get(ctx, &swept); err != nil {
-		return fmt.Errorf("sweep shard %d of %d: %w", s.Next+1, s.Plan.Shards, err)
-	}
-	s.Report = swept.Report(s.Report)
-	if in.DryRun {
-		return nil
-	}
-	patient := sweepOptions()
-	patient.HeartbeatTimeout, patient.Summary = confirmPatience, named.Summary+": confirm what is suspected"
-	counts := reconciliation.CountKinds(swept.Suspects)
-	for from := 0; from < len(swept.Suspects); from += confirmAtOnce {
-		suspects := swept.Suspects[from:min(from+confirmAtOnce, len(swept.Suspects))]
-		part := fmt.Sprintf("%s/%d.%d", s.Report.Run, s.Next, from)
-		var done reconciliation.ConfirmedAll
-		if err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, patient), run.ConfirmSuspects, reconciliation.Confirm{
-			Run: part, Suspects: suspects, Looked: swept.Looked, Counts: counts, Only: true,
-		}).Get(ctx, &done); err != nil {
-			return fmt.Errorf("confirm suspects: %w", err)
-		}
-		before := s.Report
-		s.Report = done.Report(s.Report).Except(done)
-		s.Report.Exceptions = before.Exceptions // a sweep names its own: what was compared and disagrees is none
-		// What was not needed of the grants is given back at once: the run is long.
-		back := reconciliation.RunReport{Run: part, Part: true, Only: true, Unused: done.Unused, Tried: done.Tried}
-		if err := workflow.ExecuteActivity(ctx, run.ReportRun, back).Get(ctx, nil); err != nil {
-			return fmt.Errorf("give back grants: %w", err)
-		}
-	}
-	return nil
-}
+// daysAtOnce is how many days one sweep takes.
+const daysAtOnce = 31
 
 // Sweeps sweeps what is due, one day after the other, and then asks the
-// exceptions of earlier sweeps again. A day that fails, or that somebody sweeps
+// exceptions of earlier sweeps again. A sweep that fails, or that somebody makes
 // by hand just now, holds up no other.
 func (w *Workflows) Sweeps(ctx workflow.Context) error {
 	ctx = workflow.WithActivityOptions(ctx, sweepOptions())
@@ -153,8 +87,8 @@ func (w *Workflows) Sweeps(ctx workflow.Context) error {
 		return fmt.Errorf("find the days to sweep: %w", err)
 	}
 	inputs := make([]SweepInput, 0, len(due.Days)+1)
-	for _, day := range due.Days {
-		inputs = append(inputs, SweepInput{Day: day})
+	for some := range slices.Chunk(due.Days, daysAtOnce) {
+		inputs = append(inputs, SweepInput{Day: some[0], Days: some})
 	}
 	if len(due.Orders) > 0 {
 		inputs = append(inputs, SweepInput{Orders: due.Orders})

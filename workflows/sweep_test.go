@@ -260,9 +260,13 @@ func TestSweeps_EachSealedDayOnceAndAgainWhenItIsOlder(t *testing.T) {
 	w := deaf(t, virtual.Options{SweepEvery: 6 * time.Hour})
 	w.submit(time.Minute, anOrder("1"))
 	runs := func(n int) int {
-		runs, _, open := w.Runs(workflows.SweepWorkflowID(firstDay.Add(time.Duration(n) * day)))
-		if open {
-			t.Errorf("the sweep of day %d is still open", n)
+		s, err := w.Client.Status(t.Context())
+		w.Check(err)
+		runs := 0
+		for _, r := range s.Reports {
+			if r.Swept != nil && r.Swept.Day.Equal(firstDay.Add(time.Duration(n)*day)) {
+				runs++
+			}
 		}
 		return runs
 	}
@@ -344,6 +348,7 @@ func TestSweep_ContinuesAsNew_GoesOnWithTheNextShard(t *testing.T) {
 		w.At(2*time.Hour, "edit", func() { w.edit(w.CRM, `{"order":"`+id+`","stage":"lost"}`) })
 	}
 	id := workflows.SweepWorkflowID(firstDay)
+	w.Reconciliation().Sweeps.Together = time.Second
 	w.At(18*time.Hour, "once it runs, the engine suggests to continue as new", func() {
 		w.CRM.Frame().Clear("*")
 		w.inject(w.CRM, simulator.Fault{Operation: "list", Kind: simulator.RateLimited, Times: 3})
@@ -356,6 +361,45 @@ func TestSweep_ContinuesAsNew_GoesOnWithTheNextShard(t *testing.T) {
 	}
 	if swept.Looked != 5 || swept.Repaired != 5 || swept.Swept.Shards != 3 || !swept.Complete() {
 		t.Errorf("in %d shards %d orders were looked at and %d repaired: %s", swept.Swept.Shards, swept.Looked, swept.Repaired, swept.SweptText())
+	}
+}
+
+// One sweep takes several days, each with its own report; a day of which something
+// cannot be read is partial, and no other.
+func TestSweep_SeveralDaysTogether_EachReported(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{})
+	for n, id := range []string{"1", "2", "3"} {
+		at := time.Duration(n)*day + time.Minute
+		o := anOrder(id)
+		o.PlacedAt = virtual.Start.Add(at)
+		w.submit(at, o)
+		w.At(at+2*time.Hour, "edit "+id, func() { w.edit(w.CRM, `{"order":"`+id+`","stage":"lost"}`) })
+	}
+	var all []time.Time
+	for n := range 3 {
+		all = append(all, firstDay.Add(time.Duration(n)*day))
+	}
+	last := w.sweep(3*day, workflows.SweepInput{Day: firstDay, Days: all})
+	w.At(3*day+time.Hour, "all three are swept", func() {
+		s, err := w.Client.Status(t.Context())
+		w.Check(err)
+		for n, id := range []string{"1", "2", "3"} {
+			r := s.Reports[n]
+			if len(s.Reports) != 3 || !r.Swept.Day.Equal(all[n]) || r.Looked != 1 || r.Repaired != 1 || !r.Complete() {
+				t.Errorf("of %d reports that of day %d is %s, %d repaired", len(s.Reports), n, r.SweptText(), r.Repaired)
+			}
+			if s := w.story(order.ID(id)); s.Deal != "won" {
+				t.Errorf("the deal of order %s is %s", id, s.Deal)
+			}
+		}
+		if !s.Coverage.Through.Equal(firstDay.Add(3 * day)) {
+			t.Errorf("it is swept through %s", s.Coverage.Through)
+		}
+	})
+	w.Run(3*day + 2*time.Hour)
+	if !last.Swept.Day.Equal(all[2]) {
+		t.Errorf("the last report is of %s", last.Swept.Day)
 	}
 }
 

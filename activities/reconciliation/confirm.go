@@ -19,7 +19,9 @@ import (
 
 // Confirm asks to have suspects confirmed and repaired.
 type Confirm struct {
-	Run      string         `json:"run"`
+	Run string `json:"run"`
+	// Batch tells apart what one run asks in several batches.
+	Batch    int            `json:"batch,omitempty"`
 	Suspects []Suspect      `json:"suspects,omitempty"`
 	Stock    []StockSuspect `json:"stock,omitempty"`
 	Short    []Shortage     `json:"short,omitempty"`
@@ -171,7 +173,7 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	if len(all) == 0 && len(levels) == 0 {
 		return x.out, nil
 	}
-	first := GrantRequest{Run: in.Run, Only: in.Only, Incidents: x.out.Incidents, Wants: levelWants(levels)}
+	first := GrantRequest{Run: in.Run, Part: in.part(0), Only: in.Only, Incidents: x.out.Incidents, Wants: levelWants(levels)}
 	parts := inParts(all, cmp.Or(x.parts, max(1, len(all))))
 	if len(parts) == 1 { // then one question is enough
 		first.Wants = append(first.Wants, wantsOf(parts[0])...)
@@ -185,7 +187,7 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	a.alignStock(ctx, in, levels, granted, x)
 	in.Short = shortUnless(granted.Groups, in.Short)
 	for n, part := range parts {
-		if request := (GrantRequest{Run: in.Run, Only: in.Only, Part: n + 1, Wants: wantsOf(part), Unused: x.out.Unused}); len(parts) > 1 && len(request.Wants) > 0 {
+		if request := (GrantRequest{Run: in.Run, Only: in.Only, Part: in.part(n + 1), Wants: wantsOf(part), Unused: x.out.Unused}); len(parts) > 1 && len(request.Wants) > 0 {
 			if granted, err = x.grant(ctx, request); err != nil {
 				return x.out, fmt.Errorf("ask for %d grants: %w", len(request.Wants), err)
 			}
@@ -199,13 +201,24 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	return x.out, nil
 }
 
+// part numbers the n-th request for grants of the run.
+func (c Confirm) part(n int) int { return c.Batch*1_000 + n }
+
+// name names the batch to the orders.
+func (c Confirm) name() string {
+	if c.Batch == 0 {
+		return c.Run
+	}
+	return fmt.Sprintf("%s/%d", c.Run, c.Batch)
+}
+
 // handOut has the orders of one part look again, some side by side.
 func (a *Activities) handOut(ctx context.Context, in Confirm, part []looked, granted Granted, x *acting) error {
 	var mu sync.Mutex
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(sideBySide)
 	for _, l := range part {
-		c := Confirmation{Run: in.Run, Systems: l.suspect.Systems, Groups: granted.Groups, Short: shortOf(in.Short, l.suspect.Order)}
+		c := Confirmation{Run: in.name(), Systems: l.suspect.Systems, Groups: granted.Groups, Short: shortOf(in.Short, l.suspect.Order)}
 		c.Grants, c.Refused = granted.of(l.suspect.Order)
 		g.Go(func() error {
 			if left, all := l.leftTo(c); all {
@@ -299,6 +312,3 @@ func shortUnless(groups []Group, short []Shortage) []Shortage {
 	}
 	return short
 }
-
-// heartbeat says that the activity is alive.
-func heartbeat(ctx context.Context, at string) { activity.RecordHeartbeat(ctx, at) }

@@ -72,6 +72,8 @@ type RunReport struct {
 	// gives back the grants that were not needed, and says what came of the first
 	// few repairs of an incident.
 	Part bool `json:"part,omitempty"`
+	// Batch tells the parts of a run apart.
+	Batch int `json:"batch,omitempty"`
 	// Only says that it looked at the orders it was asked for and at no others: it
 	// verifies nothing else.
 	Only bool `json:"only,omitempty"`
@@ -228,6 +230,8 @@ type Known struct {
 	Intent  reconcile.Intent  `json:"intent"`
 	Changed time.Time         `json:"changed"`
 	Running bool              `json:"running"`
+	// Agreed says that the order agreed when it last looked.
+	Agreed bool `json:"agreed,omitempty"`
 }
 
 // IntentQuery chooses the orders whose intents are listed: those that changed

@@ -64,7 +64,7 @@ func (a *Activities) asShipped(ctx context.Context, all []Known) error {
 		return nil
 	}
 	reader := a.Readers[n].Reader
-	for these := range slices.Chunk(all, lookedUpTogether) {
+	for these := range slices.Chunk(all, batch) {
 		seen, err := lookUp(ctx, reader, these)
 		if err != nil {
 			return fmt.Errorf("look up the shipments of %d orders: %w", len(these), err)

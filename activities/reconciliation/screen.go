@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+
 	"slices"
 	"time"
 
@@ -39,6 +40,7 @@ type Screened struct {
 	Unread     []order.System `json:"unread,omitempty"`
 	Exceptions []order.ID     `json:"exceptions,omitempty"`
 	Truncated  bool           `json:"truncated,omitempty"` // there was more than one run takes
+	Missed     []string       `json:"missed,omitempty"`    // what was not read, for people
 	SKUs       []string       `json:"skus,omitempty"`
 	Gone       []Gone         `json:"gone,omitempty"`
 	Policy     string         `json:"policy"`
@@ -88,6 +90,9 @@ func (s Screened) Report(r RunReport) RunReport {
 	if s.TooOld > 0 {
 		r.Lines = append(r.Lines, fmt.Sprintf("%d orders were placed before %s and are not judged", s.TooOld, s.Since.Format(time.RFC3339)))
 	}
+	for _, missed := range s.Missed {
+		r.Lines = append(r.Lines, "not compared: "+missed)
+	}
 	for _, short := range s.Short {
 		r.Lines = append(r.Lines, fmt.Sprintf("%s: %d of %s are missing, for the warehouse counts %d: a person decides", short.Order, short.Missing, short.SKU, short.Count))
 	}
@@ -99,11 +104,16 @@ const (
 	mostOrders    = 10_000          // of one run; the next goes on
 	mostSuspects  = 500
 	sideBySide    = 4 // orders read at once
+	screenTries   = 2 // of a call that fails: the next run comes soon
+	// screenBudget is how long a run looks up at most. What is left is for the next
+	// one, and nothing of it passes for verified.
+	screenBudget = 20 * time.Minute
 )
 
 // ScreenChanges walks what changed in each system since the last verified
-// moment, adds the orders that changed or do not agree by their own word, and
-// compares each with what it means the systems to say.
+// moment, past the orders that changed or do not agree by their own word, and
+// compares each with what it means the systems to say. What the pages of changes
+// do not show whole is looked up, many orders at once.
 func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, error) {
 	status, err := a.Keeper.Status(ctx)
 	if err != nil {
@@ -112,60 +122,49 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	now := a.Now()
 	out := Screened{From: status.VerifiedThrough.Add(-screenOverlap), To: now, Policy: a.Policy.Version(), Rules: reconcile.RulesVersion, Full: len(in.Orders) == 0,
 		Verified: status.VerifiedThrough, Since: a.Since}
-	ids := in.Orders
-	if out.Full {
-		more, err := a.membersOf(ctx, status.Groups)
-		if err != nil {
-			return Screened{}, err
-		}
-		ids = append(a.changed(ctx, &out), more...)
-	}
 	known, err := a.Keeper.Intents(ctx, IntentQuery{Since: out.From, Limit: mostOrders, IDs: in.Orders})
 	if err != nil {
 		return Screened{}, fmt.Errorf("screen changes: list orders: %w", err)
 	}
+	s := a.screening(in, &out, status)
+	s.know(known)
 	if out.Full {
-		if known, err = a.withIDs(ctx, known, ids); err != nil {
-			return Screened{}, err
+		more, err := s.walkChanges(ctx, status.Groups, status.lastExceptions())
+		if err != nil {
+			return Screened{}, fmt.Errorf("screen changes: %w", err)
 		}
+		known = append(known, more...)
 	}
-	if err := a.compareAll(ctx, out.youngEnough(known), &out); err != nil {
-		return Screened{}, err
+	if err := s.lookUp(ctx); err != nil {
+		return Screened{}, fmt.Errorf("screen changes: look up what the changes do not show: %w", err)
 	}
+	s.into(&out)
 	out.SKUs = skus(known, status.SKUs)
 	a.compareStock(ctx, known, &out)
-	slices.SortFunc(out.Suspects, func(x, y Suspect) int { return compareIDs(x.Order, y.Order) })
-	slices.Sort(out.Exceptions)
-	out.Exceptions = slices.Compact(out.Exceptions)
-	if len(out.Suspects) > mostSuspects || len(known) >= mostOrders {
+	out.Truncated = out.Truncated || len(known) >= mostOrders
+	if len(out.Suspects) > mostSuspects {
 		// The others stay unagreed, and are found by the next run. Those of an incident
 		// that is stopped keep nobody else from being looked at.
 		slices.SortStableFunc(out.Suspects, func(x, y Suspect) int { return cmp.Compare(x.stopped(status.Groups), y.stopped(status.Groups)) })
-		out.Suspects, out.Truncated = out.Suspects[:min(len(out.Suspects), mostSuspects)], true
+		out.Suspects, out.Truncated = out.Suspects[:mostSuspects], true
 	}
 	return out, nil
+}
+
+// lastExceptions are the orders that the latest run over all has not compared, or
+// has not seen agree.
+func (s Status) lastExceptions() []order.ID {
+	for i := len(s.Reports) - 1; i >= 0; i-- {
+		if r := s.Reports[i]; !r.Only {
+			return r.Exceptions
+		}
+	}
+	return nil
 }
 
 // before says that an order was placed before a moment.
 func (k Known) before(moment time.Time) bool {
 	return !k.Intent.PlacedAt.IsZero() && k.Intent.PlacedAt.Before(moment)
-}
-
-// youngEnough returns the orders that were not placed before anything is judged,
-// where an operator has said when that is: else whatever was submitted to this
-// engine is judged, also what it took over from before its memory began. The
-// stock is compared with all of them, for what they hold is held. One that has not
-// said when it was placed was submitted just now.
-func (s *Screened) youngEnough(known []Known) []Known {
-	young := make([]Known, 0, len(known))
-	for _, k := range known {
-		if k.before(s.Since) {
-			s.TooOld++
-			continue
-		}
-		young = append(young, k)
-	}
-	return young
 }
 
 // membersOf returns the orders of the incidents that are not over: each run
@@ -215,121 +214,6 @@ func compareIDs(x, y order.ID) int {
 	return 0
 }
 
-// changed walks each system's changes and returns the orders they belong to. A
-// system that cannot be read makes the run partial.
-func (a *Activities) changed(ctx context.Context, out *Screened) []order.ID {
-	var ids []order.ID
-	for _, r := range a.Readers {
-		request := reconcile.ListRequest{By: reconcile.ListChanged, From: out.From, To: out.To}
-		for {
-			page, err := r.Reader.List(ctx, request)
-			if err != nil {
-				out.Unread = append(out.Unread, r.System)
-				activity.GetLogger(ctx).Warn("changes could not be listed; the run is partial", "system", r.System, "error", err)
-				break
-			}
-			out.Records += len(page.Observations) + len(page.Orphans)
-			for _, o := range page.Observations {
-				ids = append(ids, o.Order)
-			}
-			if page.Next == "" {
-				break
-			}
-			request.Cursor = page.Next
-			activity.RecordHeartbeat(ctx, string(r.System), page.Next)
-		}
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
-// withIDs adds the orders that the systems named and visibility has not listed.
-func (a *Activities) withIDs(ctx context.Context, known []Known, ids []order.ID) ([]Known, error) {
-	var missing []order.ID
-	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
-		if !slices.ContainsFunc(known, func(k Known) bool { return k.Intent.Order == id }) {
-			missing = append(missing, id)
-		}
-	}
-	if len(missing) == 0 {
-		return known, nil
-	}
-	more, err := a.Keeper.Intents(ctx, IntentQuery{IDs: missing, Limit: len(missing)})
-	if err != nil {
-		return nil, fmt.Errorf("screen changes: list %d orders by id: %w", len(missing), err)
-	}
-	return append(known, more...), nil
-}
-
-// compareAll reads each order in all six systems and compares.
-func (a *Activities) compareAll(ctx context.Context, known []Known, out *Screened) error {
-	var restful []Known
-	for _, k := range known {
-		if k.Intent.PlacedAt.IsZero() { // it has not said yet what it means the systems to say
-			out.Looked++
-			out.Exceptions = append(out.Exceptions, k.Intent.Order)
-			continue
-		}
-		restful = append(restful, k)
-	}
-	known = restful
-	results := make([]reconcile.Comparison, len(known))
-	g, inner := errgroup.WithContext(ctx)
-	g.SetLimit(sideBySide)
-	together := min(max(1, len(known)/sideBySide), lookedUpTogether)
-	for from := 0; from < len(known); from += together {
-		these := known[from:min(from+together, len(known))]
-		g.Go(func() error {
-			ahead := a.together(inner, these)
-			for i, k := range these {
-				results[from+i] = a.compareOne(inner, k, ahead)
-				activity.RecordHeartbeat(inner, from+i)
-			}
-			return inner.Err()
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("screen changes: %w", err)
-	}
-	for i, c := range results {
-		id := known[i].Intent.Order
-		out.Looked++
-		if len(c.Settling) > 0 || len(c.Unread) > 0 {
-			out.Settling += len(c.Settling)
-			out.Exceptions = append(out.Exceptions, id)
-		}
-		for _, system := range c.Unread {
-			if !slices.Contains(out.Unread, system) {
-				out.Unread = append(out.Unread, system)
-			}
-		}
-		if len(c.Breaks) > 0 {
-			out.Suspects = append(out.Suspects, Suspect{Order: id, Breaks: c.Breaks, Systems: systemsOf(c.Breaks), Subject: known[i].Subject})
-		}
-	}
-	return nil
-}
-
-func (a *Activities) compareOne(ctx context.Context, k Known, ahead aheadOf) reconcile.Comparison {
-	observations := make([]reconcile.Observation, len(a.Readers))
-	g, inner := errgroup.WithContext(ctx)
-	for i, r := range a.Readers {
-		if o, known := ahead[r.System][k.Intent.Order]; known {
-			observations[i] = o
-			continue
-		}
-		g.Go(func() error {
-			at := a.Now()
-			seen, err := r.Reader.Lookup(inner, k.Subject)
-			observations[i] = reconcile.Read(r.System, k.Intent.Order, at, seen, err)
-			return nil
-		})
-	}
-	_ = g.Wait()
-	return reconcile.Compare(k.Intent, a.Policy, observations, nil, nil, a.Now())
-}
-
 func systemsOf(breaks []reconcile.Break) []order.System {
 	var systems []order.System
 	for _, s := range order.Systems() {
@@ -357,26 +241,91 @@ func skus(known []Known, seen []string) []string {
 	return slices.Compact(all)
 }
 
+// ManyLevels is an inventory.Reader that reads several levels in the calls of one.
+// What is missing from its answer is asked one by one.
+type ManyLevels interface {
+	Levels(ctx context.Context, skus []string) (map[string]reconcile.Level, error)
+}
+
+// ManyCounts is a warehouse.Reader that counts several SKUs in the calls of one.
+// What is missing from its answer is asked one by one.
+type ManyCounts interface {
+	CountMany(ctx context.Context, skus []string) (map[string]reconcile.Count, error)
+}
+
 // compareStock holds inventory's level of each SKU against the warehouse's
 // count, with what has left and is not committed yet.
 func (a *Activities) compareStock(ctx context.Context, known []Known, out *Screened) {
-	for _, sku := range out.SKUs {
-		level, err := a.Levels.Level(ctx, sku)
-		if out.uncompared(sku, order.SystemInventory, err) {
-			continue
+	orders := bySKU(known)
+	for skus := range slices.Chunk(out.SKUs, batch) {
+		read := a.stockOf(ctx, skus)
+		for _, sku := range skus {
+			a.compareLevel(ctx, sku, orders[sku], read, out)
 		}
-		count, err := a.Counts.Count(ctx, sku)
-		if out.uncompared(sku, order.SystemWarehouse, err) {
-			continue
-		}
-		if a.moving(known, sku) {
-			continue // its goods are on their way between the two: the next run compares them
-		}
-		out.Compared++
-		if is := count.Quantity + uncommitted(known, sku); level.Stocked != is || level.Reserved > is {
-			a.atOdds(ctx, level, count, out)
+		activity.RecordHeartbeat(ctx)
+	}
+}
+
+// stock is what was read of several SKUs together.
+type stock struct {
+	levels map[string]reconcile.Level
+	counts map[string]reconcile.Count
+}
+
+// stockOf reads levels and counts together, in the systems that can.
+func (a *Activities) stockOf(ctx context.Context, skus []string) (read stock) {
+	var g errgroup.Group
+	if many, can := a.Levels.(ManyLevels); can && len(skus) > 1 {
+		g.Go(func() (err error) {
+			read.levels, err = many.Levels(ctx, skus)
+			return err
+		})
+	}
+	if many, can := a.Counts.(ManyCounts); can && len(skus) > 1 {
+		g.Go(func() (err error) {
+			read.counts, err = many.CountMany(ctx, skus)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		activity.GetLogger(ctx).Warn("levels could not be read together; they are read one by one", "error", err)
+	}
+	return read
+}
+
+func (a *Activities) compareLevel(ctx context.Context, sku string, known []Known, read stock, out *Screened) {
+	level, found := read.levels[sku]
+	if !found {
+		var err error
+		if level, err = a.Levels.Level(ctx, sku); out.uncompared(sku, order.SystemInventory, err) {
+			return
 		}
 	}
+	count, found := read.counts[sku]
+	if !found {
+		var err error
+		if count, err = a.Counts.Count(ctx, sku); out.uncompared(sku, order.SystemWarehouse, err) {
+			return
+		}
+	}
+	if a.moving(known, sku) {
+		return // its goods are on their way between the two: the next run compares them
+	}
+	out.Compared++
+	if is := count.Quantity + uncommitted(known, sku); level.Stocked != is || level.Reserved > is {
+		a.atOdds(ctx, level, count, out)
+	}
+}
+
+// bySKU returns the orders that each SKU concerns.
+func bySKU(known []Known) map[string][]Known {
+	all := map[string][]Known{}
+	for _, k := range known {
+		for _, sku := range skus([]Known{k}, nil) {
+			all[sku] = append(all[sku], k)
+		}
+	}
+	return all
 }
 
 // uncompared says that a level cannot be compared: its system cannot be read, or

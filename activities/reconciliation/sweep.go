@@ -29,6 +29,11 @@ type Sweeps struct {
 	// PerSecond bounds the calls of one sweep to each system, besides what the
 	// orders themselves may call; 0 sets no rate.
 	PerSecond float64
+	// RunPerSecond bounds those of a screening.
+	RunPerSecond float64
+	// Together is how long one activity goes on, with one shard or day after the
+	// other, before the next one does: a history tells then that a sweep is alive.
+	Together time.Duration
 	// Hunt is the age of a day from which nobody can tell an order that never was
 	// from one that is forgotten: older days' records start nothing.
 	Hunt time.Duration
@@ -216,18 +221,23 @@ func (r RunReport) SweptText() string {
 // reference what is left over on either side. It is taken up again where a
 // worker left it.
 func (a *Activities) SweepShard(ctx context.Context, in SweepShard) (SweptShard, error) {
+	beats := &beating{}
+	if err := beats.read(ctx); err != nil {
+		return SweptShard{}, err
+	}
+	return a.sweepShard(ctx, in, beats)
+}
+
+func (a *Activities) sweepShard(ctx context.Context, in SweepShard, beats *beating) (SweptShard, error) {
 	status, err := a.Keeper.Status(ctx)
 	if err != nil {
 		return SweptShard{}, fmt.Errorf("sweep: read the status of reconciliation: %w", err)
 	}
 	in.Day = DayOf(in.Day)
-	s := &sweeping{a: a, in: in, since: a.since(status.Since)}
+	s := &sweeping{a: a, in: in, since: a.since(status.Since), beats: beats}
 	s.hunt = len(in.Orders) == 0 && !in.Day.Before(DayOf(status.Since)) && in.Now.Sub(in.Day) < a.Sweeps.Hunt
 	for _, r := range a.Readers {
 		s.streams = append(s.streams, &stream{system: r.System, reader: r.Reader, parts: map[int]reconcile.Observation{}})
-	}
-	if err := s.beats.read(ctx); err != nil {
-		return SweptShard{}, err
 	}
 	if err := s.load(ctx); err != nil {
 		return SweptShard{}, fmt.Errorf("sweep: list orders: %w", err)
@@ -273,7 +283,8 @@ type sweeping struct {
 	a     *Activities
 	in    SweepShard
 	since time.Time
-	hunt  bool // records that no known order claims go to the inbox
+	hunt  bool  // records that no known order claims go to the inbox
+	feed  *feed // of a screening by change; nil: a sweep
 
 	known    []Known // sorted by id
 	streams  []*stream
@@ -281,7 +292,7 @@ type sweeping struct {
 	visitors []visitor
 	named    string // see digest
 	out      SweptShard
-	beats    beating
+	beats    *beating
 }
 
 // visitor is an order of another day with a record that it does not mean to

@@ -20,9 +20,13 @@ func (s *sweeping) observe(st *stream, part int, o reconcile.Observation) {
 	o.System = st.system
 	n, found := s.find(o.Order)
 	switch {
+	case !found && s.feed != nil:
+		s.feed.keep(o)
 	case !found && s.hunt && part == partDay:
 		s.pending = append(s.pending, o)
 	case !found:
+	case s.feed != nil && o.State == reconcile.Present && st.marks[n] != toLookUp:
+		s.feed.fold(st, n, o)
 	case o.State != reconcile.Present || st.marks[n] == agreeing:
 		// Unreadable on a page, or more than what agrees: a page that came twice, or a
 		// record too many.
@@ -138,7 +142,10 @@ func (s *sweeping) leftOver() []left {
 		l := left{order: k.Intent.Order}
 		for _, st := range s.streams {
 			switch m := st.marks[n]; {
-			case m == agreeing || st.isDown():
+			case st.isDown() || s.feed != nil && len(s.in.Orders) == 0 && s.feed.shows(s, st, n):
+			case s.feed != nil:
+				l.streams = append(l.streams, st)
+			case m == agreeing:
 			case m == noneSeen && len(s.in.Orders) == 0 && s.agrees(k, absent(st, k, s.a.Now())):
 				// Nothing should be there, and nothing was listed. What is made there later is
 				// found on the day when it is made.
@@ -167,7 +174,7 @@ func (s *sweeping) leftOver() []left {
 
 // batch is how many orders' intents are read anew at once before their records
 // are.
-const batch = 50
+const batch = 100
 
 // lookUp reads by reference what is left over, and only then calls it anything.
 func (s *sweeping) lookUp(ctx context.Context) error {
@@ -177,6 +184,10 @@ func (s *sweeping) lookUp(ctx context.Context) error {
 	}
 	s.out.Looked = len(s.known)
 	for these := range slices.Chunk(all, batch) {
+		if s.feed != nil && s.a.Now().After(s.feed.until) {
+			s.miss("orders: the time of the run is over before all were compared; the next run goes on")
+			return nil
+		}
 		ids := make([]order.ID, len(these))
 		for i, l := range these {
 			ids[i] = l.order
@@ -188,8 +199,10 @@ func (s *sweeping) lookUp(ctx context.Context) error {
 		if err := s.lookUpBatch(ctx, these, known); err != nil {
 			return err
 		}
-		s.done(these)
-		s.beat(ctx)
+		if s.feed == nil {
+			s.done(these)
+			s.beat(ctx)
+		}
 		if err := stopping(ctx); err != nil {
 			return err
 		}
@@ -237,6 +250,15 @@ func (s *sweeping) lookUpBatch(ctx context.Context, these []left, known []Known)
 		s.file(these[i].order, f)
 	}
 	return nil
+}
+
+// mostSuspected is how many suspects are kept. A screening keeps all, and chooses
+// when it knows them.
+func (s *sweeping) mostSuspected() int {
+	if s.feed != nil {
+		return mostOrders
+	}
+	return mostSweepSuspects
 }
 
 // lookedUp is what the look-ups of one order have shown.
@@ -287,7 +309,7 @@ func (s *sweeping) lookUpOne(ctx context.Context, k Known, streams []*stream, ah
 }
 
 const (
-	mostSweepSuspects = 200 // of one shard; the others are found by the next sweep
+	mostSweepSuspects = 500 // of one shard; the others are found by the next sweep
 	mostFailed        = 3   // look-ups in a row, until the system counts as down
 )
 
@@ -299,7 +321,7 @@ func (s *sweeping) file(id order.ID, f lookedUp) {
 	}
 	s.out.Settling += f.settling
 	if len(f.breaks) > 0 {
-		if len(s.out.Suspects) >= mostSweepSuspects {
+		if len(s.out.Suspects) >= s.mostSuspected() {
 			s.miss("suspects%s: more than %d; the others are found by the next sweep", s.where(), mostSweepSuspects)
 			return
 		}
@@ -308,7 +330,7 @@ func (s *sweeping) file(id order.ID, f lookedUp) {
 	if f.why == "" {
 		return
 	}
-	if len(s.out.Exceptions) >= mostExceptions {
+	if len(s.out.Exceptions) >= mostExceptions && s.feed == nil {
 		s.miss("orders%s: more than %d could not be compared", s.where(), mostExceptions)
 		return
 	}

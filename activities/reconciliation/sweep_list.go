@@ -21,6 +21,9 @@ type stream struct {
 	system order.System
 	reader Reader
 	pace   pace
+	// backwards says that it lists the newest first, each record as it was then: of
+	// several pages about one the first counts.
+	backwards bool
 
 	place   place
 	marks   []mark                        // of each order
@@ -49,8 +52,19 @@ const (
 	parts
 )
 
+// parts is how many parts there are: changes are one.
+func (s *sweeping) parts() int {
+	if s.feed != nil {
+		return 1
+	}
+	return parts
+}
+
 // window returns what a part lists.
 func (s *sweeping) window(part int) (from, to time.Time) {
+	if s.feed != nil {
+		return s.feed.from, s.feed.to
+	}
 	start, end := s.in.Day, s.in.Day.Add(Day)
 	switch part {
 	case partBefore:
@@ -86,7 +100,7 @@ func (s *sweeping) list(ctx context.Context) error {
 	var g errgroup.Group
 	for _, st := range s.streams {
 		from := st.place
-		if st.unread == "" && from.Part < parts {
+		if st.unread == "" && from.Part < s.parts() {
 			g.Go(func() error { return s.walk(inner, st, from, pages) })
 		}
 	}
@@ -116,11 +130,15 @@ func (s *sweeping) list(ctx context.Context) error {
 
 // walk reads one system's pages from a place on.
 func (s *sweeping) walk(ctx context.Context, st *stream, at place, pages chan<- read) error {
-	for at.Part < parts {
+	by := reconcile.ListCreated
+	if s.feed != nil {
+		by = reconcile.ListChanged
+	}
+	for at.Part < s.parts() {
 		from, to := s.window(at.Part)
 		r := read{stream: st, part: at.Part, next: place{Part: at.Part + 1}}
 		if from.Before(to) {
-			request := reconcile.ListRequest{By: reconcile.ListCreated, From: from, To: to, Cursor: at.Cursor}
+			request := reconcile.ListRequest{By: by, From: from, To: to, Cursor: at.Cursor}
 			r.err = s.call(ctx, st, func(ctx context.Context) error {
 				var err error
 				r.page, err = st.reader.List(ctx, request)
@@ -168,6 +186,9 @@ func (s *sweeping) take(ctx context.Context, r read) error {
 		}
 	}
 	st.place = r.next
+	if s.feed != nil {
+		return stopping(ctx) // how far it came is in no heartbeat: it begins anew
+	}
 	if len(s.pending) >= mostPending {
 		if err := s.askWhose(ctx); err != nil {
 			return err
@@ -203,9 +224,12 @@ const (
 
 // call calls a system within the sweep's rate, and again where that may help.
 func (s *sweeping) call(ctx context.Context, st *stream, do func(context.Context) error) error {
-	limited := 0
+	limited, tries, rate := 0, mostTries, s.a.Sweeps.PerSecond
+	if s.feed != nil {
+		tries, rate = screenTries, s.a.Sweeps.RunPerSecond
+	}
 	for try := 1; ; {
-		if err := s.wait(ctx, st.pace.turn(s.a.Now(), s.a.Sweeps.PerSecond)); err != nil {
+		if err := s.wait(ctx, st.pace.turn(s.a.Now(), rate)); err != nil {
 			return err
 		}
 		err := do(ctx)
@@ -225,7 +249,7 @@ func (s *sweeping) call(ctx context.Context, st *stream, do func(context.Context
 			st.pace.pause(s.a.Now().Add(delay))
 			continue
 		case apierr.Unavailable, apierr.InDoubt:
-			if try++; try > mostTries {
+			if try++; try > tries {
 				return err
 			}
 		default:

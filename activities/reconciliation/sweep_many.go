@@ -15,7 +15,8 @@ import (
 // one by one they would cost more calls than the whole listing.
 type ManyReader interface {
 	// LookupMany is Lookup of each of the subjects, as strong as that, in their
-	// order. It may leave out what concerns none of the subject's own records.
+	// order. It may leave out what concerns none of the subject's own records, and
+	// refunds that failed.
 	LookupMany(ctx context.Context, subjects []reconcile.Subject) ([]reconcile.Observation, error)
 }
 
@@ -59,38 +60,6 @@ func (s *sweeping) lookAhead(ctx context.Context, these []left, known []Known) a
 	ahead := aheadOf{}
 	for n, st := range s.streams {
 		ahead[st.system] = found[n]
-	}
-	return ahead
-}
-
-// lookedUpTogether is how many orders are looked up at once outside of sweeps.
-const lookedUpTogether = 50
-
-// together looks up several orders at once, in the systems that can. What fails
-// is looked up order by order.
-func (a *Activities) together(ctx context.Context, known []Known) aheadOf {
-	ahead := aheadOf{}
-	if len(known) < 2 {
-		return ahead
-	}
-	subjects := make([]reconcile.Subject, len(known))
-	for i, k := range known {
-		subjects[i] = k.Subject
-	}
-	for _, r := range a.Readers {
-		many, can := r.Reader.(ManyReader)
-		if !can {
-			continue
-		}
-		at := a.Now()
-		seen, err := many.LookupMany(ctx, subjects)
-		if err != nil || len(seen) != len(subjects) {
-			continue
-		}
-		ahead[r.System] = map[order.ID]reconcile.Observation{}
-		for i, o := range seen {
-			ahead[r.System][subjects[i].Order] = reconcile.Read(r.System, subjects[i].Order, at, o, nil)
-		}
 	}
 	return ahead
 }
@@ -175,7 +144,10 @@ func (s *sweeping) agreesWhole(k Known, o reconcile.Observation) bool {
 		!slices.ContainsFunc(c.Settling, func(t reconcile.Settling) bool { return t.Break.System == o.System })
 }
 
-// unlisted says that some field of a system is shown by no listing.
+// unlisted says that some field of a system is shown by no listing. A level
+// belongs to no order.
 func unlisted(system order.System) bool {
-	return slices.ContainsFunc(reconcile.Fields(), func(f reconcile.Field) bool { return f.System() == system && !f.Listed() })
+	return slices.ContainsFunc(reconcile.Fields(), func(f reconcile.Field) bool {
+		return f.System() == system && !f.Listed() && f != reconcile.InventoryLevel
+	})
 }

@@ -27,6 +27,8 @@ type progress struct {
 	Streams  []position `json:"streams"`
 	Visitors []visitor  `json:"visitors,omitempty"`
 	Out      SweptShard `json:"out"`
+	// Days is how far the sweep of several days has come, of which the shard is.
+	Days *SweepState `json:"days,omitempty"`
 }
 
 // position is how far one system was listed.
@@ -47,6 +49,29 @@ type beating struct {
 	any   bool
 	at    time.Time
 	pages int
+	days  *SweepState // goes along with what is done of a shard
+}
+
+// beatsKey finds, in a context, the heartbeats of the activity: one that carries
+// how far it came must not be replaced by one that does not.
+type beatsKey struct{}
+
+type beatsAt struct {
+	*beating
+	now func() time.Time
+}
+
+func withBeats(ctx context.Context, b *beating, now func() time.Time) context.Context {
+	return context.WithValue(ctx, beatsKey{}, beatsAt{b, now})
+}
+
+// heartbeat says that the activity is alive.
+func heartbeat(ctx context.Context, at string) {
+	if b, carries := ctx.Value(beatsKey{}).(beatsAt); carries {
+		b.alive(ctx, b.now())
+		return
+	}
+	activity.RecordHeartbeat(ctx, at)
 }
 
 // beatAfter is how long a sweep says nothing at most.
@@ -92,6 +117,10 @@ func (b *beating) due(orders int, now time.Time) bool {
 func (b *beating) beat(ctx context.Context, p progress, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.days != nil {
+		state := *b.days
+		p.Days = &state
+	}
 	b.last, b.any, b.at, b.pages = p, true, now, 0
 	activity.RecordHeartbeat(ctx, p)
 }

@@ -59,7 +59,7 @@ func runReconcile(ctx context.Context, p reconcilePlan, out io.Writer) (missed b
 		return false, err
 	}
 	fmt.Fprintf(out, "# %d orders and %d recent ones are in the six systems after %.0f s\n", p.Orders, p.Recent, time.Since(began).Seconds())
-	environment = append(append(environment, lines...), "TEMPORAL_ADDRESS="+s.engine.Frontend, "TRUEUP_SWEEP_PER_SECOND=0", profileVariable+"="+p.profile)
+	environment = append(append(environment, lines...), "TEMPORAL_ADDRESS="+s.engine.Frontend, "TRUEUP_SWEEP_PER_SECOND=0", "TRUEUP_RUN_PER_SECOND=0", profileVariable+"="+p.profile)
 	if s.worker, lines, err = s.spawn(roleSweep, environment); err != nil {
 		return false, err
 	}

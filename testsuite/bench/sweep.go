@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -154,22 +155,34 @@ func newReconciling(c *crowd.Crowd) (*reconciling, error) {
 	return r, errors.Join(workflow.Start(), activities.Start())
 }
 
-// sweepAll sweeps day after day, each beside its floor; who goes first changes
-// by the day, for the second finds warm caches.
+// together is how many days are swept by one workflow, as the schedule does it.
+const together = 31
+
+// sweepAll sweeps the days, as many together as the schedule takes, and reads
+// their floor: of every second day before the sweep and of the others after it,
+// for the second finds warm caches.
 func (r *reconciling) sweepAll(ctx context.Context) error {
 	r.out.Requests, r.out.FloorRequests = map[order.System]int{}, map[order.System]int{}
-	for n, day := range r.crowd.Days() {
-		turns := []func(context.Context, time.Time) error{r.floorDay, r.sweepDay}
-		if n%2 == 1 {
-			turns[0], turns[1] = turns[1], turns[0]
-		}
-		for _, turn := range turns {
-			if err := turn(ctx, day); err != nil {
-				return fmt.Errorf("%s: %w", day.Format(time.DateOnly), err)
+	for days := range slices.Chunk(r.crowd.Days(), together) {
+		floor := func(second int) error {
+			for n := second; n < len(days); n += 2 {
+				if err := r.floorDay(ctx, days[n]); err != nil {
+					return fmt.Errorf("%s: %w", days[n].Format(time.DateOnly), err)
+				}
 			}
+			return nil
 		}
-		r.out.Days++
-		fmt.Fprintf(os.Stderr, "%s: %d orders, floor %.1f s, sweep %.1f s so far\n", day.Format(time.DateOnly), r.out.Orders, r.out.FloorSeconds, r.out.Seconds)
+		if err := floor(0); err != nil {
+			return err
+		}
+		if err := r.sweepDays(ctx, days); err != nil {
+			return fmt.Errorf("%s: %w", days[0].Format(time.DateOnly), err)
+		}
+		if err := floor(1); err != nil {
+			return err
+		}
+		r.out.Days += len(days)
+		fmt.Fprintf(os.Stderr, "%s: %d orders, floor %.1f s, sweep %.1f s so far\n", days[0].Format(time.DateOnly), r.out.Orders, r.out.FloorSeconds, r.out.Seconds)
 	}
 	return nil
 }
@@ -184,32 +197,26 @@ func (r *reconciling) counting(into map[order.System]int, f func() error) error 
 	return err
 }
 
-func (r *reconciling) sweepDay(ctx context.Context, day time.Time) error {
+func (r *reconciling) sweepDays(ctx context.Context, days []time.Time) error {
 	return r.counting(r.out.Requests, func() error {
 		began, before := clock.Now(), r.source.Confirmed()
-		id := workflows.SweepWorkflowID(day)
-		run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: workflows.Queue}, workflows.SweepType, workflows.SweepInput{Day: day})
+		id := workflows.SweepWorkflowID(days[0])
+		run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: workflows.Queue}, workflows.SweepType, workflows.SweepInput{Day: days[0], Days: days})
 		if err != nil {
 			return err
 		}
-		var report reconciliation.RunReport
-		if err := run.Get(ctx, &report); err != nil {
+		if err := run.Get(ctx, nil); err != nil {
 			return err
 		}
 		again := (r.source.Confirmed() - before).Seconds()
 		r.out.Confirming += again
 		r.out.Seconds += clock.Now().Sub(began).Seconds() - again
-		r.out.Orders += report.Looked
-		r.out.Records += report.Records
-		r.out.Settling += report.Settling
-		r.out.LookedUp += report.Swept.LookedUp
-		for _, e := range report.Swept.Exceptions {
-			if !r.source.Settling(e.Order) {
-				r.problem("%s is an exception: %s", e.Order, e.Why)
-			}
+		reports := r.source.Reports()
+		if len(reports) != len(days) {
+			r.problem("%d reports of %d days", len(reports), len(days))
 		}
-		if !report.Complete() {
-			r.problem("%s is partial: %s", day.Format(time.DateOnly), strings.Join(report.Swept.Unread, "; "))
+		for _, report := range reports {
+			r.take(report)
 		}
 		described, err := r.engine.DescribeWorkflowExecution(ctx, id, run.GetRunID())
 		if err != nil {
@@ -218,6 +225,22 @@ func (r *reconciling) sweepDay(ctx context.Context, day time.Time) error {
 		r.out.Events += described.GetWorkflowExecutionInfo().GetHistoryLength()
 		return nil
 	})
+}
+
+// take adds the report of a day.
+func (r *reconciling) take(report reconciliation.RunReport) {
+	r.out.Orders += report.Looked
+	r.out.Records += report.Records
+	r.out.Settling += report.Settling
+	r.out.LookedUp += report.Swept.LookedUp
+	for _, e := range report.Swept.Exceptions {
+		if !r.source.Settling(e.Order) {
+			r.problem("%s is an exception: %s", e.Order, e.Why)
+		}
+	}
+	if !report.Complete() {
+		r.problem("%s is partial: %s", report.Swept.Day.Format(time.DateOnly), strings.Join(report.Swept.Unread, "; "))
+	}
 }
 
 // floorDay reads the pages that a sweep of the day reads, by the same adapters

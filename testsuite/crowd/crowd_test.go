@@ -172,6 +172,8 @@ func TestLookupMany_AsOneByOne(t *testing.T) {
 				t.Fatal(err)
 			}
 			one.At, all[n].At = time.Time{}, time.Time{}
+			withoutFailedRefunds(&one)
+			withoutFailedRefunds(&all[n])
 			if !reflect.DeepEqual(one, all[n]) {
 				t.Errorf("%s of order %s:\none by one %+v\ntogether   %+v", r.System, s.Order, one, all[n])
 			}
@@ -179,15 +181,31 @@ func TestLookupMany_AsOneByOne(t *testing.T) {
 				present++
 			}
 		}
-		if present < len(subjects)/2 {
+		if present < len(subjects)/2 && (r.System != order.SystemInventory || present == 0) { // most hold no stock any more
 			t.Errorf("%s: only %d of %d are there", r.System, present, len(subjects))
 		}
 		if none, err := many.LookupMany(t.Context(), nil); err != nil || len(none) != 0 {
 			t.Errorf("%s: of none: %v, %v", r.System, none, err)
 		}
 	}
-	if able != 4 {
-		t.Errorf("%d systems can look many orders up; want warehouse, erp, crm and mail", able)
+	if able != len(order.Systems()) {
+		t.Errorf("%d systems can look many orders up; want all six", able)
+	}
+}
+
+// withoutFailedRefunds takes out what a page of payments does not show, and the
+// version that it is in.
+func withoutFailedRefunds(o *reconcile.Observation) {
+	if o.Payment == nil {
+		return
+	}
+	o.Version = ""
+	for i := range o.Payment.Attempts {
+		a := &o.Payment.Attempts[i]
+		a.Refunds = slices.DeleteFunc(a.Refunds, func(r reconcile.Refund) bool { return r.State == reconcile.RefundFailed })
+		if len(a.Refunds) == 0 {
+			a.Refunds = nil
+		}
 	}
 }
 

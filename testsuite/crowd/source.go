@@ -26,6 +26,7 @@ type Source struct {
 	mu      sync.Mutex
 	steps   map[order.ID][]reconcile.Step
 	kept    []string // what went into the inbox
+	reports []reconciliation.RunReport
 
 	confirming int           // orders that look again just now
 	since      time.Time     // when the first of them began
@@ -48,7 +49,7 @@ func NewSource(c *Crowd, readers []reconciliation.SystemReader, now func() time.
 func (s *Source) known(n int) reconciliation.Known {
 	l := s.crowd.Life(n)
 	i := s.crowd.Intent(n, s.now())
-	return reconciliation.Known{Subject: l.Subject(), Intent: i, Changed: i.Changed[0].At}
+	return reconciliation.Known{Subject: l.Subject(), Intent: i, Changed: i.Changed[0].At, Agreed: true}
 }
 
 // CountDay implements reconciliation.DayIntents.
@@ -114,9 +115,23 @@ func (s *Source) WouldGrant(ctx context.Context, r reconciliation.GrantRequest) 
 	return s.Grant(ctx, r)
 }
 
-// Report implements reconciliation.Keeper.
+// Report implements reconciliation.Keeper, and keeps what is no part of a run.
 func (s *Source) Report(_ context.Context, r reconciliation.RunReport) (reconciliation.RunReport, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !r.Part {
+		s.reports = append(s.reports, r)
+	}
 	return r, nil
+}
+
+// Reports returns the reports since it was asked last.
+func (s *Source) Reports() []reconciliation.RunReport {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.reports
+	s.reports = nil
+	return all
 }
 
 // Intents implements reconciliation.Keeper: those that changed since a moment,

@@ -52,8 +52,12 @@ func (c *Client) lookup(ctx context.Context, s reconcile.Subject) ([]entry, erro
 	return j.of(s)
 }
 
-// LookupMany is Lookup of several orders in one session: a sweep looks up what
-// its listings left over. The answers are in the order of the subjects.
+// ordersAtOnce is how many orders one search names: its line stays well below the
+// eight thousand octets that every server takes.
+const ordersAtOnce = 25
+
+// LookupMany is Lookup of several orders in one session, some of them in each
+// search. The answers are in the order of the subjects.
 func (c *Client) LookupMany(ctx context.Context, subjects []reconcile.Subject) ([]reconcile.Observation, error) {
 	all := make([]reconcile.Observation, 0, len(subjects))
 	failed := func(err error) error { return fmt.Errorf("look up mail of %d orders: imap: %w", len(subjects), err) }
@@ -64,20 +68,27 @@ func (c *Client) LookupMany(ctx context.Context, subjects []reconcile.Subject) (
 		return nil, failed(err)
 	}
 	defer j.close()
-	for _, s := range subjects {
+	for some := range slices.Chunk(subjects, ordersAtOnce) {
 		at := c.config.Now().UTC()
-		found, err := j.of(s)
+		found, err := j.of(some...)
 		if err != nil {
 			return nil, failed(err)
 		}
-		all = append(all, observed(s.Order, found, at))
+		for _, s := range some {
+			mine := slices.DeleteFunc(slices.Clone(found), func(e entry) bool { return !e.belongsTo(s.Order) })
+			all = append(all, observed(s.Order, mine, at))
+		}
 	}
 	return all, nil
 }
 
-// of finds the messages of an order.
-func (j *journal) of(s reconcile.Subject) ([]entry, error) {
-	uids, err := j.search(criteriaOf(s))
+// of finds the messages of some orders.
+func (j *journal) of(subjects ...reconcile.Subject) ([]entry, error) {
+	criteria := make([]imap.SearchCriteria, len(subjects))
+	for i, s := range subjects {
+		criteria[i] = *criteriaOf(s)
+	}
+	uids, err := j.search(anyOf(criteria))
 	if err != nil {
 		return nil, err
 	}
@@ -88,15 +99,25 @@ func (j *journal) of(s reconcile.Subject) ([]entry, error) {
 			return nil, err
 		}
 		for _, e := range entries {
-			if !e.resembles(s.Order) {
+			if !slices.ContainsFunc(subjects, func(s reconcile.Subject) bool { return e.resembles(s.Order) }) {
 				return nil, apierr.New(apierr.Garbage, "", errors.New("a message was found that is about no such order"))
 			}
-			if e.belongsTo(s.Order) {
+			if slices.ContainsFunc(subjects, func(s reconcile.Subject) bool { return e.belongsTo(s.Order) }) {
 				found = append(found, e)
 			}
 		}
 	}
 	return found, nil
+}
+
+// anyOf finds what any of the criteria finds. Halves keep it from nesting deeper
+// than a server reads.
+func anyOf(criteria []imap.SearchCriteria) *imap.SearchCriteria {
+	if len(criteria) == 1 {
+		return &criteria[0]
+	}
+	half := len(criteria) / 2
+	return &imap.SearchCriteria{Or: [][2]imap.SearchCriteria{{*anyOf(criteria[:half]), *anyOf(criteria[half:])}}}
 }
 
 // criteriaOf finds every message that names the order, and as few others as a

@@ -118,17 +118,25 @@ func (c *Client) byReference(ctx context.Context, subject string, s reconcile.Su
 			return found, nil
 		}
 		last := page.Data[len(page.Data)-1]
-		if ids, known := c.roll.of(s.Order, since, last.Created+1, c.config.Now()); known {
-			take(ids...)
+		if entries, known := c.roll.of(s.Order, since, last.Created+1, c.config.Now()); known {
+			take(idsOf(entries)...)
 			return found, nil
 		}
 		if pages >= c.roll.pages(c.config.LookupPages, c.config.Now()) && last.Created < c.config.Now().Add(-landed).Unix() {
-			ids, err := c.rolled(ctx, subject, s.Order, since, last.Created+1)
-			take(ids...)
+			entries, err := c.rolled(ctx, subject, s.Order, since, last.Created+1)
+			take(idsOf(entries)...)
 			return found, err
 		}
 		q.Set("starting_after", last.ID)
 	}
+}
+
+func idsOf(entries []entry) []string {
+	ids := make([]string, len(entries))
+	for i, e := range entries {
+		ids[i] = e.id
+	}
+	return ids
 }
 
 // attempt reads one PaymentIntent of the order with its refunds and disputes.

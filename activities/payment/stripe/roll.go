@@ -29,18 +29,25 @@ const (
 	landed = time.Minute
 )
 
+// entry is a PaymentIntent on the roll, and the second in which it was made.
+type entry struct {
+	id      string
+	created int64
+	of      order.ID // where several orders' entries lie together
+}
+
 type roll struct {
 	mu    sync.Mutex
 	begun time.Time
 	// It holds what was made in [from, upto), in seconds.
 	from, upto int64
-	ids        map[order.ID][]string
+	ids        map[order.ID][]entry
 	walking    chan struct{} // one at a time; a buffer of one
 }
 
 // of returns what the roll has of an order, and whether it holds all that was
 // made between since and before.
-func (r *roll) of(id order.ID, since, before int64, now time.Time) ([]string, bool) {
+func (r *roll) of(id order.ID, since, before int64, now time.Time) ([]entry, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ids == nil || now.Sub(r.begun) > rollLife || since < r.from || before > r.upto {
@@ -52,7 +59,10 @@ func (r *roll) of(id order.ID, since, before int64, now time.Time) ([]string, bo
 // rolled returns an order's PaymentIntents that were made between since and
 // before, from the roll, which is walked as far back as that takes. A walk that
 // is given up has done its part: the next look-up goes on from there.
-func (c *Client) rolled(ctx context.Context, subject string, of order.ID, since, before int64) ([]string, error) {
+func (c *Client) rolled(ctx context.Context, subject string, of order.ID, since, before int64) ([]entry, error) {
+	if found, known := c.roll.of(of, since, before, c.config.Now()); known {
+		return found, nil
+	}
 	select {
 	case c.roll.walking <- struct{}{}:
 		defer func() { <-c.roll.walking }()
@@ -99,7 +109,7 @@ func (r *roll) begin(before int64, now time.Time) (from, upto int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ids == nil || now.Sub(r.begun) > rollLife {
-		r.begun, r.ids, r.from, r.upto = now, map[order.ID][]string{}, before, before
+		r.begun, r.ids, r.from, r.upto = now, map[order.ID][]entry{}, before, before
 	}
 	return r.from, r.upto
 }
@@ -128,7 +138,7 @@ func (c *Client) walk(ctx context.Context, subject string, since, before int64, 
 				return (&exchange{client: c}).garbage(subject, err.Error())
 			}
 			if whose != "" {
-				c.roll.enter(whose, pi.ID)
+				c.roll.enter(whose, entry{id: pi.ID, created: pi.Created})
 			}
 		}
 		if !page.HasMore || len(page.Data) == 0 {
@@ -145,13 +155,13 @@ func (c *Client) walk(ctx context.Context, subject string, since, before int64, 
 }
 
 // enter puts a PaymentIntent on the roll, once.
-func (r *roll) enter(of order.ID, id string) {
+func (r *roll) enter(of order.ID, e entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, known := range r.ids[of] {
-		if known == id {
+		if known.id == e.id {
 			return
 		}
 	}
-	r.ids[of] = append(r.ids[of], id)
+	r.ids[of] = append(r.ids[of], e)
 }

@@ -58,8 +58,10 @@ func intended(r *http.Request, fitting ...order.Operation) order.Operation {
 func (s *Server) listReservations(w http.ResponseWriter, r *http.Request) {
 	l, wrong := parse(r.URL.Query(), reservationColumns, []string{"id", "created_at", "updated_at", "line_item_id", "inventory_item_id", "location_id", "quantity", "description"}, 20)
 	call := simulator.Call{Operation: "list"}
-	if of := r.URL.Query().Get("line_item_id"); of != "" {
-		call = simulator.Call{Operation: "lookup", Order: orderOf(of)}
+	for _, name := range []string{"line_item_id", "line_item_id[]"} {
+		if of := r.URL.Query().Get(name); of != "" {
+			call = simulator.Call{Operation: "lookup", Order: orderOf(of)}
+		}
 	}
 	s.handle(w, r, call, func(kind simulator.FaultKind) simulator.Answer {
 		switch {
