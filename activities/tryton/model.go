@@ -31,8 +31,11 @@ type Query struct {
 	Limit   int            // 0: all
 	Order   []any          // nil: by id
 	Context map[string]any // beside the preferences
-	// Certain asks once more when nothing is found: what a wrong setting would lack
-	// ends an order's way, and one list that is empty for once proves nothing.
+	// Basis is of what writes are built on: see basis.go.
+	Basis bool
+	// Certain is a Basis that must be there. It is asked for once more when nothing
+	// is found, for one list that is empty for once proves nothing, and what a wrong
+	// setting lacks ends an order's way.
 	Certain bool
 }
 
@@ -57,6 +60,9 @@ func (s Session) Find(ctx context.Context, q Query, into any) error {
 	err := s.Client.Do(ctx, call, into)
 	if err == nil && q.Certain && reflect.ValueOf(into).Elem().Len() == 0 {
 		err = s.Client.Do(ctx, call, into)
+	}
+	if err == nil && (q.Basis || q.Certain) {
+		s.Client.basis(call, into)
 	}
 	return err
 }

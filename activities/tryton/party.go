@@ -61,7 +61,7 @@ func (s Session) PartyWith(ctx context.Context, who order.Customer, fields ...st
 func (s Session) partyByCode(ctx context.Context, code string, fields []string) (Party, error) {
 	var found []Party
 	err := s.Find(ctx, Query{
-		Model: "party.party", Where: Domain{[]any{"code", "=", code}, []any{"active", "in", []bool{true, false}}}, Fields: fields,
+		Model: "party.party", Where: Domain{[]any{"code", "=", code}, []any{"active", "in", []bool{true, false}}}, Fields: fields, Basis: true,
 	}, &found)
 	if err != nil || len(found) == 0 {
 		return Party{}, err
@@ -135,7 +135,7 @@ func (s Session) Addresses(ctx context.Context, party int64, a Address) (ids []i
 	var same []struct {
 		ID int64 `json:"id"`
 	}
-	if err := s.Find(ctx, Query{Model: "party.address", Where: where, Fields: []string{"id"}}, &same); err != nil {
+	if err := s.Find(ctx, Query{Model: "party.address", Where: where, Fields: []string{"id"}, Basis: true}, &same); err != nil {
 		return nil, nil, err
 	}
 	for _, x := range same {

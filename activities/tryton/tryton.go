@@ -79,6 +79,7 @@ type Client struct {
 	context map[string]any // the user's preferences: company, language, groups
 	calls   int64
 	known   map[string]int64 // ids of settings, by model and code
+	read    []reading        // what writes are built on: see basis.go
 }
 
 // New returns a client, or one error that names everything missing.

@@ -23,6 +23,7 @@ type campaign struct {
 	limit     time.Duration
 	seed      uint64
 	statePath string
+	match     string
 	every     int
 	scenarios []*script.File
 
@@ -46,6 +47,10 @@ func (c *campaign) run() error {
 	for _, f := range c.scenarios {
 		first = append(first, singles(f, undisturbed[f])...)
 	}
+	if c.match != "" {
+		c.tell(first)
+		return nil
+	}
 	all := len(first)
 	if c.every > 1 {
 		first = slices.Collect(func(yield func(plan) bool) {
@@ -66,6 +71,18 @@ func (c *campaign) run() error {
 	}
 	c.report()
 	return nil
+}
+
+// tell plays the plans that match, one after the other, and tells them.
+func (c *campaign) tell(plans []plan) {
+	for _, p := range plans {
+		if !strings.Contains(p.String(), c.match) {
+			continue
+		}
+		fmt.Fprintf(c.out, "==== %s\n", p)
+		r := play.Play(p.file(), play.Options{Seed: p.seed, Blows: slices.Clone(p.blows), Lawful: p.lawful(), Quick: true, Story: c.out})
+		c.note("single", p, r)
+	}
 }
 
 // undisturbed plays each scenario as it is, and returns what it asks of the

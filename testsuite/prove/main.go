@@ -38,6 +38,7 @@ func run(args []string, out io.Writer) int {
 	flags.Uint64Var(&c.seed, "seed", 1, "the order in which pairs are played, and the draws of the rest")
 	flags.StringVar(&c.statePath, "state", "", "a file that remembers which pairs were played, so that another run goes on from there")
 	only := flags.String("only", "", "one scenario, as S-01")
+	flags.StringVar(&c.match, "match", "", "play the single faults alone whose name contains this, as \"response_lost at payment.capture\", and tell their stories")
 	flags.IntVar(&c.every, "every", 1, "play every n-th single fault alone, and nothing else when it is more than 1")
 	if flags.Parse(args) != nil || flags.NArg() > 0 {
 		return 2

@@ -30,11 +30,7 @@ func (c *Client) place(ctx context.Context, s rpc.Session, id order.ID, party in
 			}
 		}
 	}
-	made, err := s.Create(ctx, "party.address", values)
-	if err != nil {
-		return 0, fmt.Errorf("make the address: %w", err)
-	}
-	return made, nil
+	return s.MakeAddress(ctx, values)
 }
 
 // usedBy returns the addresses of the order's documents.

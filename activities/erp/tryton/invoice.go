@@ -21,8 +21,9 @@ var postingQuestions = regexp.MustCompile(`^invoice_payment_term_\d+$`)
 
 // PostInvoice books an invoice for a share.
 func (c *Client) PostInvoice(ctx context.Context, r erp.InvoiceRequest) (reconcile.Document, error) {
-	d, err := c.postInvoice(ctx, c.rpc.For(string(order.Invoice)), r, 1)
-	if err != nil {
+	s := c.rpc.For(string(order.Invoice))
+	d, err := c.postInvoice(ctx, s, r, 1)
+	if err = s.Believe(ctx, err, c.forget); err != nil {
 		return d.public(d.total), fmt.Errorf("post invoice %s of order %s: tryton: %w", r.Key, r.Order, err)
 	}
 	return d.public(d.total), nil
@@ -33,8 +34,9 @@ func (c *Client) PostInvoice(ctx context.Context, r erp.InvoiceRequest) (reconci
 // revenue account, which it lowers, and no tax, for no goods came back and the
 // tax on what was sold stays due.
 func (c *Client) PostCredit(ctx context.Context, r erp.InvoiceRequest) (reconcile.Document, error) {
-	d, err := c.postInvoice(ctx, c.rpc.For(string(order.Credit)), r, -1)
-	if err != nil {
+	s := c.rpc.For(string(order.Credit))
+	d, err := c.postInvoice(ctx, s, r, -1)
+	if err = s.Believe(ctx, err, c.forget); err != nil {
 		return d.public(-d.total), fmt.Errorf("post credit note %s of order %s: tryton: %w", r.Key, r.Order, err)
 	}
 	return d.public(-d.total), nil

@@ -22,8 +22,9 @@ const (
 // PostReceipt books money that came in, or with a negative amount went out: cash
 // against the customer's receivable.
 func (c *Client) PostReceipt(ctx context.Context, r erp.ReceiptRequest) (reconcile.Document, error) {
-	d, err := c.postReceipt(ctx, c.rpc.For(string(order.Receipt)), r)
-	if err != nil {
+	s := c.rpc.For(string(order.Receipt))
+	d, err := c.postReceipt(ctx, s, r)
+	if err = s.Believe(ctx, err, c.forget); err != nil {
 		return d.public(d.total), fmt.Errorf("post receipt %s of order %s: tryton: %w", r.Key, r.Order, err)
 	}
 	return d.public(d.total), nil

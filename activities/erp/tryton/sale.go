@@ -19,7 +19,7 @@ const modelSale = "sale.sale"
 func (c *Client) RecordSale(ctx context.Context, r erp.SaleRequest) (reconcile.Document, error) {
 	s := c.rpc.For(string(order.Record))
 	d, err := c.recordSale(ctx, s, r)
-	if err != nil {
+	if err = s.Believe(ctx, err, c.forget); err != nil {
 		return d.public(d.total), fmt.Errorf("record the sale of order %s: tryton: %w", r.Order.ID, err)
 	}
 	return d.public(d.total), nil

@@ -110,6 +110,13 @@ type books struct {
 	cash           int64
 }
 
+// forget drops the settings, which were misread.
+func (c *Client) forget() {
+	c.settling <- struct{}{}
+	defer func() { <-c.settling }()
+	c.books = nil
+}
+
 // settle finds the settings, once.
 func (c *Client) settle(ctx context.Context, s rpc.Session) (books, error) {
 	select {

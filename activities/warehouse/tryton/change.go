@@ -34,8 +34,9 @@ func (r record) refusal() (reconcile.Shipment, error) {
 // warehouse has split it. One that is packed or gone and goes elsewhere is
 // Conflict, and none is changed then.
 func (c *Client) UpdateAddress(ctx context.Context, r warehouse.UpdateAddressRequest) (reconcile.Shipment, error) {
-	out, err := c.updateAddress(ctx, c.rpc.For(string(order.UpdateAddress)), r)
-	if err != nil {
+	s := c.rpc.For(string(order.UpdateAddress))
+	out, err := c.updateAddress(ctx, s, r)
+	if err = s.Believe(ctx, err, c.forget); err != nil {
 		return out, fmt.Errorf("change the address of shipment %s of order %s: tryton: %w", r.Key, r.Order, err)
 	}
 	return out, nil

@@ -2,7 +2,6 @@ package tryton
 
 import (
 	"context"
-	"fmt"
 
 	rpc "github.com/trueup-orders/trueup/activities/tryton"
 	"github.com/trueup-orders/trueup/order"
@@ -28,11 +27,7 @@ func (c *Client) place(ctx context.Context, s rpc.Session, id order.ID, party in
 			return a, nil
 		}
 	}
-	made, err := s.Create(ctx, modelAddress, values)
-	if err != nil {
-		return 0, fmt.Errorf("make the address: %w", err)
-	}
-	return made, nil
+	return s.MakeAddress(ctx, values)
 }
 
 // taken says which addresses are those of other orders.

@@ -23,13 +23,13 @@ func (c *Client) Request(ctx context.Context, r warehouse.RequestRequest) (recon
 	s := c.rpc.For(string(order.Request))
 	if r.Return {
 		out, err := c.announce(ctx, s, r)
-		if err != nil {
+		if err = s.Believe(ctx, err, c.forget); err != nil {
 			return out, fmt.Errorf("announce return %s of order %s: tryton: %w", r.Key, r.Order, err)
 		}
 		return out, nil
 	}
 	out, err := c.request(ctx, s, r)
-	if err != nil {
+	if err = s.Believe(ctx, err, c.forget); err != nil {
 		return out, fmt.Errorf("request shipment %s of order %s: tryton: %w", r.Key, r.Order, err)
 	}
 	return out, nil
@@ -219,7 +219,7 @@ func (c *Client) products(ctx context.Context, s rpc.Session, lines []order.Quan
 func (c *Client) findProducts(ctx context.Context, s rpc.Session, skus []string) (map[string]product, error) {
 	var found []product
 	err := s.Find(ctx, rpc.Query{
-		Model: "product.product", Where: rpc.Domain{[]any{"code", "in", skus}}, Fields: []string{"code", "default_uom"},
+		Model: "product.product", Where: rpc.Domain{[]any{"code", "in", skus}}, Fields: []string{"code", "default_uom"}, Certain: true,
 	}, &found)
 	if err != nil {
 		return nil, err

@@ -100,6 +100,13 @@ type places struct {
 	currency  int64
 }
 
+// forget drops the places, which were misread.
+func (c *Client) forget() {
+	c.settling <- struct{}{}
+	defer func() { <-c.settling }()
+	c.places = nil
+}
+
 // settle finds the places, once.
 func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
 	select {
