@@ -321,7 +321,7 @@ func (p *process) giveSurplus(now time.Time, attempt string, amount int64) {
 // or when the money of what has not left was given back by somebody.
 func (p *process) attendUnpaid(now time.Time) {
 	owed := p.owed()
-	if k := p.openCaseOf(reconcile.PaymentCaptured, ""); k != nil && owed <= 0 {
+	if k := p.openCaseOf(reconcile.PaymentCaptured, ""); k != nil && owed <= 0 && p.tookThere() >= order.ValueOf(p.Order, p.shipped()) {
 		p.closeCase(now, k.N, "it was captured after all")
 	}
 	if !p.atOnce() && owed > 0 && len(p.Payers) > 0 && p.dueCapture() == nil && p.meantPayment(now) == nil {

@@ -119,6 +119,7 @@ func (s *State) dueLettingGo() *Operation {
 	for _, a := range s.attempts() {
 		switch {
 		case !s.payer(a) || a.State != reconcile.AttemptAuthorized || a.Held == 0:
+		case a.Captured == 0 && s.tookFrom(a.ID): // the gateway lost our capture, and this is all that is left of the money
 		case a.Captured == 0 && s.closable(a):
 			return s.close(a)
 		case a.Captured > 0 && !s.letGo(a.ID):

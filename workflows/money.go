@@ -100,6 +100,25 @@ func (s *State) captured() int64 {
 	return taken
 }
 
+// tookThere is what the gateway says that the order's payers took. It may have
+// lost what it had answered.
+func (s *State) tookThere() int64 {
+	taken := int64(0)
+	for _, a := range s.attempts() {
+		if s.payer(a) {
+			taken += a.Captured
+		}
+	}
+	return taken
+}
+
+// tookFrom says that we captured from an attempt, whatever it says now.
+func (s *State) tookFrom(attempt string) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Capture && op.Ref == attempt && op.Amount > 0 && op.Status == Done
+	})
+}
+
 // owed is what the goods that have left are worth and was not captured.
 func (s *State) owed() int64 { return order.ValueOf(s.Order, s.shipped()) - s.captured() }
 

@@ -12,6 +12,7 @@ import (
 // finish checks what the file expects in the end, and what every file expects:
 // that reconciliation, asked twice more, writes nothing the second time.
 func (p *player) finish(ctx context.Context) {
+	p.plan.end()
 	p.judge.look(ctx)
 	if p.lawful {
 		p.told(ctx)

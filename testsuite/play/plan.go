@@ -52,6 +52,7 @@ type Seen struct {
 // plan deals the blows of the options, and counts the calls.
 type plan struct {
 	mu    sync.Mutex
+	over  bool // what comes now is the judge's own asking
 	count map[Call]int // by a call without its number
 	calls []Seen
 }
@@ -98,7 +99,17 @@ func (p *player) prepare(blows []Blow) {
 func (l *plan) note(c Call, age time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.over {
+		return
+	}
 	l.count[c]++
 	c.N = l.count[c]
 	l.calls = append(l.calls, Seen{c, age})
+}
+
+// end ends the counting.
+func (l *plan) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
 }
