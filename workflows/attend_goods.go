@@ -169,7 +169,8 @@ func (p *process) closeGivenUp(now time.Time, key string) {
 	}
 }
 
-// attendNotThere asks when goods that are to be sent once more are not there.
+// attendNotThere asks when goods that are to be sent once more, or whose promise
+// was lost, are not there.
 func (p *process) attendNotThere(now time.Time) {
 	last := p.last(order.Reserve)
 	if last == nil || last.Status != Refused {
@@ -181,14 +182,15 @@ func (p *process) attendNotThere(now time.Time) {
 		}
 		return
 	}
+	missing := pieces(order.Less(p.Order, p.unshipped(), p.Promised))
 	p.raise(now, reconcile.Step{
 		Break: reconcile.Break{
 			System: order.SystemInventory, Field: reconcile.InventoryReserved, Situation: reconcile.Missing, Item: p.Key(*last),
-			Expected: pieces(p.unshipped()), Observed: "not there on " + last.Ended.Format(time.RFC3339), Right: string(order.SystemInventory),
+			Expected: missing, Observed: "not there on " + last.Ended.Format(time.RFC3339), Right: string(order.SystemInventory),
 			FirstSeen: now, Confirmed: now,
 		},
 		Decision: reconcile.Ask, System: order.SystemInventory, Operation: order.Reserve, Key: p.Key(*last),
-		Why:          pieces(p.unshipped()) + " are to be sent once more, and are not there",
+		Why:          missing + " of what is to be sent cannot be promised: inventory has no more",
 		Proposal:     "promise them once they are there again",
 		Alternatives: []string{string(DecideRelease) + ": give them up, and give their money back"},
 	})

@@ -96,11 +96,16 @@ func (p *process) refund(ctx workflow.Context, op Operation) error {
 	return nil
 }
 
-// reserve promises what the operation is about; done again, what was promised.
+// reserve promises what the operation is about; done again, what was promised, or
+// when that was refused, what of it is still to leave.
 func (p *process) reserve(ctx workflow.Context, op Operation) error {
 	lines := p.linesOf(op)
-	if !op.Ended.IsZero() && op.Code == "" {
+	switch {
+	case op.Ended.IsZero():
+	case op.Code == "":
 		lines = p.Promised
+	case p.Phase.PastPivot():
+		lines = order.Common(p.Order, lines, order.Less(p.Order, p.wanted(), p.committed()))
 	}
 	var result []reconcile.Reservation
 	err := workflow.ExecuteActivity(ctx, stock.ReserveStock, repair.Write[inventory.ReserveRequest]{Grant: op.Grant, Since: op.First, Request: inventory.ReserveRequest{

@@ -185,7 +185,12 @@ func (p *process) refused(now time.Time, op *Operation) {
 		p.hint(op.System, now)
 		p.sure(op.System, now)
 		return
-	case order.Reserve, order.Authorize, order.Cancel, order.UpdateAddress:
+	case order.Reserve:
+		if p.Phase.PastPivot() { // what was promised is gone, and cannot be promised again: see attendNotThere
+			p.promisedIs(p.reservations())
+		}
+		return
+	case order.Authorize, order.Cancel, order.UpdateAddress:
 		return // the phases, questions and replies say it: see afterPaying, attendQuestions, packed, applyAddress and sendBack
 	case order.Capture, order.Void:
 		p.hint(order.SystemPayment, now) // somebody was faster, or it is gone: the gateway knows

@@ -933,3 +933,45 @@ func TestAddress_ChangedBetweenParcels_TheNextGoesThere(t *testing.T) {
 		t.Errorf("the parcels went to %q and %q", all[0].Street, all[1].Street)
 	}
 }
+
+// A promise that was lost is made again, unless what it promised is gone: then a
+// person is asked, once, and inventory is not asked again and again.
+func TestReservation_LostAndNotThereAnyMore_OnePersonIsAsked(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Stock: map[string]int{"MUG": 4, "TSHIRT": 2}})
+	w.submit(0, anOrder("1"))
+	w.submit(time.Minute, anOrder("2"))
+	w.At(30*time.Minute, "a reservation is deleted, and a shirt is torn", func() {
+		w.edit(w.Inventory, `{"order":"2","reserved":{"TSHIRT":0}}`)
+		w.edit(w.Warehouse, `{"sku":"TSHIRT","on_hand":1,"reason":"torn"}`)
+	})
+	for i := range 6 {
+		w.runs(35*time.Minute + time.Duration(i)*20*time.Minute)
+	}
+	var decided *replied
+	w.At(3*time.Hour, "there are shirts again, and a person decides", func() {
+		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+		w.stands("2", order.PhaseAccepted, reconcile.Succeeded, reconcile.NeedsPerson)
+		if n := w.requests(w.Inventory, order.Reserve, "2"); n > 6 {
+			t.Errorf("inventory was asked %d times to promise what is not there", n)
+		}
+		if s := w.story("2"); s.Reserved != 2 || s.Held != 9980 {
+			t.Errorf("while a person is asked the systems say %+v", s)
+		}
+		w.edit(w.Warehouse, `{"sku":"TSHIRT","on_hand":2,"reason":"found"}`)
+		w.edit(w.Inventory, `{"sku":"TSHIRT","stocked":2}`)
+		decided = w.decide("2", w.theCase("2", reconcile.InventoryReserved), workflows.DecideRepair)
+	})
+	w.At(3*time.Hour+10*time.Minute, "look", func() {
+		w.stands("2", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+		if s := w.story("2"); s.Reserved != 3 {
+			t.Errorf("promised again, the systems say %+v", s)
+		}
+	})
+	w.leaves(4*time.Hour, "1", 1)
+	w.leaves(4*time.Hour, "2", 1)
+	want := delivered()
+	want.Levels, want.OnHand = stock(0, 0), stock(0, 0)
+	w.ends(4*day, "2", order.PhaseClosed, want)
+	w.took("the decision", decided)
+}
