@@ -43,6 +43,9 @@ type Intent struct {
 
 	// Reserved is what should be promised to the order now, per SKU.
 	Reserved []order.Quantity `json:"r,omitempty"`
+	// Awaited are the SKUs that the order waits for because they are not there:
+	// their levels are compared although nothing of them is promised.
+	Awaited []string `json:"w,omitempty"`
 	// Shipments are the live requests to the warehouse, and what has left.
 	Shipments []ShipmentIntent `json:"s,omitempty"`
 	// Returns are goods that come back, or have.
