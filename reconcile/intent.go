@@ -9,7 +9,7 @@ import (
 // RulesVersion numbers Expect, Compare, Plan and Judge together. It goes into
 // every report, so that an old decision can be read with the rules it was made
 // by.
-const RulesVersion = 3
+const RulesVersion = 4
 
 // Intent is what an order's own workflow means the six systems to say by now.
 // The workflow keeps it; Expect turns it into expectations. It is small, for it
@@ -43,6 +43,9 @@ type Intent struct {
 
 	// Reserved is what should be promised to the order now, per SKU.
 	Reserved []order.Quantity `json:"r,omitempty"`
+	// Awaited are the SKUs that the order waits for because they are not there:
+	// their levels are compared although nothing of them is promised.
+	Awaited []string `json:"w,omitempty"`
 	// Shipments are the live requests to the warehouse, and what has left.
 	Shipments []ShipmentIntent `json:"s,omitempty"`
 	// Returns are goods that come back, or have.

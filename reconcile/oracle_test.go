@@ -51,6 +51,7 @@ func smallStages() []stage {
 			stage{name: "given back in part", phase: order.PhaseDelivered, lines: lines, captured: 4, refunded: 1, requested: true, state: ShipmentDelivered,
 				sale: true, invoice: true, credit: true, deal: DealWon, mails: []Template{MailConfirmation, MailShipped}},
 			stage{name: "cancelled", phase: order.PhaseCancelled, lines: lines, deal: DealLost, mails: []Template{MailCancellation}},
+			stage{name: "declined", phase: order.PhaseFailed, lines: lines},
 		)
 	}
 	return all
@@ -518,14 +519,17 @@ func (s stage) books(sale, invoice, receipt string, edited bool) sayings {
 // closed.
 func (s stage) customer(crm CRM) sayings {
 	say := sayings{}
-	past := s.phase != order.PhasePaying && s.phase != order.PhaseCancelled
+	past := s.phase != order.PhasePaying && s.phase != order.PhaseCancelled && s.phase != order.PhaseFailed
 	for _, cart := range crm.Carts {
 		if past && (cart.Stage == DealAbandoned || cart.Stage == DealOpen) {
 			say[breakID(CRMCarts, Unexpected, cart.ID)] = Repair
 		}
 	}
 	if s.deal == "" {
-		if len(crm.Deals) > 0 {
+		switch { // one that ended without a deal counts as none
+		case len(crm.Deals) > 0 && s.phase == order.PhaseFailed:
+			say[breakID(CRMDeal, Unexpected, "")] = Repair
+		case len(crm.Deals) > 0:
 			say[breakID(CRMDeal, Unexpected, "")] = Report
 		}
 		return say
@@ -619,7 +623,7 @@ func (s stage) outcome(r records) Outcome {
 			}
 		}
 		return Succeeded
-	case order.PhaseCancelled:
+	case order.PhaseCancelled, order.PhaseFailed:
 		for _, a := range r.attempts {
 			if a.State == AttemptOpen || a.State == AttemptProcessing || a.Held > 0 || a.Captured > a.Refunded+a.Disputed {
 				return InProgress
@@ -629,6 +633,9 @@ func (s stage) outcome(r records) Outcome {
 			if far(one.State) > 0 {
 				return InProgress
 			}
+		}
+		if s.phase == order.PhaseFailed {
+			return Failed
 		}
 		return Cancelled
 	default: // everything has left

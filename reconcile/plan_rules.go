@@ -364,6 +364,8 @@ func (x *planning) crm(b Break) Step {
 	switch {
 	case b.Situation == Duplicate:
 		return ask(b, "there is more than one "+b.Field.fact(), "merge them in the CRM", letStand, doneByHand)
+	case b.Field == CRMDeal && b.Situation == Unexpected && (x.intent.Phase == order.PhaseFailed || x.intent.Phase == order.PhaseCancelled):
+		return repair(b, order.Upsert, "", "the order has ended without a deal, and the CRM counts one")
 	case b.Field == CRMDeal && b.Situation == Unexpected:
 		return report(b, "a deal is there before the order has one")
 	case b.Field != CRMContact && b.Field != CRMCarts && x.unrepaired(CRMContact, Missing):

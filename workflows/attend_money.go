@@ -244,6 +244,9 @@ func (p *process) capRefunds(now time.Time) {
 // adoptPayers lets an attempt decide the order that the customer has paid while
 // what has not shipped was not covered: one of ours, or one of an old tab.
 func (p *process) adoptPayers(now time.Time) {
+	if p.dueCapture() != nil {
+		return // what has left is captured first
+	}
 	for _, a := range byAge(p.attempts()) {
 		if !p.payer(a) && a.Held+p.refundable(a) > 0 && p.needsMoney(now) && len(p.Payers) > 0 {
 			p.takeOver(a.ID)

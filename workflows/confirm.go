@@ -258,7 +258,12 @@ func (p *process) again(now time.Time, step reconcile.Step) *Operation {
 		System: step.System, Operation: step.Operation, N: n + 1, Status: Unsent, First: now,
 		Ref: step.Break.Item, Amount: step.Amount, About: "duplicate",
 	})
-	return &p.Operations[len(p.Operations)-1]
+	op := &p.Operations[len(p.Operations)-1]
+	if op.Operation == order.Upsert { // somebody made a deal for an order that has ended without one
+		stage, revenue := p.deal()
+		op.About, op.Amount, op.Of, op.Ref = string(stage), revenue, p.Moves, ""
+	}
+	return op
 }
 
 // verify waits until the repairs are through, and reads what they did.

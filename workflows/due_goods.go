@@ -281,7 +281,7 @@ func (s *State) against(now time.Time) (why string, withdraw bool) {
 	case s.asking(AskAboutPayment) != nil:
 		return "what has not shipped is not paid for any more, and the customer is asked", true
 	case s.uncovered(now) > 0:
-		return "what has not shipped is authorized anew", s.dueRenewal(now) == nil && s.openIn(order.SystemPayment) == nil
+		return "what has not shipped is authorized anew", s.dueRenewal(now) == nil && s.openIn(order.SystemPayment) == nil && s.dueCapture() == nil
 	case !s.paid():
 		return "it is not paid", true
 	}

@@ -118,6 +118,11 @@ func (s *State) authorized(id string) int64 {
 // again when they came back.
 func (s *State) intentGoods(i *reconcile.Intent) {
 	i.Reserved = order.BySKU(s.Promised)
+	if s.short() {
+		for _, q := range order.BySKU(order.Less(s.Order, s.unshipped(), s.Promised)) {
+			i.Awaited = append(i.Awaited, q.SKU)
+		}
+	}
 	if s.Phase == order.PhaseCancelled || s.Phase == order.PhaseFailed {
 		i.Reserved = nil
 		return

@@ -265,6 +265,21 @@ func TestPeople_EmailOfAnotherCustomer_OneCaseAndNotAskedAgain(t *testing.T) {
 	}
 }
 
+func TestPeople_DealMadeForADeclinedOrder_IsLostAndNobodyIsTold(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{ReconcileEvery: time.Hour})
+	w.submit(0, paidBy(declining))
+	w.At(3*time.Hour, "another program counts it as won", func() {
+		w.stands("1", order.PhaseFailed, reconcile.Failed, reconcile.Agreed)
+		w.edit(w.CRM, `{"order":"1","stage":"won","revenue":9980}`)
+	})
+	want := untouched()
+	want.Deal = "lost"
+	w.idle(8*time.Hour, "1")
+	w.Run(9 * time.Hour)
+	w.expect("1", want)
+}
+
 func TestPeople_DealLostByHandWhileShipping_MailsAndMoneyOnce(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{})

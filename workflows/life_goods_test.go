@@ -169,6 +169,19 @@ func TestStock_WaitsLongerThanItsAuthorizationLives_AuthorizedAnewAndGoesOn(t *t
 	w.ends(14*day, "1", order.PhaseClosed, want)
 }
 
+func TestStock_WaitedForAndOnlyTheWarehouseKnowsThatItCame_GoesOn(t *testing.T) {
+	t.Parallel()
+	o := noShirt()
+	o.ReconcileEvery = time.Hour
+	w := open(t, o)
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "the customer waits", func() { w.answer("1", "a", workflows.ChooseWait) })
+	w.At(20*time.Hour, "the shirt comes", func() { w.edit(w.Warehouse, `{"sku":"TSHIRT","on_hand":5,"reason":"delivered"}`) })
+	want := delivered()
+	want.Levels, want.OnHand, want.Mails = stock(8, 4), stock(8, 4), []string{"question", "confirmation", "shipped"}
+	w.ends(5*day, "1", order.PhaseClosed, want)
+}
+
 func TestStock_WaitsLongerThanItsAuthorizationLivesAndNoneStored_CustomerPaysAgain(t *testing.T) {
 	t.Parallel()
 	o := noShirt()

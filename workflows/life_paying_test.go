@@ -390,6 +390,22 @@ func TestPay_RestCannotBeAuthorizedAndNobodyAnswers_RestIsDropped(t *testing.T) 
 	w.endsAlike(5*day, "1", order.PhaseClosed, want)
 }
 
+func TestPay_FewerShipAndTheRestIsNotPaid_NotAskedOfTheWarehouse(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Payment: payment.Settings{RefuseMulticapture: true}})
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "a part of it leaves", func() { w.edit(w.Warehouse, `{"order":"1","shipped":{"MUG":2}}`) })
+	w.At(3*time.Hour, "look", func() {
+		if all := w.shipments("1"); len(all) != 1 {
+			t.Errorf("the warehouse was asked for what nobody has paid: %+v", all)
+		}
+		if s := w.story("1"); s.Captured != 5500 || !slices.Contains(s.Mails, "question") {
+			t.Errorf("while the customer is asked the systems say %+v", s)
+		}
+	})
+	w.Run(4 * time.Hour)
+}
+
 func TestPay_AuthorizationNearItsEnd_RenewedAndTheOldOneVoidedAfter(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 167 * time.Minute})

@@ -178,11 +178,22 @@ func dies(a reconcile.Attempt) time.Time {
 func (s *State) lasting(now time.Time) int64 {
 	held := int64(0)
 	for _, a := range s.attempts() {
-		if (s.payer(a) || s.Phase == order.PhasePaying) && !lapsing(a, now) {
+		if (s.payer(a) || s.Phase == order.PhasePaying) && !lapsing(a, now) && !s.letsGo(a) {
 			held += a.Held
 		}
 	}
 	return held
+}
+
+// letsGo says that a capture which is due or under way ends an authorization: what
+// it holds beyond that covers nothing any more.
+func (s *State) letsGo(a reconcile.Attempt) bool {
+	for _, op := range []*Operation{s.dueCapture(), s.openIn(order.SystemPayment)} {
+		if op != nil && op.Operation == order.Capture && op.Final && op.Ref == a.ID {
+			return true
+		}
+	}
+	return false
 }
 
 // lapsing says that an authorization must be renewed by now.
@@ -198,7 +209,11 @@ func (s *State) uncovered(now time.Time) int64 {
 	if s.atOnce() || order.Empty(s.unshipped()) || !s.Phase.PastPivot() && s.lapsed(now) == nil && !s.payingAgain() {
 		return 0
 	}
-	return max(0, s.value()-s.captured()-s.lasting(now))
+	taken := s.captured()
+	if op := s.dueCapture(); op != nil && op.Operation == order.Capture {
+		taken += op.Amount
+	}
+	return max(0, s.value()-taken-s.lasting(now))
 }
 
 // lapsed returns the attempt whose authorization is about to die while the order

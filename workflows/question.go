@@ -120,7 +120,7 @@ func (p *process) attendPayment(now time.Time) {
 		p.dropUnshipped(now, Asked{By: byDeadline})
 	case q == nil && p.unpaidPacked(byDeadline) && uncovered > 0:
 		p.packedUnpaid(now, "the customer was asked and did not pay")
-	case q == nil && uncovered > 0 && !p.askedToPay() && !p.Amendment.open() && p.dueRenewal(now) == nil && p.openIn(order.SystemPayment) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview():
+	case q == nil && uncovered > 0 && !p.askedToPay() && !p.Amendment.open() && p.dueCapture() == nil && p.dueRenewal(now) == nil && p.openIn(order.SystemPayment) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview():
 		p.askCustomer(now, AskAboutPayment, p.unshipped())
 	}
 }

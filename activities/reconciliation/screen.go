@@ -228,6 +228,7 @@ func systemsOf(breaks []reconcile.Break) []order.System {
 func skus(known []Known, seen []string) []string {
 	all := slices.Clone(seen)
 	for _, k := range known {
+		all = append(all, k.Intent.Awaited...)
 		for _, q := range k.Intent.Reserved {
 			all = append(all, q.SKU)
 		}

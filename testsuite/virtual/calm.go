@@ -178,24 +178,34 @@ func (w *World) nothingToFind(s starters.Schedule, last *run) bool {
 	if !w.calm.jumps || s.Type != workflows.ReconcileType || last == nil {
 		return false
 	}
+	quiet := w.calm.quiet(last) && !w.feedsSuffer() && w.engine.agree()
 	w.calm.mu.Lock()
 	defer w.calm.mu.Unlock()
-	if w.calm.judged == nil || w.calm.judged.number != last.number {
-		w.calm.judged = last
-		var report reconciliation.RunReport
-		_ = json.Unmarshal(last.result, &report)
-		if last.err == nil && report.Complete() && report.Settling+report.Left+report.Repaired+report.Adopted+report.Stock.Repaired == 0 && w.calm.last.Before(report.Started) {
-			w.calm.clean++
-		} else {
-			w.calm.clean = 0
-		}
-	}
-	if w.calm.clean < 2 || w.calm.calmRun >= oneOf || w.feedsSuffer() || !w.engine.agree() {
+	if !quiet || w.calm.clean < 2 { // or something has changed meanwhile
 		w.calm.calmRun = 0
 		return false
 	}
 	w.calm.calmRun++
 	return true
+}
+
+// quiet says that the last runs had nothing to do and that nothing has changed
+// since. It does not hold the lock while anybody waits for a turn: who changes
+// something waits for the lock.
+func (c *calm) quiet(last *run) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.judged == nil || c.judged.number != last.number {
+		c.judged = last
+		var report reconciliation.RunReport
+		_ = json.Unmarshal(last.result, &report)
+		if last.err == nil && report.Complete() && report.Settling+report.Left+report.Repaired+report.Adopted+report.Stock.Repaired == 0 && c.last.Before(report.Started) {
+			c.clean++
+		} else {
+			c.clean = 0
+		}
+	}
+	return c.clean >= 2 && c.calmRun < oneOf
 }
 
 // agree says that every open order agrees with its systems, as far as it knows, or

@@ -252,6 +252,26 @@ func (w *World) Age() time.Duration { return w.Now().Sub(Start) }
 // After implements simulator.Clock: what a system does later is on the agenda.
 func (w *World) After(d time.Duration, name string, f func()) { w.add(w.Now().Add(d), true, name, f) }
 
+// moments is the clock of the systems. No two readings of it are equal, so that
+// what happens in several systems while the time stands still has an order in
+// their ledgers.
+type moments struct {
+	*World
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (m *moments) Now() time.Time {
+	now := m.World.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !now.After(m.last) {
+		now = m.last.Add(time.Nanosecond)
+	}
+	m.last = now
+	return now
+}
+
 // At lets something happen at an age of the world. Steps run one after the
 // other, and the time stands still meanwhile.
 func (w *World) At(age time.Duration, name string, f func()) { w.add(Start.Add(age), false, name, f) }
@@ -314,7 +334,7 @@ func (w *World) Verdict(id order.ID) reconcile.Verdict {
 }
 
 func (w *World) openSystems(o Options) error {
-	options := simulator.Options{Clock: w, Transport: &calls{world: w, handlers: w.transport}, Witness: w, Changed: w.changed}
+	options := simulator.Options{Clock: &moments{World: w}, Transport: &calls{world: w, handlers: w.transport}, Witness: w, Changed: w.changed}
 	stock := map[string]int64{}
 	for sku, n := range o.Stock {
 		stock[sku] = int64(n)

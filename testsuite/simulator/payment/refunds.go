@@ -213,11 +213,15 @@ func (w *world) settle(id string, fails bool) error {
 	return w.emit("refund.failed", pi, *r)
 }
 
-// openDispute withdraws the money of a charge, or asks about it.
+// openDispute withdraws the money of a charge, or asks about it. A bank may also
+// dispute what went back already.
 func (w *world) openDispute(pi *intent, c *charge, status string) (*dispute, error) {
 	left, err := w.refundable(c)
 	if err != nil {
 		return nil, err
+	}
+	if left == 0 {
+		left = c.AmountCaptured
 	}
 	id, err := w.next("du")
 	if err != nil {
