@@ -452,3 +452,19 @@ func TestOrder_NothingAvailableAndNoAnswer_FailsAndWasNeverCharged(t *testing.T)
 		t.Errorf("failed as %q", s.Failed)
 	}
 }
+
+// A change is dated by the start of its transaction, and may be seen only after
+// the poll that should have found it: the next one reaches back behind it.
+func TestFollow_SeenAfterThePollThatShouldHaveFoundIt_IsTold(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{FollowEvery: 20 * time.Minute, Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.inject(w.Warehouse, simulator.Fault{Operation: "list", Kind: simulator.Stale, Delay: 20 * time.Second, Times: -1})
+	w.At(2*time.Hour-10*time.Second, "its parcel leaves", func() { w.work("1", 1, "shipped") })
+	w.At(3*time.Hour, "an hour later", func() {
+		if s := w.story("1"); s.Captured != 9980 {
+			t.Errorf("what has left an hour ago is not captured: %+v", s)
+		}
+	})
+	w.Run(2 * day)
+}

@@ -1,0 +1,78 @@
+package main
+
+import "github.com/trueup-orders/trueup/testsuite/overlay"
+
+// keys are mistakes about doing a thing once: its key, its window, its look-up.
+func keys() []bug {
+	return []bug{
+		in("activities/payment/activities.go", "a new key for each attempt",
+			"\t\trequest := in.Request\n\t\trequest.Key = key\n\t\treturn a.Gateway.Refund(ctx, request)",
+			"\t\trequest := in.Request\n\t\trequest.Key = key + \"/again/\" + strconv.FormatInt(a.Now().UnixNano(), 10)\n\t\treturn a.Gateway.Refund(ctx, request)",
+			tested("activities/payment", "RefundPayment_AnswerLost_RefundedOnce")),
+		in("order/key.go", "a key without the occasion: two equal refunds are one",
+			`string(i.Operation) + "/" + strconv.Itoa(i.N)`,
+			`string(i.Operation) + "/" + strconv.Itoa(min(i.N, 1))`,
+			drawn("order", "Key_DifferentIntents_DifferentKeys"), tested("workflows", "Refund_ByAPerson_PartThenAllNeverMore")),
+		in("activities/payment/activities.go", "no look-up after the key window",
+			"if a.Now().Sub(since) > a.KeyWindow-time.Hour {",
+			"if false {",
+			tested("activities/payment", "RefundPayment_AnswerLost_RefundedOnce")),
+		in("activities/payment/stripe/errors.go", "a stored error is taken for news: the spent key is sent for ever",
+			"Reason: ReplayedError, Err: x.text(nil)}",
+			"Reason: codeOf(answer), Err: x.text(nil)}",
+			tested("activities/payment/stripe", "Write_ReplaysError_SaysLookUp")),
+		in("activities/mail/activities.go", "mail in the retry loop: in doubt it is sent again",
+			"in.Request.LookFirst || in.Grant != nil || activity.GetInfo(ctx).Attempt > 1",
+			"in.Request.LookFirst || in.Grant != nil || activity.GetInfo(ctx).Attempt > 1000",
+			tested("activities/mail", "SendMail_AnswerLost_RetryOfTheEngineLooksFirst")),
+		in("activities/mail/activities.go", "a mail is absent after one look into a journal that lags",
+			"for look := range 2 {",
+			"for look := range 1 {",
+			tested("activities/mail", "SendMail_JournalLags_SecondLookFindsIt")),
+		in("activities/warehouse/tryton/request.go", "a doubled request stays: its draft is promoted too",
+			"\tkept = choose(found)\n\tif kept == nil {\n\t\treturn nil, false, apierr.New(apierr.Unavailable, \"\", errors.New(\"the draft is gone\"))\n\t}\n\tif settled, err := c.tidy(ctx, s, found, r.Lines); !settled || err != nil {\n\t\treturn nil, false, err\n\t}",
+			"\tfor i := range found {\n\t\t_ = s.Press(ctx, found[i].at(), \"wait\")\n\t}\n\tkept = choose(found)\n\tif kept == nil {\n\t\treturn nil, false, apierr.New(apierr.Unavailable, \"\", errors.New(\"the draft is gone\"))\n\t}",
+			tested("activities/warehouse/tryton", "Request_UnderFaults_OneEffect")),
+		in("activities/erp/tryton/document.go", "a posting is not read back",
+			"\t\tposted = posted || err == nil\n",
+			"\t\tif err == nil {\n\t\t\tkept.state = reconcile.DocumentPosted\n\t\t\treturn *kept, nil\n\t\t}\n",
+			tested("activities/erp/tryton", "Writes_UnderFaults_OneEffect")),
+	}
+}
+
+// answers are mistakes about what a system's answer means.
+func answers() []bug {
+	return []bug{
+		in("activities/payment/stripe/errors.go", "a 5xx is taken for a decline",
+			"case x.status >= 500:\n\t\treturn &apierr.Error{Code: x.doubt(),",
+			"case x.status >= 500:\n\t\treturn &apierr.Error{Code: apierr.Declined,",
+			tested("activities/payment/stripe", "Write_Fault_OneEffectAfterRepeat")),
+		in("activities/crm/hubspot/call.go", "429 counts as a failure",
+			"case status == http.StatusTooManyRequests || status == 477:",
+			"case status == 477:",
+			tested("activities/crm/hubspot", "Lookup_Faults")),
+		in("activities/crm/hubspot/call.go", "401 is taken for absent",
+			"return apierr.New(apierr.Unauthorized, reason, err)",
+			"return apierr.New(apierr.NotFound, reason, err)",
+			tested("activities/crm/hubspot", "WithoutToken_Unauthorized")),
+		in("activities/crm/hubspot/call.go", "an answer that cannot be decoded is taken for an empty one",
+			"\tif err := json.Unmarshal(body, into); err != nil {\n\t\treturn nonsense(q, \"an answer that is not the JSON it should be\")\n\t}\n",
+			"\t_ = json.Unmarshal(body, into)\n",
+			tested("activities/crm/hubspot", "List_Faults"), tested("activities/crm/hubspot", "Lookup_Faults")),
+		in("activities/payment/stripe/attempt.go", "an answer about another order is accepted",
+			"case whose != of && (whose != \"\" || !bare):",
+			"case whose != of && false:",
+			tested("activities/payment/stripe", "Lookup_KnownOfAnotherOrder_IsGarbage")),
+		in("reconcile/read.go", "unreadable is taken for absent",
+			"State: Unreadable, At: at,",
+			"State: Absent, At: at,",
+			tested("workflows", "Order_GatewayUnreadableAtThePayWindowsEnd_WaitsInDoubt")),
+		in("activities/apierr/apierr.go", "Retry-After is obeyed whatever it says",
+			"options.NextRetryDelay = min(e.After, MaxWait)",
+			"options.NextRetryDelay = e.After",
+			tested("activities/apierr", "ToEngine_RetryAfter_NoLongerThanMaxWait")),
+		{"a time-out after which nothing is asked: what may have happened is failed", []overlay.Change{
+			{File: "activities/tryton/errors.go", From: "if write && !unsent {", To: "if false && write && !unsent {"},
+		}, []proof{tested("activities/erp/tryton", "Writes_UnderFaults_OneEffect")}},
+	}
+}
