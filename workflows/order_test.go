@@ -468,3 +468,30 @@ func TestFollow_SeenAfterThePollThatShouldHaveFoundIt_IsTold(t *testing.T) {
 	})
 	w.Run(2 * day)
 }
+
+// Nobody else gets the goods while they may still leave: the promise stays until
+// the warehouse has given them up.
+func TestCancel_WarehouseIsDown_StockStaysPromisedUntilItHasAnswered(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.At(30*time.Minute, "packed", func() { w.work("1", 1, "packed") })
+	w.At(time.Hour, "the customer cancels while the warehouse is down", func() {
+		w.inject(w.Warehouse, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+		w.Later(func(ctx context.Context) {
+			answer, err := w.Client.Cancel(ctx, "1", workflows.Cancel{By: "customer", Reason: "changed my mind"})
+			if err != nil || answer.Refused == "" {
+				t.Errorf("the answer is %+v, %v", answer, err)
+			}
+		})
+	})
+	w.At(2*time.Hour, "look", func() {
+		if s := w.story("1"); s.Reserved != 3 || s.Held != 9980 {
+			t.Errorf("before the warehouse has answered the systems say %+v", s)
+		}
+		w.Warehouse.Frame().Clear("*")
+	})
+	w.leaves(3*time.Hour, "1", 1)
+	w.Run(2 * day)
+	w.expect("1", delivered())
+}
