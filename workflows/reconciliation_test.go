@@ -293,3 +293,27 @@ func TestReconcile_StaleReading_NothingIsRepaired(t *testing.T) {
 		t.Errorf("a run suspected %d orders, found %d breaks and repaired %d: %v", report.Suspects, report.Found, report.Repaired, report.Lines)
 	}
 }
+
+// What is under way is not judged, however long it takes: the order itself carries
+// it on, and a repair beside it would meet it.
+func TestReconcile_OperationUnderWay_IsNotJudged(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.inject(w.CRM, simulator.Fault{Operation: order.Upsert, Kind: simulator.Unavailable, Times: -1})
+	w.submit(0, anOrder("1"))
+	var report reconciliation.RunReport
+	w.At(5*time.Hour, "a run", func() {
+		w.Later(func(ctx context.Context) {
+			var err error
+			report, err = w.Client.Reconcile(ctx, workflows.ReconcileInput{Orders: []order.ID{"1"}})
+			w.Check(err)
+		})
+	})
+	w.At(6*time.Hour, "the CRM takes writes again", func() { w.CRM.Frame().Clear("*") })
+	w.Run(3 * day)
+	w.expect("1", delivered())
+	if report.Looked != 1 || report.Suspects+report.Found+report.Repaired != 0 {
+		t.Errorf("a run looked at %d orders, suspected %d, found %d breaks and repaired %d: %v",
+			report.Looked, report.Suspects, report.Found, report.Repaired, report.Lines)
+	}
+}

@@ -34,10 +34,6 @@ func messages() []bug {
 		}, {
 			File: "activities/reconciliation/activities.go", From: "const overlap = 30 * time.Second", To: "const _ = 30 * time.Second",
 		}}, []proof{tested("workflows", "Follow_SeenAfterThePollThatShouldHaveFoundIt_IsTold")}},
-		in("activities/reconciliation/activities.go", "a record from before anything is judged is asked about",
-			"if one.At.Before(since) {",
-			"if one.At.IsZero() {",
-			tested("workflows", "Since_OlderRecordsOfNoOrder_NotKept")),
 		in("workflows/look.go", "an order that is older than our memory is started blindly",
 			"if !p.Order.PlacedAt.Before(oldest) {",
 			"if !oldest.IsZero() {",
