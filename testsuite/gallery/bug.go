@@ -27,6 +27,8 @@ const (
 	test kind = "test"
 	// property is a test that draws its cases from a seed.
 	property kind = "property"
+	// incident is an incident file, played from a seed.
+	incident kind = "incident"
 	// static is workflowcheck: the workflows do nothing that a replay cannot repeat.
 	static kind = "workflowcheck"
 )
@@ -35,16 +37,21 @@ const (
 type proof struct {
 	kind kind
 	in   string // the package
-	name string // of the test, without "Test"
+	name string // of the test, without "Test"; of the incident
 }
 
 func tested(in, name string) proof { return proof{test, in, name} }
 func drawn(in, name string) proof  { return proof{property, in, name} }
+func played(name string) proof     { return proof{incident, "testsuite/incident", name} }
 func checked() proof               { return proof{kind: static, in: "workflows"} }
 
 func (p proof) String() string {
-	if p.kind == static {
+	switch p.kind {
+	case static:
 		return string(p.kind)
+	case incident:
+		return "incident " + p.name
+	case test, property:
 	}
 	return p.in + " " + p.name
 }

@@ -7,13 +7,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/trueup-orders/trueup/testsuite/overlay"
 )
 
-// How much a property may draw: so many cases from each of so many seeds.
+// How much is tried: a property draws so many cases from each of so many seeds,
+// and an incident is played from as many seeds.
 const (
 	seeds  = 3
 	checks = 500
@@ -30,77 +32,126 @@ func (g *gallery) look(ctx context.Context, name string, b bug, p proof) (catch,
 	if err != nil {
 		return catch{}, err
 	}
-	tests, err := overlay.Compile(ctx, g.root, p.in, g.path(name+".test"), list)
+	c, err := g.compile(ctx, name, p, list)
 	if err != nil {
 		return catch{}, err
 	}
-	defer os.Remove(tests.Path)
+	defer os.Remove(c.path)
 	runs := 0
 	for seed := 1; seed <= p.seeds(); seed++ {
-		failed, err := tests.Run(ctx, p.matching(), p.flags(seed, checks)...)
+		f, err := c.run(ctx, p, seed, checks)
 		if err != nil {
 			return catch{}, err
 		}
-		if len(failed) == 0 {
-			runs += checks
+		if f == nil {
+			runs += p.runs(checks)
 			continue
 		}
 		// A proof that fails by itself would seem to catch every bug.
-		if err := g.sound.holds(ctx, g, p, seed, failed[0].Passed+1); err != nil {
+		if err := g.sound.holds(ctx, g, p, seed, f.Passed+1); err != nil {
 			return catch{}, err
 		}
-		return catch{p, runs + failed[0].Passed + 1, failed[0].Test, failed[0].Says}, nil
+		return catch{p, runs + p.runs(f.Passed+1), f.Test, f.Says}, nil
 	}
 	return catch{}, errSurvived
 }
 
-func (p proof) matching() string { return "^Test(" + p.name + ")$" }
-
 func (p proof) seeds() int {
+	if p.kind == test {
+		return 1
+	}
+	return seeds
+}
+
+// runs is what counts as runs when so many cases were drawn.
+func (p proof) runs(cases int) int {
 	if p.kind == property {
-		return seeds
+		return cases
 	}
 	return 1
 }
 
-func (p proof) flags(seed, checks int) []string {
-	if p.kind == property {
-		return overlay.Seed(seed, checks)
-	}
-	return nil
+// compiled is what runs a proof: the tests of a package, or the incident runner.
+type compiled struct {
+	path  string
+	tests overlay.Tests
 }
 
-// sound holds that proofs pass on the product as it is. The tests of each package
-// are compiled once.
+func (g *gallery) compile(ctx context.Context, name string, p proof, list string) (compiled, error) {
+	c := compiled{path: g.path(name + ".test")}
+	var err error
+	if p.kind == incident {
+		err = overlay.Build(ctx, g.root, p.in, c.path, list)
+	} else {
+		c.tests, err = overlay.Compile(ctx, g.root, p.in, c.path, list)
+	}
+	c.tests.Folder = filepath.Join(g.root, p.in)
+	return c, err
+}
+
+// run runs a proof once; nil when it holds.
+func (c compiled) run(ctx context.Context, p proof, seed, checks int) (*overlay.Failure, error) {
+	if p.kind == incident {
+		return c.play(ctx, p, seed)
+	}
+	var flags []string
+	if p.kind == property {
+		flags = overlay.Seed(seed, checks)
+	}
+	failed, err := c.tests.Run(ctx, "^Test"+p.name+"$", flags...)
+	if err != nil || len(failed) == 0 {
+		return nil, err
+	}
+	return &failed[0], nil
+}
+
+// play plays an incident. Only a story that ended otherwise than it should counts:
+// the runner says so in a line of its own.
+func (c compiled) play(ctx context.Context, p proof, seed int) (*overlay.Failure, error) {
+	cmd := exec.CommandContext(ctx, c.path, "-seed", strconv.Itoa(seed), filepath.Join("testdata", p.name+".yaml"))
+	cmd.Dir = c.tests.Folder
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return nil, nil
+	}
+	for line := range strings.Lines(string(out)) {
+		if rest, failed := strings.CutPrefix(line, "FAIL "+p.name+" "); failed {
+			_, why, _ := strings.Cut(strings.TrimSpace(rest), "; ")
+			return &overlay.Failure{Test: p.name, Says: why}, nil
+		}
+	}
+	return nil, fmt.Errorf("play it: %w\n%s", err, out)
+}
+
+// sound holds that proofs pass on the product as it is. What runs them is compiled
+// once for each package.
 type sound struct {
 	mutex sync.Mutex
-	of    map[string]func() (overlay.Tests, error)
+	of    map[string]func() (compiled, error)
 }
 
-func (s *sound) tests(ctx context.Context, g *gallery, pkg string) (overlay.Tests, error) {
+func (s *sound) compiled(ctx context.Context, g *gallery, p proof) (compiled, error) {
 	s.mutex.Lock()
 	if s.of == nil {
-		s.of = map[string]func() (overlay.Tests, error){}
+		s.of = map[string]func() (compiled, error){}
 	}
-	compile, known := s.of[pkg]
+	compile, known := s.of[p.in]
 	if !known {
-		compile = sync.OnceValues(func() (overlay.Tests, error) {
-			return overlay.Compile(ctx, g.root, pkg, g.path("sound-"+overlay.Name(pkg)+".test"), "")
-		})
-		s.of[pkg] = compile
+		compile = sync.OnceValues(func() (compiled, error) { return g.compile(ctx, "sound-"+overlay.Name(p.in), p, "") })
+		s.of[p.in] = compile
 	}
 	s.mutex.Unlock()
 	return compile()
 }
 
 func (s *sound) holds(ctx context.Context, g *gallery, p proof, seed, checks int) error {
-	tests, err := s.tests(ctx, g, p.in)
+	c, err := s.compiled(ctx, g, p)
 	if err != nil {
 		return err
 	}
-	failed, err := tests.Run(ctx, p.matching(), p.flags(seed, checks)...)
-	if err == nil && len(failed) > 0 {
-		err = fmt.Errorf("it fails before anything is changed: %s", failed[0].Says)
+	f, err := c.run(ctx, p, seed, checks)
+	if err == nil && f != nil {
+		err = fmt.Errorf("it fails before anything is changed: %s", f.Says)
 	}
 	return err
 }

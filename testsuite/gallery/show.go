@@ -39,7 +39,7 @@ type caught struct {
 // catch is one proof that noticed a bug.
 type catch struct {
 	proof proof
-	runs  int // of a property the cases that were drawn, else 1
+	runs  int // of a property the cases that were drawn, of an incident the seeds, else 1
 	test  string
 	says  string
 }
@@ -137,7 +137,7 @@ func (g *gallery) print(all []caught) {
 		fmt.Fprintf(g.out, "| %s | `%s` | %s | %s | %.1f s |\n", c.bug.name, c.bug.changes[0].File,
 			strings.Join(by, ", "), strings.Join(runs, ", "), c.took.Seconds())
 	}
-	fmt.Fprintln(g.out, "\nRuns: of a property the cases that were drawn from its seed until one failed; a test and workflowcheck need one.")
+	fmt.Fprintln(g.out, "\nRuns: of a property the cases that were drawn from its seed until one failed; of an incident the seeds from which it was played; a test and workflowcheck need one.")
 }
 
 func problems(all []caught) error {

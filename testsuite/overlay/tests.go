@@ -21,18 +21,33 @@ type Tests struct {
 // Compile compiles the tests of a package into a file, with an overlay unless it
 // is empty. They run in the package's own folder, as go test runs them.
 func Compile(ctx context.Context, root, pkg, into, overlay string) (Tests, error) {
-	folder := filepath.Join(root, pkg)
-	// Compiling costs more than running: so without optimizations and symbols.
-	args := []string{"test", "-c", "-vet=off", "-o", into, "-gcflags", "-N -l", "-ldflags", "-s -w"}
+	if err := build(ctx, root, into, overlay, "test", "-c", "-vet=off", "./"+pkg); err != nil {
+		return Tests{}, fmt.Errorf("compile the tests of %s: %w", pkg, err)
+	}
+	return Tests{into, filepath.Join(root, pkg)}, nil
+}
+
+// Build builds a program into a file, with an overlay unless it is empty.
+func Build(ctx context.Context, root, pkg, into, overlay string) error {
+	if err := build(ctx, root, into, overlay, "build", "./"+pkg); err != nil {
+		return fmt.Errorf("build %s: %w", pkg, err)
+	}
+	return nil
+}
+
+// build compiles without optimizations and symbols: it costs more than what is
+// compiled takes to run.
+func build(ctx context.Context, root, into, overlay, command string, last ...string) error {
+	args := []string{command, "-o", into, "-gcflags", "github.com/trueup-orders/trueup/...=-N -l", "-ldflags", "-s -w"}
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
-	build := exec.CommandContext(ctx, "go", append(args, ".")...)
-	build.Dir = folder
-	if out, err := build.CombinedOutput(); err != nil {
-		return Tests{}, fmt.Errorf("compile the tests of %s: %w\n%s", pkg, err, out)
+	cmd := exec.CommandContext(ctx, "go", append(args, last...)...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
 	}
-	return Tests{into, folder}, nil
+	return nil
 }
 
 // List returns the names of the tests that match.
