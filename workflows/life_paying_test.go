@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -744,4 +745,86 @@ func TestPay_PackedAndNobodyPaysAgain_OnePersonIsAskedAndTheCustomerOnce(t *test
 	if s := w.story("1"); s.Captured != 0 || s.Held != 0 || s.Invoiced != 9980 || !slices.Equal(s.Mails, []string{"confirmation", "question", "shipped"}) {
 		t.Errorf("the systems say %+v", s)
 	}
+}
+
+// A notice is a hint, however well it is signed: what it says of a payment is
+// read back, so that one which comes late, or is not true, changes nothing.
+func TestPay_NoticeThatIsNotTrue_ReadBackAndNotBelieved(t *testing.T) {
+	t.Parallel()
+	tell := func(w *world, what string) {
+		w.At(10*time.Minute, "the gateway says what is not so", func() {
+			w.Check(w.Payment.Event([]byte(`{"type":"` + what + `","order":"1","copies":2}`)))
+		})
+	}
+	t.Run("paid, while the customer is in a challenge", func(t *testing.T) {
+		t.Parallel()
+		w := open(t, virtual.Options{})
+		w.submit(0, paidBy(challenge))
+		tell(w, "payment.authorized")
+		w.At(20*time.Minute, "look", func() { w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed) })
+		w.ends(3*time.Hour, "1", order.PhaseFailed, untouched())
+	})
+	t.Run("failed, when it is paid by now", func(t *testing.T) {
+		t.Parallel()
+		w := open(t, virtual.Options{Pace: byHand})
+		w.submit(0, anOrder("1"))
+		tell(w, "payment.failed")
+		w.At(20*time.Minute, "look", func() {
+			w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+			if all := w.shipments("1"); len(all) != 1 || all[0].State != "waiting" {
+				t.Errorf("the shipments are %+v", all)
+			}
+		})
+		w.leaves(2*time.Hour, "1", 1)
+		w.ends(4*day, "1", order.PhaseClosed, delivered())
+	})
+}
+
+// While money of an order is in dispute nothing goes back by itself, also not what
+// another attempt has taken twice: the bank may give it back too.
+func TestDispute_OfOneOfTwoPayments_TheSurplusWaitsForItsEnd(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, atOnce(challenge))
+	w.At(5*time.Minute, "another tab", func() { w.attempt("1", "b", challenge) })
+	w.At(10*time.Minute, "both are paid and one is disputed while the gateway's notices are held back", func() {
+		w.Payment.Frame().HandleNotifications("", simulator.Hold)
+		w.pay("1", 1, payment.Succeeded)
+		w.pay("1", 2, payment.Succeeded)
+		w.edit(w.Payment, `{"order":"1","attempt":1,"dispute":"opened"}`)
+	})
+	w.At(12*time.Minute, "the notices come", func() { w.Payment.Frame().HandleNotifications("", simulator.Deliver) })
+	w.At(20*time.Hour, "look", func() {
+		if n := len(w.effects(w.Payment, order.Refund, "1")); n != 0 {
+			t.Errorf("%d refunds while money is in dispute", n)
+		}
+	})
+	w.At(day, "it is won", func() { w.edit(w.Payment, `{"order":"1","attempt":1,"dispute":"won"}`) })
+	want := delivered()
+	want.Captured, want.Refunded, want.Attempts = 2*9980, 9980, 2
+	w.ends(5*day, "1", order.PhaseClosed, want)
+}
+
+// What goes back is what the gateway still has, and not what was paid once.
+func TestRefund_MadeInTheDashboardBeforeACancellation_OnlyTheRestGoesBack(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, atOnce(visa))
+	w.At(10*time.Minute, "somebody gives a part back by hand", func() { w.edit(w.Payment, `{"order":"1","refunded":2500}`) })
+	w.At(30*time.Minute, "the customer cancels", func() {
+		w.Later(func(ctx context.Context) {
+			answer, err := w.Client.Cancel(ctx, "1", workflows.Cancel{By: "customer", Reason: "changed my mind"})
+			if err != nil || !answer.Cancelled {
+				t.Errorf("the answer is %+v, %v", answer, err)
+			}
+		})
+	})
+	w.Run(2 * day)
+	if s := w.story("1"); s.Captured != 9980 || s.Refunded != 9980 || s.Reserved != 0 {
+		t.Errorf("after the cancellation the systems say %+v", s)
+	}
+	if all := w.effects(w.Payment, order.Refund, "1"); len(all) != 1 || all[0].Amount != 7480 {
+		t.Errorf("we gave back %+v, want 7480 once", all)
+	}
+	w.closedAs("1", order.PhaseCancelled)
 }

@@ -452,3 +452,46 @@ func TestOrder_NothingAvailableAndNoAnswer_FailsAndWasNeverCharged(t *testing.T)
 		t.Errorf("failed as %q", s.Failed)
 	}
 }
+
+// A change is dated by the start of its transaction, and may be seen only after
+// the poll that should have found it: the next one reaches back behind it.
+func TestFollow_SeenAfterThePollThatShouldHaveFoundIt_IsTold(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{FollowEvery: 20 * time.Minute, Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.inject(w.Warehouse, simulator.Fault{Operation: "list", Kind: simulator.Stale, Delay: 20 * time.Second, Times: -1})
+	w.At(2*time.Hour-10*time.Second, "its parcel leaves", func() { w.work("1", 1, "shipped") })
+	w.At(3*time.Hour, "an hour later", func() {
+		if s := w.story("1"); s.Captured != 9980 {
+			t.Errorf("what has left an hour ago is not captured: %+v", s)
+		}
+	})
+	w.Run(2 * day)
+}
+
+// Nobody else gets the goods while they may still leave: the promise stays until
+// the warehouse has given them up.
+func TestCancel_WarehouseIsDown_StockStaysPromisedUntilItHasAnswered(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.At(30*time.Minute, "packed", func() { w.work("1", 1, "packed") })
+	w.At(time.Hour, "the customer cancels while the warehouse is down", func() {
+		w.inject(w.Warehouse, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+		w.Later(func(ctx context.Context) {
+			answer, err := w.Client.Cancel(ctx, "1", workflows.Cancel{By: "customer", Reason: "changed my mind"})
+			if err != nil || answer.Refused == "" {
+				t.Errorf("the answer is %+v, %v", answer, err)
+			}
+		})
+	})
+	w.At(2*time.Hour, "look", func() {
+		if s := w.story("1"); s.Reserved != 3 || s.Held != 9980 {
+			t.Errorf("before the warehouse has answered the systems say %+v", s)
+		}
+		w.Warehouse.Frame().Clear("*")
+	})
+	w.leaves(3*time.Hour, "1", 1)
+	w.Run(2 * day)
+	w.expect("1", delivered())
+}

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -269,4 +270,50 @@ func TestReconcile_DealChangedByHand_SetAgainOnceUnlessStopped(t *testing.T) {
 	})
 	w.Run(28 * time.Hour)
 	w.expect("1", delivered())
+}
+
+// One reading proves nothing: it may show what was so before our own last write.
+// A second one does not say the same, and nothing is repaired.
+func TestReconcile_StaleReading_NothingIsRepaired(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	var report reconciliation.RunReport
+	w.At(20*time.Hour, "the CRM answers as it did before the sale", func() {
+		w.inject(w.CRM, simulator.Fault{Operation: "lookup", Kind: simulator.Stale, Delay: 30 * time.Hour, Times: -1})
+		w.Later(func(ctx context.Context) {
+			var err error
+			report, err = w.Client.Reconcile(ctx, workflows.ReconcileInput{Orders: []order.ID{"1"}})
+			w.Check(err)
+		})
+	})
+	w.At(20*time.Hour+500*time.Millisecond, "and then as it is", func() { w.CRM.Frame().Clear("lookup") })
+	w.Run(2 * day)
+	if report.Suspects != 1 || report.Found+report.Repaired != 0 {
+		t.Errorf("a run suspected %d orders, found %d breaks and repaired %d: %v", report.Suspects, report.Found, report.Repaired, report.Lines)
+	}
+}
+
+// What is under way is not judged, however long it takes: the order itself carries
+// it on, and a repair beside it would meet it.
+func TestReconcile_OperationUnderWay_IsNotJudged(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.inject(w.CRM, simulator.Fault{Operation: order.Upsert, Kind: simulator.Unavailable, Times: -1})
+	w.submit(0, anOrder("1"))
+	var report reconciliation.RunReport
+	w.At(5*time.Hour, "a run", func() {
+		w.Later(func(ctx context.Context) {
+			var err error
+			report, err = w.Client.Reconcile(ctx, workflows.ReconcileInput{Orders: []order.ID{"1"}})
+			w.Check(err)
+		})
+	})
+	w.At(6*time.Hour, "the CRM takes writes again", func() { w.CRM.Frame().Clear("*") })
+	w.Run(3 * day)
+	w.expect("1", delivered())
+	if report.Looked != 1 || report.Suspects+report.Found+report.Repaired != 0 {
+		t.Errorf("a run looked at %d orders, suspected %d, found %d breaks and repaired %d: %v",
+			report.Looked, report.Suspects, report.Found, report.Repaired, report.Lines)
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/mail"
@@ -202,6 +203,30 @@ func TestSendMail_JournalLags_SecondLookFindsIt(t *testing.T) {
 	if len(w.clock.waits) != 1 || w.clock.waits[0] != smtp.Abilities.VisibilityLag {
 		t.Errorf("waits are %v; want one visibility lag", w.clock.waits)
 	}
+}
+
+// The engine's own retry carries the same input as the first attempt, and looks
+// first all the same.
+func TestSendMail_AnswerLost_RetryOfTheEngineLooksFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulated.Settings{})
+	if _, err := w.server.Frame().Inject(simulator.Fault{Operation: order.Send, Kind: simulator.ResponseLost}); err != nil {
+		t.Fatal(err)
+	}
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestWorkflowEnvironment()
+	env.RegisterActivity(w.activities)
+	env.ExecuteWorkflow(func(ctx workflow.Context) (m reconcile.Message, err error) {
+		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+		err = workflow.ExecuteActivity(ctx, w.activities.SendMail, repair.Write[mail.SendInput]{Request: w.input()}).Get(ctx, &m)
+		return m, err
+	})
+	var m reconcile.Message
+	if err := env.GetWorkflowResult(&m); err != nil || m.Template != reconcile.MailRefund {
+		t.Errorf("message is %+v, %v", m, err)
+	}
+	w.sent(1)
 }
 
 // Another occasion of the same template is another message.

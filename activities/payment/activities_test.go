@@ -107,6 +107,12 @@ func (s *shop) void(n int, attempt string) (reconcile.Attempt, error) {
 	})
 }
 
+func (s *shop) refund(n int, attempt string, amount int64) (reconcile.Refund, error) {
+	return s.do.RefundPayment(context.Background(), repair.Write[payment.RefundRequest]{Since: s.placed, Request: payment.RefundRequest{
+		Key: key(order.Refund, n), Order: "42", Attempt: attempt, Amount: order.Amount{Minor: amount, Currency: "EUR"},
+	}})
+}
+
 func (s *shop) inject(on order.Operation, kind simulator.FaultKind, times int) {
 	s.Helper()
 	if _, err := s.server.Frame().Inject(simulator.Fault{Operation: on, Kind: kind, Times: times}); err != nil {
@@ -302,5 +308,32 @@ func TestCapturePayment_ReleaseTheRest_PastTheKeyWindow(t *testing.T) {
 	}
 	if got := s.totals(); got.Captured != 5000 || got.Held != 0 || got.Open != 0 {
 		t.Fatalf("got %+v", got)
+	}
+}
+
+// Two refunds of one amount are two, so nothing in the gateway's record stops a
+// third: only the key does, and past its window the look-up.
+func TestRefundPayment_AnswerLost_RefundedOnce(t *testing.T) {
+	t.Parallel()
+	for name, later := range map[string]time.Duration{"at once": time.Second, "past the key window": 30 * time.Hour} {
+		s := newShop(t)
+		a := s.attempt(1, "pm_card_visa", func(r *payment.AuthorizeRequest) { r.Payment.Capture = order.CaptureAtOnce })
+		first, err := s.refund(1, a.ID, 2000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.inject(order.Refund, simulator.ResponseLost, 1)
+		if _, err := s.refund(2, a.ID, 2000); apierr.CodeOf(err) != apierr.InDoubt {
+			t.Fatalf("%s: got %v", name, err)
+		}
+		s.clock.advance(later)
+		for range 2 {
+			if got, err := s.refund(2, a.ID, 2000); err != nil || got.ID == first.ID || got.Amount != 2000 || got.Key != key(order.Refund, 2) {
+				t.Errorf("%s: got %+v, %v", name, got, err)
+			}
+		}
+		if got := s.totals(); got.Refunded != 4000 {
+			t.Errorf("%s: %d went back, want 4000", name, got.Refunded)
+		}
 	}
 }

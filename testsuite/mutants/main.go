@@ -17,14 +17,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/trueup-orders/trueup/testsuite/overlay"
 )
 
 func main() {
@@ -58,11 +58,10 @@ type hunt struct {
 }
 
 func (h *hunt) hunt(ctx context.Context) error {
-	gomod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return fmt.Errorf("find the repository: %w", err)
+	var err error
+	if h.root, err = overlay.Root(ctx); err != nil {
+		return err
 	}
-	h.root = filepath.Dir(strings.TrimSpace(string(gomod)))
 	if h.folder, err = os.MkdirTemp("", "mutants-"); err != nil {
 		return fmt.Errorf("make a folder for the builds: %w", err)
 	}
@@ -145,11 +144,11 @@ func (h *hunt) all(ctx context.Context, chosen []mutant, properties int) error {
 // try builds one mutant and has the properties named for it look at it. It
 // returns a line for each that noticed, and what is wrong.
 func (h *hunt) try(ctx context.Context, m mutant) (lines, problems []string) {
-	b, err := h.build(ctx, "mutant-"+strings.Map(plain, m.name), &m)
+	b, err := h.build(ctx, "mutant-"+overlay.Name(m.name), &m)
 	if err != nil {
 		return nil, []string{fmt.Sprintf("%s: %v", m.name, err)}
 	}
-	defer os.Remove(b.path)
+	defer os.Remove(b.Path)
 	for _, property := range m.fails {
 		checks, caught := 0, false
 		for seed := 1; seed <= h.seeds && !caught; seed++ {
@@ -174,12 +173,4 @@ func (h *hunt) try(ctx context.Context, m mutant) (lines, problems []string) {
 		lines = append(lines, fmt.Sprintf("%-60s %-68s %5d checks", m.name, property, checks))
 	}
 	return lines, problems
-}
-
-// plain keeps what may stand in a file's name.
-func plain(r rune) rune {
-	if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-		return r
-	}
-	return '-'
 }
