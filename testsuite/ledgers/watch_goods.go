@@ -72,17 +72,24 @@ func (w *Watch) parcels(t *tally, e entry) {
 	case e.Kind == simulator.EntryEffect && e.Operation == order.Request:
 		asked := goodsOf(e.Detail)
 		t.shipments[e.Record] = asked
-		if w.short(t) && !w.edited(order.SystemPayment, t.Name) {
+		if w.short(t) && !w.edited(order.SystemPayment, t.Name) && !t.liedTo() {
 			w.violate(t, e.At, Unpaid, "%s asked of the warehouse with %d held or taken; they cost %d", e.Detail, t.money(), t.worth())
 		}
 	case e.Operation == order.Cancel, e.Operation == "delete":
 		delete(t.shipments, e.Record)
 	case e.Operation == "ship":
 		t.shipped = true
-		if w.short(t) && t.lost != "" && !w.edited(order.SystemWarehouse, t.Name) && !t.cancelFailed() {
+		if w.short(t) && t.lost != "" && !t.liedTo() && !w.edited(order.SystemWarehouse, t.Name) && !t.cancelFailed() {
 			w.violate(t, e.At, Unpaid, "%s shipped with %d held or taken, for the rest was %s; they cost %d", e.Detail, t.money(), t.lost, t.worth())
 		}
 	}
+}
+
+// liedTo says that the gateway answered with money that it does not have, or not
+// so much: a fault of the file, by which goods go unpaid and books are wrong
+// until somebody notices.
+func (t *tally) liedTo() bool {
+	return t.met(order.SystemPayment, "", simulator.Vanishes, simulator.Partial, simulator.Foreign)
 }
 
 // cancelFailed says that the warehouse may have said yes to a cancellation and
@@ -244,7 +251,7 @@ func (w *Watch) books(t *tally) error {
 		w.violate(t, t.at, BooksTwice, "%d sales", posted(b.Sales))
 	case invoiced > t.Total():
 		w.violate(t, t.at, BooksTwice, "%d invoiced of %d", invoiced, t.Total())
-	case received > t.taken() && !t.met(order.SystemPayment, "", simulator.Vanishes, simulator.Foreign):
+	case received > t.taken() && !t.liedTo():
 		w.violate(t, t.at, BooksTwice, "%d booked as received, the gateway took %d", received, t.taken())
 	}
 	return nil

@@ -123,7 +123,7 @@ func (w *Watch) mails(t *tally, e entry) {
 	t.mailed[e.Record] = true
 	template, _, _ := strings.Cut(e.Detail, " ")
 	switch {
-	case template == "confirmation" && !t.certain:
+	case template == "confirmation" && !t.certain && !t.liedTo() && !t.met(order.SystemInventory, order.Reserve, simulator.Vanishes, simulator.Partial):
 		w.violate(t, e.At, TooEarly, "money %d, stock promised %t, review open %t", t.money(), t.promised, t.review)
 	case template == "shipped" && !t.shipped:
 		w.violate(t, e.At, MailUntrue, "shipped, and nothing has")
