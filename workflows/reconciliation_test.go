@@ -317,3 +317,16 @@ func TestReconcile_OperationUnderWay_IsNotJudged(t *testing.T) {
 			report.Looked, report.Suspects, report.Found, report.Repaired, report.Lines)
 	}
 }
+
+func TestReconcile_FeedMissedWhatARunSees_OrderIsTold(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{FollowEvery: 90 * time.Hour, ReconcileEvery: time.Hour})
+	w.submit(0, anOrder("1"))
+	w.At(3*time.Hour+10*time.Minute, "look", func() {
+		if s := w.story("1"); s.Captured != 9980 || !slices.Contains(s.Mails, "shipped") {
+			t.Errorf("an hour after the parcel left, and a run after that, the systems say %+v", s)
+		}
+	})
+	w.At(28*time.Hour, "look", func() { w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed) })
+	w.Run(29 * time.Hour)
+}

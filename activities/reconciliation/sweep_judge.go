@@ -54,7 +54,7 @@ func (s *sweeping) agrees(k Known, o reconcile.Observation) bool {
 		return false
 	}
 	c := reconcile.Compare(k.Intent, s.a.Policy, []reconcile.Observation{o}, nil, nil, s.a.Now())
-	return slices.Contains(c.Judged, o.System) &&
+	return slices.Contains(c.Judged, o.System) && !reconcile.News(k.Intent, o) &&
 		!slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.Field.Listed() }) &&
 		!slices.ContainsFunc(c.Settling, func(t reconcile.Settling) bool { return t.Break.System == o.System && t.Break.Field.Listed() })
 }
@@ -266,7 +266,8 @@ type lookedUp struct {
 	systems  int
 	breaks   []reconcile.Break
 	settling int
-	why      string // why it could not be compared
+	news     []order.System // that have gone further than the order knows
+	why      string         // why it could not be compared
 }
 
 func (s *sweeping) lookUpOne(ctx context.Context, k Known, streams []*stream, ahead aheadOf) lookedUp {
@@ -299,6 +300,11 @@ func (s *sweeping) lookUpOne(ctx context.Context, k Known, streams []*stream, ah
 	c := reconcile.Compare(k.Intent, s.a.Policy, observations, nil, nil, s.a.Now())
 	out.breaks = c.Breaks
 	out.settling = len(c.Settling)
+	for _, o := range observations {
+		if reconcile.News(k.Intent, o) {
+			out.news = append(out.news, o.System)
+		}
+	}
 	if len(c.Judged) < len(observations) && out.why == "" {
 		out.why = "an operation is under way"
 	}
@@ -320,12 +326,12 @@ func (s *sweeping) file(id order.ID, f lookedUp) {
 		s.out.LookedUp++
 	}
 	s.out.Settling += f.settling
-	if len(f.breaks) > 0 {
+	if len(f.breaks)+len(f.news) > 0 { // its own workflow looks again
 		if len(s.out.Suspects) >= s.mostSuspected() {
 			s.miss("suspects%s: more than %d; the others are found by the next sweep", s.where(), mostSweepSuspects)
 			return
 		}
-		s.out.Suspects = append(s.out.Suspects, Suspect{Order: id, Breaks: f.breaks, Systems: systemsOf(f.breaks)})
+		s.out.Suspects = append(s.out.Suspects, Suspect{Order: id, Breaks: f.breaks, Systems: concerned(f)})
 	}
 	if f.why == "" {
 		return
@@ -335,6 +341,14 @@ func (s *sweeping) file(id order.ID, f lookedUp) {
 		return
 	}
 	s.out.Exceptions = append(s.out.Exceptions, Exception{Order: id, Why: f.why})
+}
+
+// concerned returns the systems that disagree or have news, in their usual order.
+func concerned(f lookedUp) []order.System {
+	disagreeing := systemsOf(f.breaks)
+	return slices.DeleteFunc(order.Systems(), func(s order.System) bool {
+		return !slices.Contains(disagreeing, s) && !slices.Contains(f.news, s)
+	})
 }
 
 func (st *stream) isDown() bool {
