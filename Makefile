@@ -31,7 +31,7 @@ RACED = ^Test(Life|Cancel|Messages|Refusals|Ledgers)
 TESTS = TRUEUP_TEST_ENGINE=$(ENGINE) go test -v -count=1 -p 1 -timeout 25m
 FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual -e /crowd)
 
-.PHONY: help demo test quick lint workflowcheck fuzz properties mutants bench bench-reconcile engine programs engine-test ci clean
+.PHONY: help demo test quick lint workflowcheck fuzz properties mutants gallery bench bench-reconcile engine programs engine-test ci clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -67,6 +67,9 @@ properties: ## every property of the core, CHECKS times, and the oracle of small
 
 mutants: ## small mistakes in the core, and which property notices each
 	@go run ./testsuite/mutants
+
+gallery: $(TOOLS)/$(WORKFLOWCHECK) ## realistic bugs seeded into the product, one at a time, and which proof catches each
+	@go run ./testsuite/gallery -workflowcheck $<
 
 bench: engine ## what it costs beside its floor, one line a figure
 	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench

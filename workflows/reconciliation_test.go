@@ -294,12 +294,12 @@ func TestReconcile_StaleReading_NothingIsRepaired(t *testing.T) {
 	}
 }
 
-// What is under way is not judged, however long it takes: the order itself carries
-// it on, and a repair beside it would meet it.
+// What is under way is not judged, however long it takes, also when nothing of it
+// is in doubt: the order itself carries it on, and a repair would meet it.
 func TestReconcile_OperationUnderWay_IsNotJudged(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{})
-	w.inject(w.CRM, simulator.Fault{Operation: order.Upsert, Kind: simulator.Unavailable, Times: -1})
+	w.inject(w.CRM, simulator.Fault{Operation: order.Upsert, Kind: simulator.RateLimited, Times: -1})
 	w.submit(0, anOrder("1"))
 	var report reconciliation.RunReport
 	w.At(5*time.Hour, "a run", func() {

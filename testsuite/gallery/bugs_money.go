@@ -2,7 +2,9 @@ package main
 
 import "github.com/trueup-orders/trueup/testsuite/overlay"
 
-// money are mistakes about what is held, taken and given back.
+// money are mistakes about what is held, taken and given back. That an attempt is
+// closed while its authorization is open is none: a system's lane does one thing at
+// a time, and knows the outcome before the next.
 func money() []bug {
 	return []bug{
 		in("order/share.go", "the remainder of a rounding is lost",
@@ -53,7 +55,9 @@ func money() []bug {
 	}
 }
 
-// goods are mistakes about stock, parcels and what is taken back.
+// goods are mistakes about stock, parcels and what is taken back. That a promise
+// stays when its goods were taken off the level is harmless: it is released next, as
+// one that nobody needs.
 func goods() []bug {
 	return []bug{
 		in("workflows/due_goods.go", "cancelled, and the stock stays promised",

@@ -24,7 +24,7 @@ func reconciliation() []bug {
 		in("workflows/confirm.go", "repaired without a grant",
 			"\t\t\tn := p.granted(grants, step)\n\t\t\tif n < 0 {",
 			"\t\t\tn := p.granted(grants, step)\n\t\t\tif n < 0 {\n\t\t\t\tgrants, n = append(grants, repair.Grant{Expires: now.Add(time.Hour), For: reconcile.WantOf(p.Order.ID, p.Order.Currency, step)}), len(grants)\n\t\t\t}\n\t\t\tif n < 0 {",
-			tested("workflows", "Reconcile_DealChangedByHand_SetAgainOnceUnlessStopped")),
+			tested("workflows", "Runs_SideBySideAndKilled_NothingTwiceNoOvershoot")),
 		in("activities/repair/repair.go", "the switch is not read at the last hop",
 			"\tfor _, stopped := range s.stopped {\n",
 			"\tfor _, stopped := range s.stopped[:0] {\n",

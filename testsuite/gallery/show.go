@@ -65,7 +65,10 @@ func (g *gallery) show(ctx context.Context) error {
 	}
 	all := g.seed(ctx, chosen)
 	g.print(all)
-	return problems(all)
+	if text := problems(all); len(text) > 0 {
+		return fmt.Errorf("of %d bugs these are not caught:\n%s", len(all), strings.Join(text, "\n"))
+	}
+	return nil
 }
 
 // seed seeds each bug, some side by side, and says when one is caught.
@@ -137,20 +140,18 @@ func (g *gallery) print(all []caught) {
 		fmt.Fprintf(g.out, "| %s | `%s` | %s | %s | %.1f s |\n", c.bug.name, c.bug.changes[0].File,
 			strings.Join(by, ", "), strings.Join(runs, ", "), c.took.Seconds())
 	}
-	fmt.Fprintln(g.out, "\nRuns: of a property the cases that were drawn from its seed until one failed; of an incident the seeds from which it was played; a test and workflowcheck need one.")
+	fmt.Fprintf(g.out, "\n%d of %d bugs caught.\n", len(all)-len(problems(all)), len(all))
+	fmt.Fprintln(g.out, "Runs: of a property the cases that were drawn from its seed until one failed; of an incident the seeds from which it was played; a test and workflowcheck need one.")
 }
 
-func problems(all []caught) error {
+func problems(all []caught) []string {
 	var text []string
 	for _, c := range all {
 		if c.err != nil {
 			text = append(text, c.err.Error())
 		}
 	}
-	if len(text) > 0 {
-		return fmt.Errorf("of %d bugs these are not caught:\n%s", len(all), strings.Join(text, "\n"))
-	}
-	return nil
+	return text
 }
 
 // path is where something that is built lies.
