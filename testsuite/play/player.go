@@ -25,10 +25,10 @@ type player struct {
 	// client and desks are the ways into the world: a service's, and those of people.
 	client *starters.Client
 	desks  ledgers.Desks
-	stage *stage
-	story *story
-	judge *judge
-	plan  plan
+	stage  *stage
+	story  *story
+	judge  *judge
+	plan   plan
 	// lawful, quick: see Options.
 	lawful, quick bool
 
