@@ -83,7 +83,7 @@ func (p *player) submit(do script.Submit) {
 	o.PlacedAt = p.placed[do.Order]
 	for range do.Copies {
 		p.ask("submit "+name, func(ctx context.Context) (string, error) {
-			answer, err := p.world.Client.Submit(ctx, o)
+			answer, err := p.client.Submit(ctx, o)
 			said := fmt.Sprintf("%s, %s", answer.Phase, answer.Outcome)
 			if answer.Declined != "" {
 				said += ", declined: " + answer.Declined
@@ -98,7 +98,7 @@ func (p *player) submit(do script.Submit) {
 
 func (p *player) cancel(do script.Cancel) {
 	p.ask("cancel "+do.Order, func(ctx context.Context) (string, error) {
-		a, err := p.world.Client.Cancel(ctx, order.ID(do.Order), workflows.Cancel{By: "customer", Reason: "changed their mind"})
+		a, err := p.client.Cancel(ctx, order.ID(do.Order), workflows.Cancel{By: "customer", Reason: "changed their mind"})
 		if a.Refused != "" {
 			return "not cancelled: " + a.Refused, err
 		}
@@ -134,7 +134,7 @@ func lineOf(o script.Order, sku string) int {
 func (p *player) sendBack(do script.Return) {
 	m := workflows.Return{Asked: p.wish("customer"), Lines: p.lines(do.Order, do.Lines)}
 	p.wishes("return of "+do.Order, func(ctx context.Context) (workflows.Reply, error) {
-		return p.world.Client.Return(ctx, order.ID(do.Order), m)
+		return p.client.Return(ctx, order.ID(do.Order), m)
 	})
 }
 
@@ -148,13 +148,13 @@ func (p *player) amend(do script.Amend) error {
 			return err
 		}
 		m := workflows.Amend{Asked: p.wish("customer"), Drop: p.lines(do.Order, drop)}
-		p.wishes("amend "+do.Order, func(ctx context.Context) (workflows.Reply, error) { return p.world.Client.Amend(ctx, of, m) })
+		p.wishes("amend "+do.Order, func(ctx context.Context) (workflows.Reply, error) { return p.client.Amend(ctx, of, m) })
 	}
 	if do.Address != "" {
 		to := orderOf(told).ShipTo
 		to.Street = do.Address
 		m := workflows.Amend{Asked: p.wish("customer"), ShipTo: &to}
-		p.wishes("amend "+do.Order, func(ctx context.Context) (workflows.Reply, error) { return p.world.Client.Amend(ctx, of, m) })
+		p.wishes("amend "+do.Order, func(ctx context.Context) (workflows.Reply, error) { return p.client.Amend(ctx, of, m) })
 	}
 	if do.Email != "" { // it is the customer's profile, which the CRM owns
 		return p.edit(order.SystemCRM, map[string]any{"customer": told.Customer, "email": do.Email})
@@ -190,13 +190,13 @@ func (p *player) dropped(told script.Order, wanted map[string]int64) ([]order.Qu
 func (p *player) answer(do script.Answer) {
 	m := workflows.Answer{Asked: p.wish("customer"), Choice: workflows.Choice(do.Choice)}
 	p.wishes("answer of "+do.Order, func(ctx context.Context) (workflows.Reply, error) {
-		return p.world.Client.Answer(ctx, order.ID(do.Order), m)
+		return p.client.Answer(ctx, order.ID(do.Order), m)
 	})
 }
 
 // intents are the ids of an order's attempts at the gateway, the oldest first.
 func (p *player) intents(of string) ([]string, error) {
-	state, err := p.world.Payment.State(order.ID(of))
+	state, err := p.desks.Payment.State(order.ID(of))
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +222,7 @@ func (p *player) pay(do script.Pay) error {
 	if do.Attempt > len(all) {
 		return fmt.Errorf("pay %s: the gateway has %d attempts of it, and not %d", do.Order, len(all), do.Attempt)
 	}
-	return p.world.Payment.Pay(all[do.Attempt-1], do.Result)
+	return p.desks.Payment.Pay(all[do.Attempt-1], do.Result)
 }
 
 // attempt starts another payment at the checkout. It waits for the customer when
@@ -241,7 +241,7 @@ func (p *player) attempt(do script.Attempt) error {
 	if finished && told.Payment.Method == script.MethodCard {
 		c.Method = "" // which is typed in then
 	}
-	id, err := p.world.Payment.Start(order.ID(do.Order), c)
+	id, err := p.desks.Payment.Start(order.ID(do.Order), c)
 	if err != nil {
 		return fmt.Errorf("start attempt %d to pay %s: %w", do.Attempt, do.Order, err)
 	}

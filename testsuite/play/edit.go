@@ -163,7 +163,7 @@ func merged(a, b map[string]any) map[string]any {
 }
 
 func (p *player) totals(of string) (payment.Totals, error) {
-	state, err := p.world.Payment.State(order.ID(of))
+	state, err := p.desks.Payment.State(order.ID(of))
 	if err != nil {
 		return payment.Totals{}, err
 	}
@@ -205,7 +205,7 @@ func (p *player) editInventory(do script.Edit) error {
 	if e.Committed == nil {
 		return nil
 	}
-	records, err := p.world.Inventory.Records("")
+	records, err := p.desks.Inventory.Records("")
 	if err != nil {
 		return err
 	}
@@ -300,7 +300,7 @@ func (p *player) editMail(do script.Edit) error {
 
 // mails brings the mails of a template that a customer has to a number.
 func (p *player) mails(of, email, template string, wanted int) error {
-	all, err := p.world.Mail.Messages(order.ID(of))
+	all, err := p.desks.Mail.Messages(order.ID(of))
 	if err != nil {
 		return err
 	}
@@ -311,12 +311,12 @@ func (p *player) mails(of, email, template string, wanted int) error {
 		}
 	}
 	for ; have < wanted; have++ {
-		if err := p.world.Mail.Change(mail.Change{Do: "put", Mailbox: email, Order: order.ID(of), Template: template, Subject: template}); err != nil {
+		if err := p.desks.Mail.Change(mail.Change{Do: "put", Mailbox: email, Order: order.ID(of), Template: template, Subject: template}); err != nil {
 			return err
 		}
 	}
 	if have > wanted {
-		return p.world.Mail.Change(mail.Change{Do: "delete", Mailbox: email, Order: order.ID(of), Template: template})
+		return p.desks.Mail.Change(mail.Change{Do: "delete", Mailbox: email, Order: order.ID(of), Template: template})
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (p *player) told(ctx context.Context) {
 
 // again has reconciliation look at everything, and waits for its end.
 func (p *player) again(ctx context.Context) {
-	if _, err := p.world.Client.Reconcile(ctx, workflows.ReconcileInput{}); err != nil && ctx.Err() == nil {
+	if _, err := p.client.Reconcile(ctx, workflows.ReconcileInput{}); err != nil && ctx.Err() == nil {
 		p.stage.Errorf("reconcile in the end: %v", err)
 	}
 	_ = p.settle(ctx)

@@ -14,7 +14,6 @@ import (
 	"github.com/trueup-orders/trueup/testsuite/ledgers"
 	"github.com/trueup-orders/trueup/testsuite/script"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
-	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
 )
 
@@ -27,7 +26,6 @@ const noticeWithin = 15 * time.Minute
 // ledgers.
 type judge struct {
 	p     *player
-	desks ledgers.Desks
 	laws  *ledgers.Watch
 	until time.Duration // before which verdicts are not held against anything
 	last  map[order.ID]said
@@ -41,9 +39,7 @@ type said struct {
 }
 
 func newJudge(p *player) *judge {
-	w := p.world
-	desks := ledgers.Desks{Payment: w.Payment, Inventory: w.Inventory, Warehouse: w.Warehouse, ERP: w.ERP, CRM: w.CRM, Mail: w.Mail}
-	return &judge{p: p, desks: desks, laws: ledgers.NewWatch(p.file, desks), last: map[order.ID]said{}, mark: map[order.System]int64{}}
+	return &judge{p: p, laws: ledgers.NewWatch(p.file, p.desks), last: map[order.ID]said{}, mark: map[order.System]int64{}}
 }
 
 // disturbed says that something changed of which the product may not know yet.
@@ -57,7 +53,7 @@ func (p *player) watch(ctx context.Context) {
 		if p.judge.until > p.age() {
 			until = p.judge.until
 		}
-		if p.world.Doze(ctx, p.world.Moment(until), time.Millisecond) != nil {
+		if p.world.Doze(ctx, until, time.Millisecond) != nil {
 			return
 		}
 		p.judge.look(ctx)
@@ -87,7 +83,7 @@ func (j *judge) broken(found []ledgers.Violation, err error) {
 		j.p.stage.Errorf("read the ledgers: %v", err)
 	}
 	for _, v := range found {
-		j.p.stage.Errorf("%s: %s: %s, at %s", v.Order, v.Law, v.What, ago(v.At.Sub(virtual.Start)))
+		j.p.stage.Errorf("%s: %s: %s, at %s", v.Order, v.Law, v.What, ago(j.p.world.AgeAt(v.At)))
 	}
 }
 
@@ -124,13 +120,13 @@ func (j *judge) hasNever(of order.ID) bool {
 
 // remembered is what an order says from memory.
 func (j *judge) remembered(of order.ID) (said, error) {
-	v, err := j.p.world.Client.Verdict(j.p.world.Context(), of, false)
+	v, err := j.p.client.Verdict(j.p.world.Context(), of, false)
 	return j.heard(of, v, err)
 }
 
 // fresh is what an order says after it has read all systems at this moment.
 func (j *judge) fresh(ctx context.Context, of order.ID) (said, error) {
-	v, err := j.p.world.Client.Verdict(ctx, of, true)
+	v, err := j.p.client.Verdict(ctx, of, true)
 	return j.heard(of, v, err)
 }
 
@@ -149,12 +145,12 @@ func (j *judge) heard(of order.ID, v reconcile.Verdict, err error) (said, error)
 	if err != nil {
 		return said{}, err
 	}
-	story, err := j.p.world.Client.Explain(j.p.world.Context(), of)
+	story, err := j.p.client.Explain(j.p.world.Context(), of)
 	if err != nil {
 		return said{}, err
 	}
 	now := said{ledgers.Said{
-		Outcome: string(v.Outcome), Agreement: string(v.Agreement), Closed: j.p.world.Closed(of) != nil,
+		Outcome: string(v.Outcome), Agreement: string(v.Agreement), Closed: j.p.world.Closed(of),
 		Cases: len(cases) + len(j.p.inboxCases(of)), Repairs: repairs(story),
 	}, v.Summary}
 	j.last[of] = now
@@ -172,7 +168,7 @@ func repairs(e workflows.Explanation) int {
 
 // cases are all the cases that a person was asked to decide about an order.
 func (p *player) cases(of order.ID) ([]reconcile.Case, error) {
-	return p.world.Client.Cases(p.world.Context(), of, true)
+	return p.client.Cases(p.world.Context(), of, true)
 }
 
 // inboxCases are the records that name an order, which does not claim them, and
@@ -192,7 +188,7 @@ func (p *player) inbox() []workflows.InboxCase {
 	var all []workflows.InboxCase
 	for _, id := range p.world.IDs(strings.TrimSuffix(workflows.InboxWorkflowID("", ""), "/")) {
 		var one workflows.InboxCase
-		if err := p.world.Client.Engine.Query(p.world.Context(), id, workflows.InboxQuery, nil, &one); err == nil && !one.Asked.IsZero() {
+		if err := p.client.Engine.Query(p.world.Context(), id, workflows.InboxQuery, nil, &one); err == nil && !one.Asked.IsZero() {
 			all = append(all, one)
 		}
 	}
@@ -206,7 +202,7 @@ func (p *player) check(ctx context.Context, e script.Expect, where string) {
 			p.stage.Errorf("%s%s: %s", where, o.Order, what)
 		}
 	}
-	wrong, err := ledgers.StockDiffers(e.Stock, p.judge.desks)
+	wrong, err := ledgers.StockDiffers(e.Stock, p.desks)
 	if err != nil {
 		wrong = append(wrong, err.Error())
 	}
@@ -233,7 +229,7 @@ func (j *judge) differs(ctx context.Context, want script.OrderEnd) []string {
 	case err != nil:
 		return []string{fmt.Sprintf("ask what became of it: %v", err)}
 	}
-	records, err := ledgers.Look(j.desks, told)
+	records, err := ledgers.Look(j.p.desks, told)
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -246,7 +242,7 @@ func (j *judge) differs(ctx context.Context, want script.OrderEnd) []string {
 
 // orphans says how many records belong to no order and have no case.
 func (j *judge) orphans(want *script.Number) []string {
-	all, err := ledgers.Orphans(j.p.file, j.desks)
+	all, err := ledgers.Orphans(j.p.file, j.p.desks)
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -269,7 +265,7 @@ func (j *judge) orphans(want *script.Number) []string {
 // committed is how many pieces of a SKU inventory has committed for an order.
 func (j *judge) committed(of order.ID, sku string) int64 {
 	told, _ := j.p.file.Order(string(of))
-	records, err := ledgers.Look(j.desks, told)
+	records, err := ledgers.Look(j.p.desks, told)
 	if err != nil {
 		j.p.stage.Errorf("%v", err)
 	}

@@ -14,11 +14,8 @@ import (
 
 // crash lets the worker die at the next such call; another takes over.
 func (p *player) crash(line int, do script.Crash) {
-	n := len(p.world.Crashes())
-	p.world.Crash(virtual.Boundary(do.Worker), do.System, do.Operation)
-	p.exercised(line, fmt.Sprintf("no worker died %s %s.%s", do.Worker, do.System, do.Operation), func() bool {
-		return p.world.Crashes()[n].Fired
-	})
+	fired := p.world.CrashAt(virtual.Crash{Boundary: virtual.Boundary(do.Worker), System: do.System, Operation: do.Operation})
+	p.exercised(line, fmt.Sprintf("no worker died %s %s.%s", do.Worker, do.System, do.Operation), fired)
 }
 
 // outage takes a part down, which comes back. One that is killed and comes back
@@ -56,13 +53,13 @@ func (p *player) reconcile(do script.Reconcile) {
 	}
 	if do.BesideSchedule {
 		p.ask("the schedule starts a run", func(ctx context.Context) (string, error) {
-			return "", p.world.Client.Engine.Submit(ctx, starters.Start{
+			return "", p.client.Engine.Submit(ctx, starters.Start{
 				Type: workflows.ReconcileType, ID: workflows.ScheduleID, Input: workflows.ReconcileInput{},
 			}, starters.Message{}, nil)
 		})
 	}
 	p.ask("reconcile", func(ctx context.Context) (string, error) {
-		r, err := p.world.Client.Reconcile(ctx, in)
+		r, err := p.client.Reconcile(ctx, in)
 		return fmt.Sprintf("looked at %d orders, found %d, repaired %d, adopted %d, %d cases, %d left, %d settling",
 			r.Looked, r.Found, r.Repaired, r.Adopted, r.Cases, r.Left, r.Settling), err
 	})
@@ -91,7 +88,7 @@ func (p *player) decide(_ context.Context, line int, do script.Decide) error {
 		return nil
 	}
 	p.wishes(fmt.Sprintf("%s decides case %d of %s", do.By, do.Case, do.Order), func(ctx context.Context) (workflows.Reply, error) {
-		return p.world.Client.Decide(ctx, of, m)
+		return p.client.Decide(ctx, of, m)
 	})
 	return nil
 }
@@ -109,7 +106,7 @@ func (p *player) decideInbox(of order.ID, do script.Decide) bool {
 		d.Leave, d.Link = false, of
 	}
 	p.ask(fmt.Sprintf("%s decides about %s of %s", do.By, one.Record, one.System), func(ctx context.Context) (string, error) {
-		_, err := p.world.Client.DecideInbox(ctx, one.System, one.Record, d)
+		_, err := p.client.DecideInbox(ctx, one.System, one.Record, d)
 		return "decided", err
 	})
 	return true

@@ -73,9 +73,8 @@ func (p *player) prepare(blows []Blow) {
 	for i, b := range blows {
 		skip := b.Call.N - 1
 		if at, dies := deaths[b.Kind]; dies {
-			n := len(p.world.Crashes())
-			p.world.CrashAt(virtual.Crash{Boundary: at, System: b.Call.System, Operation: b.Call.Operation, Order: b.Call.Order, Skip: skip})
-			p.exercised(0, b.String(), func() bool { return p.world.Crashes()[n].Fired })
+			fired := p.world.CrashAt(virtual.Crash{Boundary: at, System: b.Call.System, Operation: b.Call.Operation, Order: b.Call.Order, Skip: skip})
+			p.exercised(0, b.String(), fired)
 			continue
 		}
 		for _, before := range blows[:i] {

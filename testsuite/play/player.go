@@ -6,8 +6,9 @@ import (
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/testsuite/ledgers"
 	"github.com/trueup-orders/trueup/testsuite/script"
-	"github.com/trueup-orders/trueup/testsuite/virtual"
 )
 
 // What every installation has unless its operator says otherwise.
@@ -20,11 +21,14 @@ const (
 // player plays one file in one world.
 type player struct {
 	file  *script.File
-	world *virtual.World
-	stage *stage
-	story *story
-	judge *judge
-	plan  plan
+	world world
+	// client and desks are the ways into the world: a service's, and those of people.
+	client *starters.Client
+	desks  ledgers.Desks
+	stage  *stage
+	story  *story
+	judge  *judge
+	plan   plan
 	// lawful, quick: see Options.
 	lawful, quick bool
 
@@ -33,6 +37,7 @@ type player struct {
 	asked  int                         // wishes so far: each has an id of its own
 	proofs []proof
 	busy   time.Duration // until when steps repeat themselves
+	next   string        // what the story waits for, as its file says it
 }
 
 // proof says whether something that a step set up ever happened.
@@ -43,14 +48,8 @@ type proof struct {
 }
 
 func newPlayer(f *script.File, s *stage, o Options) *player {
-	with, err := options(f, o.Seed)
-	if err != nil {
-		s.Fatalf("open the world: %v", err)
-	}
-	p := &player{
-		file: f, stage: s, world: virtual.Open(s, with),
-		placed: map[string]time.Time{}, kept: map[string]map[string]int64{},
-	}
+	p := &player{file: f, stage: s, placed: map[string]time.Time{}, kept: map[string]map[string]int64{}}
+	p.open(o)
 	p.lawful, p.quick = o.Lawful, o.Quick
 	p.story = newStory(o.Story, p)
 	p.judge = newJudge(p)

@@ -13,7 +13,6 @@ import (
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/testsuite/script"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
-	"github.com/trueup-orders/trueup/testsuite/virtual"
 )
 
 // story tells what happens, as a person would.
@@ -120,7 +119,7 @@ func (s *story) ledgers() {
 		if e.Fault != "" {
 			text += " fault: " + string(e.Fault)
 		}
-		s.line("%10s      %s", ago(e.At.Sub(virtual.Start)), text)
+		s.line("%10s      %s", ago(s.p.world.AgeAt(e.At)), text)
 	}
 }
 
@@ -130,7 +129,7 @@ func (s *story) verdicts() {
 		return
 	}
 	for _, of := range s.p.ids() {
-		v, err := s.p.world.Client.Verdict(s.p.world.Context(), of, false)
+		v, err := s.p.client.Verdict(s.p.world.Context(), of, false)
 		if err != nil {
 			continue
 		}
@@ -156,7 +155,7 @@ func (s *story) end(_ context.Context) {
 			data, _ := json.Marshal(state)
 			s.line("  %-9s %s", system, data)
 		}
-		if v, err := s.p.world.Client.Verdict(s.p.world.Context(), of, false); err == nil {
+		if v, err := s.p.client.Verdict(s.p.world.Context(), of, false); err == nil {
 			s.line("%s", v.Table())
 		}
 		cases, _ := s.p.cases(of)

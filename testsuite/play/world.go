@@ -18,9 +18,9 @@ import (
 const channel = "shop"
 
 // options are the world that a file asks for.
-func options(f *script.File, seed uint64) (virtual.Options, error) {
+func options(f *script.File, o Options) (virtual.Options, error) {
 	w := f.World
-	policy, err := policyOf(w)
+	policy, err := policyOf(f, o.Real)
 	if err != nil {
 		return virtual.Options{}, err
 	}
@@ -29,7 +29,7 @@ func options(f *script.File, seed uint64) (virtual.Options, error) {
 		sweeps = 0
 	}
 	return virtual.Options{
-		Seed: seed, Stock: w.Stock, Pace: warehouse.DefaultPace(), Policy: policy,
+		Seed: o.Seed, Stock: w.Stock, Pace: warehouse.DefaultPace(), Policy: policy,
 		Payment:        payment.Settings{KeyWindow: w.KeyWindow, AuthorizationTTL: w.AuthorizationTTL, RefundSettles: w.RefundSettles},
 		ReservationTTL: w.ReservationTTL, Retention: w.Retention, FollowEvery: w.FollowEvery, ReconcileEvery: w.ReconcileEvery,
 		SweepEvery: sweeps, JumpPolls: true, MailLateness: 10 * time.Minute, BudgetCount: budgetCount, BudgetMoney: budgetMoney,
@@ -38,7 +38,8 @@ func options(f *script.File, seed uint64) (virtual.Options, error) {
 
 // policyOf is the built-in policy with every kind switched to what it allows, the
 // windows of the world, and then the file's own overrides, which win.
-func policyOf(w script.World) (string, error) {
+func policyOf(f *script.File, real bool) (string, error) {
+	w := f.World
 	policy := map[string]any{
 		"mode": "auto", "pay_window": w.PayWindow.String(), "return_window": w.ReturnWindow.String(), "horizon": w.Horizon.String(),
 	}
@@ -48,6 +49,9 @@ func policyOf(w script.World) (string, error) {
 	}
 	for key, value := range overrides {
 		policy[key] = value
+	}
+	if real {
+		hurry(policy, f)
 	}
 	out, err := yaml.Marshal(policy)
 	return string(out), err

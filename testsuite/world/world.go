@@ -52,6 +52,13 @@ type Options struct {
 	Carts []crm.Cart
 	// Authorization is how long the gateway's authorizations live; 0: a week.
 	Authorization time.Duration
+	// RefundSettles is how long the gateway takes to say that a refund succeeded.
+	RefundSettles time.Duration
+	// ReservationTTL lets inventory delete reservations of this age; 0: never.
+	ReservationTTL time.Duration
+	// Clock is nil for the real one, Changed as the simulator's.
+	Clock   simulator.Clock
+	Changed func(of order.System)
 }
 
 // World is six systems at work.
@@ -94,7 +101,7 @@ func Open(o Options) (*World, error) {
 }
 
 func (w *World) open(system order.System, o Options, i int) error {
-	options := simulator.Options{}
+	options := simulator.Options{Clock: o.Clock, Changed: o.Changed}
 	if o.Dir != "" {
 		options.Database = filepath.Join(o.Dir, string(system)+".db")
 	}
@@ -104,7 +111,7 @@ func (w *World) open(system order.System, o Options, i int) error {
 	switch system {
 	case order.SystemPayment:
 		options.Secret, options.Endpoint = StripeSecret, endpoint(o.Webhooks, system)
-		w.Payment, err = payment.New(options, payment.Settings{AuthorizationTTL: o.Authorization})
+		w.Payment, err = payment.New(options, payment.Settings{AuthorizationTTL: o.Authorization, RefundSettles: o.RefundSettles})
 		if err == nil {
 			handler, desk = w.Payment.Handler(), w.Payment
 		}
@@ -113,7 +120,7 @@ func (w *World) open(system order.System, o Options, i int) error {
 		for sku, n := range o.Stock {
 			stock[sku] = int64(n)
 		}
-		w.Inventory, err = inventory.New(options, inventory.Settings{Stock: stock})
+		w.Inventory, err = inventory.New(options, inventory.Settings{Stock: stock, ReservationTTL: o.ReservationTTL})
 		if err == nil {
 			handler, desk = w.Inventory.Handler(), w.Inventory
 		}
