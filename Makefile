@@ -10,6 +10,8 @@ FUZZTIME      ?= 5000x
 # How often each property is checked.
 CHECKS        ?= 10000
 KEEP          ?= 1
+# How long `make prove` plays pairs of faults; 0: until all were played.
+PROVE         ?= 0
 # How many orders reconciliation is measured with.
 ORDERS        ?= 10000
 
@@ -21,7 +23,7 @@ export GOFLAGS := $(strip $(shell go env GOFLAGS) -buildvcs=false)
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v $$(go env CC) >/dev/null && echo -race)
 # What talks to an engine or lives through months of virtual time; one package at a time, so that none starves another. Crowds of
 # orders go without the race detector: it finds nothing in them that the sweeps' own tests do not, and takes two minutes.
-SLOW = $(shell go list ./starters ./testsuite/... | grep -v -e /simulator -e /endtoend -e /crowd)
+SLOW = $(shell go list ./starters ./testsuite/... | grep -v -e /simulator -e /endtoend -e /crowd -e /incident -e /prove -e /gallery -e /play -e /virtual -e /ledgers -e /decoders)
 # The paths of an order's life, through months of virtual time: a few of them with the race detector, for the code under it is
 # the same in all, and then all of them.
 RACED_PATHS = ^Test(Order_(Shipped|Challenge|Notices|Cancelled)|Inbox|Meet_Refund)
@@ -29,9 +31,12 @@ RACED_PATHS = ^Test(Order_(Shipped|Challenge|Notices|Cancelled)|Inbox|Meet_Refun
 # for it makes two cores three times as slow, and lets orders miss their deadlines.
 RACED = ^Test(Life|Cancel|Messages|Refusals|Ledgers)
 TESTS = TRUEUP_TEST_ENGINE=$(ENGINE) go test -v -count=1 -p 1 -timeout 25m
-FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual -e /crowd)
+# Stories in virtual time; a sample of them, for `make incidents` and `make prove` play all. Without the race detector: in a bubble
+# one goes on at a time.
+STORIES = ./testsuite/virtual ./testsuite/ledgers ./testsuite/decoders ./testsuite/incident ./testsuite/prove ./testsuite/gallery
+FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual -e /crowd -e /incident -e /prove -e /gallery -e /ledgers -e /decoders)
 
-.PHONY: help demo test quick lint workflowcheck fuzz properties mutants gallery bench bench-reconcile engine programs engine-test ci clean
+.PHONY: help demo test quick lint workflowcheck fuzz properties mutants gallery incidents prove bench bench-reconcile engine programs engine-test ci clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -42,7 +47,7 @@ demo: engine programs ## one order, six systems that disagree, told for real; KE
 
 test: quick engine ## all tests: first the fast ones, then workflows and the end-to-end tests on the embedded engine
 	@echo "== workflows and the end-to-end tests on the embedded engine (some minutes); the whole log is in .build/test.log"
-	@{ $(TESTS) -parallel 4 ./workflows && $(TESTS) $(RACE) -run '$(RACED_PATHS)' ./workflows && $(TESTS) $(RACE) $(SLOW) && $(TESTS) ./testsuite/crowd && $(TESTS) $(RACE) -run '$(RACED)' ./testsuite/endtoend && $(TESTS) -skip '$(RACED)' ./testsuite/endtoend; } 2>&1 \
+	@{ $(TESTS) -parallel 4 ./workflows && $(TESTS) $(RACE) -run '$(RACED_PATHS)' ./workflows && $(TESTS) $(RACE) $(SLOW) && $(TESTS) ./testsuite/crowd && $(TESTS) -short $(STORIES) && $(TESTS) $(RACE) -run '$(RACED)' ./testsuite/endtoend && $(TESTS) -skip '$(RACED)' ./testsuite/endtoend; } 2>&1 \
 		| tee .build/test.log | grep --line-buffered -E '^(--- |ok|FAIL|panic:|WARNING: DATA RACE|\?)' \
 		|| { echo "== what failed, in full:"; grep -v -E '^=== |^ *--- (PASS|SKIP)' .build/test.log | tail -n 400; exit 1; }
 
@@ -70,6 +75,13 @@ mutants: ## small mistakes in the core, and which property notices each
 
 gallery: $(TOOLS)/$(WORKFLOWCHECK) ## realistic bugs seeded into the product, one at a time, and which proof catches each
 	@go run ./testsuite/gallery -workflowcheck $<
+
+incidents: ## real incidents, as files, each with the end that it must have
+	@go run ./testsuite/incident testsuite/incident/testdata
+
+prove: engine ## the long proofs: all faults and all pairs of faults, from where the last run stopped, and a death at every call; hours
+	@go run ./testsuite/prove -for $(PROVE) -state .build/prove.json
+	@$(TESTS) -run '^TestKill_' ./testsuite/endtoend -kills 0
 
 bench: engine ## what it costs beside its floor, one line a figure
 	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench

@@ -52,7 +52,7 @@ type Seen struct {
 // plan deals the blows of the options, and counts the calls.
 type plan struct {
 	mu    sync.Mutex
-	over  bool // what comes now is the judge's own asking
+	over  bool         // what comes now is the judge's own asking
 	count map[Call]int // by a call without its number
 	calls []Seen
 }

@@ -18,14 +18,16 @@ import (
 
 // campaign plays plans, and counts.
 type campaign struct {
-	out       io.Writer
-	parallel  int
-	limit     time.Duration
-	seed      uint64
-	statePath string
-	match     string
-	every     int
-	scenarios []*script.File
+	out      io.Writer
+	parallel int
+	limit    time.Duration
+	// singlesLimit is how long single faults are played; 0: until all were.
+	singlesLimit time.Duration
+	seed         uint64
+	statePath    string
+	match        string
+	every        int
+	scenarios    []*script.File
 
 	begun time.Time
 	mu    sync.Mutex
@@ -52,6 +54,8 @@ func (c *campaign) run() error {
 		return nil
 	}
 	all := len(first)
+	// So that those for which there is no time are of all scenarios.
+	rand.New(rand.NewPCG(c.seed, 1)).Shuffle(len(first), func(i, j int) { first[i], first[j] = first[j], first[i] })
 	if c.every > 1 {
 		first = slices.Collect(func(yield func(plan) bool) {
 			for i := int(c.seed) % c.every; i < len(first); i += c.every {
@@ -100,12 +104,16 @@ func (c *campaign) undisturbed() map[*script.File][]play.Seen {
 // singles plays the single faults, and returns for each what pairs it begins.
 func (c *campaign) singles(plans []plan) []branch {
 	branches := make([]branch, len(plans))
-	c.each(len(plans), time.Time{}, func(i int) {
+	until := time.Time{}
+	if c.singlesLimit > 0 {
+		until = time.Now().Add(c.singlesLimit)
+	}
+	played := c.each(len(plans), until, func(i int) {
 		r := plans[i].play()
 		c.note("single", plans[i], r)
 		branches[i] = branch{plans[i], r.Calls, len(pairs(plans[i], r.Calls))}
 	})
-	return branches
+	return branches[:played]
 }
 
 // branch is a single fault, and the calls of its story.

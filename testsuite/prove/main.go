@@ -3,7 +3,7 @@
 // that come double and at any moment, and the same stories in other orders of
 // what happens at once:
 //
-//	go run ./testsuite/prove [-for 15m] [-seed N] [-state FILE] [-only S-01]
+//	go run ./testsuite/prove [-singles 20m] [-for 15m] [-seed N] [-state FILE] [-only S-01] [-match TEXT]
 //
 // It prints what was played, how many faults of each kind struck, and every
 // plan that broke a law or ended otherwise than its scenario says, with what it
@@ -34,7 +34,8 @@ func run(args []string, out io.Writer) int {
 	flags := flag.NewFlagSet("prove", flag.ContinueOnError)
 	flags.SetOutput(out)
 	c := campaign{out: out, parallel: runtime.GOMAXPROCS(0)}
-	flags.DurationVar(&c.limit, "for", 15*time.Minute, "how long pairs, notifications and seeds are played; 0: until every pair was played. Single faults are always all played")
+	flags.DurationVar(&c.limit, "for", 15*time.Minute, "how long pairs, notifications and seeds are played; 0: until every pair was played")
+	flags.DurationVar(&c.singlesLimit, "singles", 0, "how long single faults are played; 0: until all were")
 	flags.Uint64Var(&c.seed, "seed", 1, "the order in which pairs are played, and the draws of the rest")
 	flags.StringVar(&c.statePath, "state", "", "a file that remembers which pairs were played, so that another run goes on from there")
 	only := flags.String("only", "", "one scenario, as S-01")
