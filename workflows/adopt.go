@@ -176,7 +176,7 @@ func (s *State) adoptPhase(now time.Time) {
 	}
 	switch {
 	case !s.takenBack():
-		s.promisedIs(s.reservations())
+		s.promisedIs(s.observed(order.SystemInventory))
 	case s.mailed(reconcile.MailCancellation, 1) != nil || s.tried(order.Request):
 		s.Cancel = &Cancellation{By: bySystems, Reason: "it had been cancelled before our memory begins", Asked: now}
 		s.Phase, s.Since = order.PhaseCancelling, now
@@ -247,12 +247,19 @@ func union(o order.Order, a, b []order.Quantity) []order.Quantity {
 }
 
 // promisedIs takes what inventory has reserved for what was promised.
-func (s *State) promisedIs(all []reconcile.Reservation) {
+func (s *State) promisedIs(seen reconcile.Observation) {
+	s.Promised = order.Common(s.Order, s.wanted(), linesReserved(seen))
+}
+
+// linesReserved are the pieces that inventory has reserved.
+func linesReserved(seen reconcile.Observation) []order.Quantity {
 	var lines []order.Quantity
-	for _, r := range all {
-		lines = append(lines, order.Quantity{Line: r.Line, SKU: r.SKU, Quantity: r.Quantity})
+	if seen.Inventory != nil {
+		for _, r := range seen.Inventory.Reservations {
+			lines = append(lines, order.Quantity{Line: r.Line, SKU: r.SKU, Quantity: r.Quantity})
+		}
 	}
-	s.Promised = order.Common(s.Order, s.wanted(), lines)
+	return lines
 }
 
 // bySystems stands for whoever cancelled an order before our memory begins.

@@ -36,6 +36,7 @@ func (p *process) attendGoods(now time.Time) {
 			p.lost(now, *d)
 		}
 	}
+	p.attendPromise(now)
 	p.attendReturns(now)
 	p.payReturns(now)
 	if p.Phase == order.PhaseAccepted {
@@ -167,6 +168,27 @@ func (p *process) closeGivenUp(now time.Time, key string) {
 			p.closeCase(now, k.N, "its goods are not wanted any more")
 		}
 	}
+}
+
+// attendPromise takes inventory's own word for what is promised, once it has
+// refused to promise more: what it promised before may be gone as well.
+func (p *process) attendPromise(now time.Time) {
+	last, seen := p.last(order.Reserve), p.observed(order.SystemInventory)
+	if last != nil && last.Status == Refused && seen.State != reconcile.Unreadable && !seen.At.Before(last.Ended) {
+		p.keepPromised(now, seen)
+	}
+}
+
+// keepPromised takes back from what is promised whatever inventory has not
+// reserved any more.
+func (p *process) keepPromised(now time.Time, seen reconcile.Observation) {
+	kept := order.Common(p.Order, p.Promised, linesReserved(seen))
+	if order.Within(p.Order, p.Promised, kept) {
+		return
+	}
+	p.note(now, "of what was promised only "+pieces(kept)+" is reserved by now")
+	p.Promised = kept
+	p.touch()
 }
 
 // attendNotThere asks when goods that are to be sent once more, or whose promise

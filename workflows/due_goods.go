@@ -46,6 +46,8 @@ func (s *State) dueReserve() *Operation {
 		return nil
 	case s.complete():
 		return s.dueRelease()
+	case last.Status == Done && !order.Within(s.Order, order.Common(s.Order, s.linesOf(*last), want), s.Promised):
+		want = order.Common(s.Order, s.linesOf(*last), want) // it has lapsed
 	case s.promisesOut() || last.Status == Refused:
 		if s.Supply == nil || !s.Supply.At.After(last.Ended) {
 			return nil // what there is has to be asked for first
@@ -72,7 +74,7 @@ func (s *State) promisesOut() bool {
 		switch op := s.Operations[i]; {
 		case op.Operation == order.Release && op.Lines == nil && (op.Status == Done || op.Status == Refused):
 			return len(s.reservations()) > 0
-		case op.Operation == order.Reserve && op.Status != Refused:
+		case op.Operation == order.Reserve && (op.Status != Refused || !order.Empty(s.Promised)):
 			return true
 		}
 	}

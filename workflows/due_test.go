@@ -106,6 +106,9 @@ func (w *walk) turn() {
 		for ; questions < len(w.Questions); questions++ {
 			w.say("question %d: %+v", questions+1, w.Questions[questions])
 		}
+		if next == w.Phase && w.readsStock() {
+			continue
+		}
 		if next == w.Phase {
 			w.sound()
 			return
@@ -119,6 +122,17 @@ func (w *walk) turn() {
 		w.enter(w.now, next)
 	}
 	w.fatal("the phases never come to rest")
+}
+
+// readsStock reads inventory where the order waits for its word, as the order's
+// own reader does at once; it says whether it did.
+func (w *walk) readsStock() bool {
+	if !slices.ContainsFunc(w.Hints, func(h Hint) bool { return h.System == order.SystemInventory }) || w.openIn(order.SystemInventory) != nil {
+		return false
+	}
+	w.forget(order.SystemInventory)
+	w.see(order.SystemInventory)
+	return true
 }
 
 // begin takes up what is due in a system, held against what must have come

@@ -20,7 +20,7 @@ func (w *walk) happen() {
 		{order.SystemWarehouse, w.warehouseGivesUp}, {order.SystemWarehouse, w.parcelIsLost}, {order.SystemWarehouse, w.goodsComeBack},
 		{order.SystemPayment, w.attemptMoves}, {order.SystemPayment, w.attemptMoves}, {order.SystemPayment, w.reviewMoves},
 		{order.SystemPayment, w.somebodyAtTheGateway}, {order.SystemPayment, w.refundMoves}, {order.SystemPayment, w.disputeMoves},
-		{order.SystemInventory, w.stockMoves}, {"", w.cancels}, {"", w.paysAgain}, {"", w.amends}, {"", w.answers},
+		{order.SystemInventory, w.stockMoves}, {order.SystemInventory, w.promiseLapses}, {"", w.cancels}, {"", w.paysAgain}, {"", w.amends}, {"", w.answers},
 		{"", w.returns}, {"", w.refunds}, {"", w.decides}, {"", w.decides}, {"", w.continues}, {order.SystemPayment, nil},
 	}
 	e := events[w.pick(len(events), "what happens")]
@@ -337,6 +337,16 @@ func (w *walk) stockMoves() {
 		w.sys.level[l.SKU] += l.Quantity
 	}
 	w.say("of %s %d, others %d", l.SKU, w.sys.level[l.SKU], w.sys.others[l.SKU])
+}
+
+// promiseLapses: inventory forgets what it promised while the customer pays, or a
+// part of it.
+func (w *walk) promiseLapses() {
+	if w.Phase != order.PhasePaying || w.openIn(order.SystemInventory) != nil || order.Empty(w.sys.promised) {
+		return
+	}
+	w.sys.promised = w.part(w.sys.promised, "is still promised")
+	w.say("promised by now: %v", w.sys.promised)
 }
 
 // asksSupply asks inventory what there is, as the supply loop does.

@@ -186,10 +186,11 @@ func (p *process) refused(now time.Time, op *Operation) {
 		p.sure(op.System, now)
 		return
 	case order.Reserve:
-		if p.Phase.PastPivot() { // what was promised is gone, and cannot be promised again: see attendNotThere
-			p.promisedIs(p.reservations())
+		if !order.Empty(p.Promised) { // it may have lapsed: inventory's own word counts, see attendPromise
+			p.hint(order.SystemInventory, now)
+			p.sure(order.SystemInventory, now)
 		}
-		return
+		return // the phases, questions and cases say the rest: see afterPaying, attendQuestions and attendNotThere
 	case order.Authorize, order.Cancel, order.UpdateAddress:
 		return // the phases, questions and replies say it: see afterPaying, attendQuestions, packed, applyAddress and sendBack
 	case order.Capture, order.Void:

@@ -988,3 +988,31 @@ func TestReservation_LostAndNotThereAnyMore_OnePersonIsAsked(t *testing.T) {
 	w.ends(4*day, "2", order.PhaseClosed, want)
 	w.took("the decision", decided)
 }
+
+func TestReservation_LostAndNotThereAnyMore_GivenUpByAPerson(t *testing.T) {
+	t.Parallel()
+	for _, as := range []workflows.Decision{workflows.DecideRelease, workflows.DecideCancel} {
+		t.Run(string(as), func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Pace: byHand, Stock: map[string]int{"MUG": 2, "TSHIRT": 1}})
+			w.submit(0, anOrder("1"))
+			w.At(30*time.Minute, "a reservation is deleted, and the shirt is torn", func() {
+				w.edit(w.Inventory, `{"order":"1","reserved":{"TSHIRT":0}}`)
+				w.edit(w.Warehouse, `{"sku":"TSHIRT","on_hand":0,"reason":"torn"}`)
+				w.edit(w.Inventory, `{"sku":"TSHIRT","stocked":0}`)
+			})
+			w.runs(time.Hour)
+			var decided *replied
+			w.At(2*time.Hour, "a person decides", func() {
+				decided = w.decide("1", w.theCase("1", reconcile.InventoryReserved), as)
+			})
+			want, phase := takenBack(), order.PhaseCancelled
+			want.Levels, want.OnHand, want.Shipments = stock(2, 0), stock(2, 0), []string{"cancelled"}
+			if as == workflows.DecideRelease { // all that has not shipped
+				phase = order.PhaseFailed
+			}
+			w.ends(4*day, "1", phase, want)
+			w.took("the decision", decided)
+		})
+	}
+}

@@ -828,3 +828,98 @@ func TestRefund_MadeInTheDashboardBeforeACancellation_OnlyTheRestGoesBack(t *tes
 	}
 	w.closedAs("1", order.PhaseCancelled)
 }
+
+// lapses lets somebody's program delete an order's reservations while its
+// customer proves who they are, who pays a minute later.
+func (w *world) lapses(of order.ID) {
+	w.At(15*time.Minute, "the reservations lapse", func() { w.edit(w.Inventory, `{"order":"`+string(of)+`","delete":true}`) })
+	w.At(16*time.Minute, "the customer pays", func() { w.pay(of, 1, payment.Succeeded) })
+}
+
+func TestPay_PromiseLapsedMeanwhile_PromisedAgainBeforeItGoesOn(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, atOnce(challenge))
+	w.lapses("1")
+	w.At(17*time.Minute, "look", func() {
+		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+		if s := w.story("1"); s.Reserved != 3 || len(s.Shipments) != 1 {
+			t.Errorf("paid, the systems say %+v", s)
+		}
+	})
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+}
+
+func TestPay_PromiseLapsedAndInventoryCannotBeRead_GoesOn(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, atOnce(challenge))
+	w.At(10*time.Minute, "inventory is down", func() {
+		w.inject(w.Inventory, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+	})
+	w.At(16*time.Minute, "the customer pays", func() { w.pay("1", 1, payment.Succeeded) })
+	w.At(30*time.Minute, "inventory is back", func() {
+		if v := w.Verdict("1"); v.Phase != order.PhaseAccepted {
+			t.Errorf("paid for a quarter of an hour, with a promise that nobody took back, it is %s", v.Phase)
+		}
+		w.Inventory.Frame().Clear("*")
+	})
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+}
+
+func TestPay_PromiseLapsedAndSoldToSomebodyElse_CustomerIsAsked(t *testing.T) {
+	t.Parallel()
+	for _, choose := range []workflows.Choice{workflows.ChooseCancel, workflows.ChooseAmend} {
+		t.Run(string(choose), func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Stock: map[string]int{"MUG": 10, "TSHIRT": 1}})
+			w.submit(0, atOnce(challenge))
+			w.lapses("1")
+			w.submit(15*time.Minute+30*time.Second, anOrder("2"))
+			var answered *replied
+			w.At(time.Hour, "the customer answers", func() {
+				w.stands("1", order.PhasePaying, reconcile.InProgress, reconcile.Agreed)
+				if s := w.story("1"); s.Reserved != 2 || len(s.Shipments) != 0 || !slices.Equal(s.Mails, []string{"question"}) {
+					t.Errorf("while the customer is asked the systems say %+v", s)
+				}
+				answered = w.answer("1", "a", choose)
+			})
+			if choose == workflows.ChooseAmend {
+				want := withoutShirt().money(9980, 4480)
+				want.Levels, want.OnHand, want.Mails = stock(6, 0), stock(6, 0), []string{"confirmation", "question", "refund", "shipped"}
+				w.idle(4*day, "1")
+				w.Run(5 * day)
+				got := w.story("1")
+				slices.Sort(got.Mails) // confirmation and refund are sent at the same moment
+				w.same("1", want, got)
+				w.closedAs("1", order.PhaseClosed)
+			} else {
+				want := story{Captured: 9980, Refunded: 9980, Attempts: 1, Levels: stock(8, 0), OnHand: stock(8, 0), Mails: []string{"question", "cancellation"}}
+				w.ends(5*day, "1", order.PhaseCancelled, want)
+			}
+			w.took("the answer", answered)
+			if n := len(w.effects(w.Payment, order.Refund, "1")); n != 1 {
+				t.Errorf("given back %d times", n)
+			}
+			w.closedAs("2", order.PhaseClosed)
+		})
+	}
+}
+
+func TestPay_PromiseLapsedInPartAndCancelled_NothingStaysReserved(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Stock: map[string]int{"MUG": 10, "TSHIRT": 1}})
+	w.submit(0, atOnce(challenge))
+	w.At(15*time.Minute, "the shirt's reservation lapses", func() { w.edit(w.Inventory, `{"order":"1","reserved":{"TSHIRT":0}}`) })
+	w.submit(15*time.Minute+30*time.Second, anOrder("2"))
+	w.At(16*time.Minute, "the customer pays", func() { w.pay("1", 1, payment.Succeeded) })
+	w.At(time.Hour, "and does not want it any more", func() {
+		if s := w.story("1"); s.Reserved != 2 || len(s.Shipments) != 0 {
+			t.Errorf("while the customer is asked the systems say %+v", s)
+		}
+		w.cancel("1")
+	})
+	want := story{Captured: 9980, Refunded: 9980, Attempts: 1, Levels: stock(8, 0), OnHand: stock(8, 0), Mails: []string{"question", "cancellation"}}
+	w.ends(5*day, "1", order.PhaseCancelled, want)
+	w.closedAs("2", order.PhaseClosed)
+}

@@ -114,6 +114,9 @@ func (p *process) afterPaying(now time.Time) (order.Phase, string) {
 	case p.reviewed():
 		return p.Phase, "" // nobody touches anything while a review is open
 	case p.paid() && p.complete() && p.promisesOut():
+		if !p.promiseStands(now) {
+			return p.Phase, ""
+		}
 		return order.PhaseAccepted, "reserved and authorized"
 	case p.declinedByReview():
 		return p.fail(failedReview, "")
@@ -129,6 +132,24 @@ func (p *process) afterPaying(now time.Time) (order.Phase, string) {
 		return p.fail(failedDeclined, failure)
 	}
 	return p.fail(failedUnpaid, "not paid within the pay window")
+}
+
+// promiseStands says that what is wanted is promised by now. What was promised
+// some time ago is read again, for it may have lapsed while the customer paid or a
+// review was open; what has lapsed is promised again first. An inventory that
+// cannot be read has not taken its word back.
+func (p *process) promiseStands(now time.Time) bool {
+	seen := p.observed(order.SystemInventory)
+	switch {
+	case p.openIn(order.SystemInventory) != nil:
+		return false
+	case seen.At.Before(now.Add(-p.settings.Policy.Rule(reconcile.InventoryReserved).Settling)):
+		p.hint(order.SystemInventory, now)
+		return false
+	case seen.State != reconcile.Unreadable:
+		p.keepPromised(now, seen)
+	}
+	return p.complete()
 }
 
 // withoutStock: nothing of it can be promised, and nobody waits for it.

@@ -151,8 +151,12 @@ func (w *walk) stockDoes(op Operation) result {
 	switch op.Operation {
 	case order.Reserve:
 		keep = w.linesOf(op)
-		if !op.Ended.IsZero() && op.Code == "" {
+		switch { // as reserve does
+		case op.Ended.IsZero():
+		case op.Code == "":
 			keep = w.Promised
+		case w.Phase.PastPivot():
+			keep = order.Common(w.Order, keep, order.Less(w.Order, w.wanted(), w.committed()))
 		}
 		if !w.available(keep) {
 			return refusedAs(outOfStock)
