@@ -39,6 +39,7 @@ type engine struct {
 	opening map[string]*asked
 	// retention is how long a closed run is remembered; 0: for ever.
 	retention time.Duration
+	refusals  refusals
 }
 
 // run is the latest run of a workflow.
@@ -326,13 +327,17 @@ func (e *engine) message(ctx context.Context, id string, m starters.Message, res
 	var failed error
 	wake := func() {}
 	answer := func() { wake(); close(answered) }
+	// The environment knows update ids once for all workflows, the engine by run; and
+	// it keeps a refused one for ever, of which the engine forgets that it was sent.
+	known := fmt.Sprintf("%s/%d/%s", id, r.number, m.ID)
+	unique := e.refusals.name(known)
 	callback := &testsuite.TestUpdateCallback{
 		OnAccept: func() {
 			if m.Accepted {
 				answer()
 			}
 		},
-		OnReject: func(err error) { failed = err; answer() },
+		OnReject: func(err error) { failed = err; e.refusals.refused(known); answer() },
 		OnComplete: func(v any, err error) {
 			if !m.Accepted {
 				value, failed = v, err
@@ -340,8 +345,6 @@ func (e *engine) message(ctx context.Context, id string, m starters.Message, res
 			}
 		},
 	}
-	// The environment knows update ids once for all workflows, the engine by run.
-	unique := fmt.Sprintf("%s/%d/%s", id, r.number, m.ID)
 	if err := e.tell(ctx, id, opened, func() error {
 		sent := e.world.env.UpdateWorkflowByID(id, m.Name, unique, callback, m.Argument)
 		if sent == nil {
@@ -355,6 +358,32 @@ func (e *engine) message(ctx context.Context, id string, m starters.Message, res
 		return fmt.Errorf("%s of %s: %w", m.Name, id, errors.Join(err, failed))
 	}
 	return carry(value, result)
+}
+
+// refusals are how often updates were refused.
+type refusals struct {
+	mu    sync.Mutex
+	times map[string]int // by id
+}
+
+// name is an update's id for the environment, with a number behind it once it was
+// refused.
+func (r *refusals) name(id string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := r.times[id]; n > 0 {
+		return fmt.Sprintf("%s#%d", id, n)
+	}
+	return id
+}
+
+func (r *refusals) refused(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.times == nil {
+		r.times = map[string]int{}
+	}
+	r.times[id]++
 }
 
 // carry takes a value over as the real engine does: as JSON.
