@@ -52,7 +52,8 @@ type pending struct {
 	of      string // workflow
 	what    string
 	at      time.Time
-	attempt int32 // of an activity; 0: a timer
+	length  time.Duration // of a timer
+	attempt int32         // of an activity; 0: a timer
 }
 
 func (p pending) subject() string { return p.of + " " + p.what }
@@ -144,11 +145,14 @@ func (w *World) rests(age time.Duration) bool {
 	for _, p := range all {
 		due, seen := w.sight.due[p.key]
 		if !seen {
-			due = now + time.Duration(float64(max(0, time.Until(p.at)))*w.sight.times(p))
+			due = now + max(0, time.Until(p.at))
+			if k := w.sight.times(p); k > 1 {
+				due = w.AgeAt(p.at.Add(-p.length)) + time.Duration(float64(p.length)*k)
+			}
 		}
 		known[p.key] = due
 		if due > age && w.sight.times(p) > 1 && time.Until(p.at) < hurriedMargin {
-			w.giveUp(fmt.Sprintf("%s came too early here: %s", p.of, p.what), "")
+			w.giveUp(fmt.Sprintf("%s came too early here: %s", p.of, p.what), p.what)
 			return false
 		}
 		if due <= age && !w.inVain(p, suffers, age) && (next.key == "" || due < known[next.key]) {
@@ -265,7 +269,7 @@ func (w *World) timers(id string) ([]pending, error) {
 		if a := e.GetTimerStartedEventAttributes(); a != nil {
 			p := pending{
 				key: fmt.Sprintf("%s %s timer %d", id, run, e.EventId), of: id, what: "a timer without a name",
-				at: e.EventTime.AsTime().Add(a.StartToFireTimeout.AsDuration()),
+				at: e.EventTime.AsTime().Add(a.StartToFireTimeout.AsDuration()), length: a.StartToFireTimeout.AsDuration(),
 			}
 			if s := e.GetUserMetadata().GetSummary(); s != nil {
 				_ = converter.GetDefaultDataConverter().FromPayload(s, &p.what)

@@ -2,6 +2,7 @@ package play
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/reconcile"
@@ -18,11 +19,13 @@ func really(f *script.File, s *stage, o Options) (skipped string) {
 	o.short = map[string]time.Duration{}
 	for {
 		skipped, timer := once(f, s, o)
-		w, known := windows[timer]
-		if _, again := o.short[timer]; !known || again {
+		// The story waits for the end of this window, or came to it too late: it is
+		// played again with less of it, or with more.
+		next := slices.IndexFunc(enough, func(d time.Duration) bool { return d > o.short[timer] })
+		if !windows[timer] || next < 0 {
 			return skipped
 		}
-		o.short[timer] = w // the story waits for this one: it is played again with less of it
+		o.short[timer] = enough[next]
 	}
 }
 
@@ -46,12 +49,13 @@ func once(f *script.File, s *stage, o Options) (skipped, timer string) {
 	return skipped, timer
 }
 
-// windows are what the policy lets people have time for, by the timers that end
-// them, and how much of it is enough on the real engine when a story waits for the
-// end: the steps that come before it take less.
-var windows = map[string]time.Duration{
-	"the customer may pay": time.Minute, "the customer may answer": time.Minute, "the return window ends": time.Minute,
-}
+// windows are the timers that end what the policy lets people have time for; enough
+// is how much of it they have on the real engine when a story waits for the end, at
+// first, and when the steps that come before it took longer.
+var (
+	windows = map[string]bool{"the customer may pay": true, "the customer may answer": true, "the return window ends": true}
+	enough  = []time.Duration{time.Minute, 140 * time.Second}
+)
 
 // usual is how long a window is in the story.
 func usual(timer string, policy map[string]any) (key string, d time.Duration) {
