@@ -2,11 +2,19 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/trueup-orders/trueup/testsuite/live"
 )
+
+func TestMain(m *testing.M) {
+	live.Worker()
+	os.Exit(m.Run())
+}
 
 // played runs the command.
 func played(args ...string) (code int, out, problems string) {
@@ -21,6 +29,26 @@ func TestRun_Testdata_AllPass(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, out, problems)
 	}
 }
+
+// A sample of all files, with what the virtual world knows least: processes that
+// die, listeners that are closed, webhooks, several things at one moment.
+func TestIncidents_OnTheRealEngine(t *testing.T) {
+	if os.Getenv("TRUEUP_TEST_ENGINE") == "" || testing.Short() {
+		t.Skip("needs the embedded engine: TRUEUP_TEST_ENGINE names its binary")
+	}
+	var files []string
+	for _, id := range sample {
+		files = append(files, filepath.Join("testdata", id+".yaml"))
+	}
+	code, out, problems := played(append([]string{"-engine", "real"}, files...)...)
+	if code != 0 || !strings.HasSuffix(out, fmt.Sprintf("%d passed, 0 failed, 0 skipped\n", len(files))) {
+		t.Errorf("exit code %d\n%s%s", code, out, problems)
+	}
+}
+
+// sample is what is played on the real engine with the other tests; the command
+// plays the rest.
+var sample = []string{"P-02", "P-03", "P-04", "P-05", "P-07", "I-02", "I-09"}
 
 // write writes an incident file.
 func write(t *testing.T, text string) string {

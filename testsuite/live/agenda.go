@@ -27,6 +27,7 @@ type agenda struct {
 	fed     time.Time // one of those that announce nothing, last
 	ended   bool
 	why     string // it cannot go on
+	timer   string // of a workflow, that is too long
 }
 
 // mark says what age the world had from a time on.
@@ -199,19 +200,20 @@ func (w *World) End() {
 	w.agenda.moved.Broadcast()
 }
 
-// giveUp says that the world cannot go on, and why.
-func (w *World) giveUp(why string) {
+// giveUp says that the world cannot go on, why, and what timer it cannot wait for.
+func (w *World) giveUp(why, timer string) {
 	w.agenda.mu.Lock()
-	w.agenda.why = why
+	w.agenda.why, w.agenda.timer = why, timer
 	w.agenda.mu.Unlock()
 	w.End()
 }
 
-// Skipped says why the world could not go on to its end; empty: it could.
-func (w *World) Skipped() string {
+// Skipped says why the world could not go on to its end, and which timer it could
+// not wait for; empty: it could.
+func (w *World) Skipped() (why, timer string) {
 	w.agenda.mu.Lock()
 	defer w.agenda.mu.Unlock()
-	return w.agenda.why
+	return w.agenda.why, w.agenda.timer
 }
 
 // Run lets everything happen until End.

@@ -63,16 +63,24 @@ type World struct {
 	calls  calls
 }
 
-// Open opens a world; it ends with the test. Of the options those count that the
+// Options say what world to open, as those of a virtual one; those count that the
 // real engine can have.
-func Open(t virtual.T, o virtual.Options) *World {
+type Options struct {
+	virtual.Options
+	// Hurried are timers of workflows that are shorter here than they are by the
+	// age of the world, and so many times.
+	Hurried map[string]float64
+}
+
+// Open opens a world; it ends with the test.
+func Open(t virtual.T, o Options) *World {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &World{t: t, ctx: ctx, cancel: cancel, dir: t.TempDir()}
 	t.Cleanup(cancel)
 	w.agenda.begin()
 	w.sight.begin()
-	w.runs.every = o.ReconcileEvery
+	w.runs.every, w.sight.hurried = o.ReconcileEvery, o.Hurried
 	w.must("start the engine", w.startEngine())
 	w.must("open the gateway's listener", w.gateway.listen())
 	var err error

@@ -26,16 +26,19 @@ const (
 	// tooLong is how long a world may take to come to rest.
 	tooLong = 10 * time.Minute
 	glance  = 50 * time.Millisecond
+	// hurriedMargin is what must be left of a hurried timer that has to wait still.
+	hurriedMargin = 2 * time.Second
 	// doubtful is after what time the product tells a person what it cannot find out.
 	doubtful = 24 * time.Hour
 )
 
 // sight is what was seen of the engine.
 type sight struct {
-	due    map[string]time.Duration // at what age the engine does something, by its key
-	since  map[string]time.Duration // since when something is tried in vain
-	waited map[string]int           // how often the same was waited for
-	events int64                    // in all histories
+	due     map[string]time.Duration // at what age the engine does something, by its key
+	since   map[string]time.Duration // since when something is tried in vain
+	waited  map[string]int           // how often the same was waited for
+	events  int64                    // in all histories
+	hurried map[string]float64       // see Options
 }
 
 func (s *sight) begin() {
@@ -49,10 +52,19 @@ type pending struct {
 	of      string // workflow
 	what    string
 	at      time.Time
-	attempt int32 // of an activity; 0: a timer
+	length  time.Duration // of a timer
+	attempt int32         // of an activity; 0: a timer
 }
 
 func (p pending) subject() string { return p.of + " " + p.what }
+
+// times is how many times longer a timer is by the age of the world.
+func (s *sight) times(p pending) float64 {
+	if k, hurried := s.hurried[p.what]; hurried && p.attempt == 0 {
+		return k
+	}
+	return 1
+}
 
 // calm waits until everything is at rest that happens before an age. It returns
 // false when something came onto the agenda that is earlier, or the world is over.
@@ -134,8 +146,15 @@ func (w *World) rests(age time.Duration) bool {
 		due, seen := w.sight.due[p.key]
 		if !seen {
 			due = now + max(0, time.Until(p.at))
+			if k := w.sight.times(p); k > 1 {
+				due = w.AgeAt(p.at.Add(-p.length)) + time.Duration(float64(p.length)*k)
+			}
 		}
 		known[p.key] = due
+		if due > age && w.sight.times(p) > 1 && time.Until(p.at) < hurriedMargin {
+			w.giveUp(fmt.Sprintf("%s came too early here: %s", p.of, p.what), p.what)
+			return false
+		}
 		if due <= age && !w.inVain(p, suffers, age) && (next.key == "" || due < known[next.key]) {
 			next = p
 		}
@@ -145,7 +164,7 @@ func (w *World) rests(age time.Duration) bool {
 	case next.key == "":
 		return true
 	case left > longest:
-		w.giveUp(fmt.Sprintf("%s waits for %s: %s", next.of, left.Round(time.Second), next.what))
+		w.giveUp(fmt.Sprintf("%s waits for %s: %s", next.of, left.Round(time.Second), next.what), next.what)
 	default:
 		time.Sleep(max(left, 0) + glance)
 		w.agenda.reach(known[next.key])
@@ -170,7 +189,7 @@ func (w *World) inVain(p pending, suffers bool, age time.Duration) bool {
 		w.sight.since[p.subject()] = since
 	}
 	if age-since >= doubtful {
-		w.giveUp(fmt.Sprintf("%s tries in vain for longer than a day: %s", p.of, p.what))
+		w.giveUp(fmt.Sprintf("%s tries in vain for longer than a day: %s", p.of, p.what), "")
 	}
 	return true
 }
@@ -250,7 +269,7 @@ func (w *World) timers(id string) ([]pending, error) {
 		if a := e.GetTimerStartedEventAttributes(); a != nil {
 			p := pending{
 				key: fmt.Sprintf("%s %s timer %d", id, run, e.EventId), of: id, what: "a timer without a name",
-				at: e.EventTime.AsTime().Add(a.StartToFireTimeout.AsDuration()),
+				at: e.EventTime.AsTime().Add(a.StartToFireTimeout.AsDuration()), length: a.StartToFireTimeout.AsDuration(),
 			}
 			if s := e.GetUserMetadata().GetSummary(); s != nil {
 				_ = converter.GetDefaultDataConverter().FromPayload(s, &p.what)

@@ -89,7 +89,7 @@ func (p *player) open(o Options) {
 		p.stage.Fatalf("open the world: %v", err)
 	}
 	if !o.Real {
-		w := virtual.Open(p.stage, with)
+		w := virtual.Open(p.stage, with.Options)
 		p.enter(virtually{w}, w.Client, ledgers.Desks{
 			Payment: w.Payment, Inventory: w.Inventory, Warehouse: w.Warehouse, ERP: w.ERP, CRM: w.CRM, Mail: w.Mail,
 		})

@@ -36,6 +36,8 @@ type Options struct {
 	// Real plays the story on the real engine, which must lead to the same end: see
 	// package live. A file that waits for longer than anybody can is skipped.
 	Real bool
+
+	short map[string]time.Duration // see windows
 }
 
 // Result is what came of a file.
@@ -121,6 +123,7 @@ func (s *stage) clean() {
 	for _, f := range slices.Backward(s.cleanups) {
 		f()
 	}
+	s.cleanups = nil
 }
 
 // play goes through the story; it is what goes on beside the agenda.

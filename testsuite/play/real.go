@@ -2,6 +2,7 @@ package play
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/reconcile"
@@ -15,6 +16,21 @@ func really(f *script.File, s *stage, o Options) (skipped string) {
 	if why := outlasts(f); why != "" {
 		return why
 	}
+	o.short = map[string]time.Duration{}
+	for {
+		skipped, timer := once(f, s, o)
+		// The story waits for the end of this window, or came to it too late: it is
+		// played again with less of it, or with more.
+		next := slices.IndexFunc(enough, func(d time.Duration) bool { return d > o.short[timer] })
+		if !windows[timer] || next < 0 {
+			return skipped
+		}
+		o.short[timer] = enough[next]
+	}
+}
+
+// once plays a file on the real engine. What it could not wait for is a timer.
+func once(f *script.File, s *stage, o Options) (skipped, timer string) {
 	done := make(chan struct{})
 	go func() { // as in a bubble: what cannot go on ends it
 		defer close(done)
@@ -23,13 +39,34 @@ func really(f *script.File, s *stage, o Options) (skipped string) {
 		p.world.Beside(p.play)
 		p.world.Beside(p.watch)
 		p.world.Run(forever)
-		if why := p.world.(*live.World).Skipped(); why != "" {
+		var why string
+		if why, timer = p.world.(*live.World).Skipped(); why != "" {
 			skipped = fmt.Sprintf("%s: %s", p.next, why)
 			s.wrong = nil // it was left in the middle
 		}
 	}()
 	<-done
-	return skipped
+	return skipped, timer
+}
+
+// windows are the timers that end what the policy lets people have time for; enough
+// is how much of it they have on the real engine when a story waits for the end, at
+// first, and when the steps that come before it took longer.
+var (
+	windows = map[string]bool{"the customer may pay": true, "the customer may answer": true, "the return window ends": true}
+	enough  = []time.Duration{time.Minute, 140 * time.Second}
+)
+
+// usual is how long a window is in the story.
+func usual(timer string, policy map[string]any) (key string, d time.Duration) {
+	key = map[string]string{
+		"the customer may pay": "pay_window", "the customer may answer": "answer_within", "the return window ends": "return_window",
+	}[timer]
+	d = reconcile.Default().AnswerWithin
+	if text, given := policy[key].(string); given {
+		d, _ = time.ParseDuration(text)
+	}
+	return key, d
 }
 
 // What a world has unless its file says otherwise, of what no clock of ours can
@@ -64,8 +101,9 @@ func outlasts(f *script.File) string {
 
 // hurry shortens what the policy of a story lets pass before anything is judged,
 // for on the real engine it is real time. What may happen between is not
-// shortened: the payment windows, the answers of customers.
-func hurry(policy map[string]any, f *script.File) {
+// shortened, but for the windows that are named: it is told how many times longer
+// they are in the story.
+func hurry(policy map[string]any, f *script.File, short map[string]time.Duration) (hurried map[string]float64) {
 	policy["quiet_after"] = "1s"
 	policy["inbox_after"] = "20s"
 	if !editsFight(f) {
@@ -85,6 +123,13 @@ func hurry(policy map[string]any, f *script.File) {
 		fields[string(field)] = rule
 	}
 	policy["fields"] = fields
+	hurried = map[string]float64{}
+	for timer, enough := range short {
+		key, d := usual(timer, policy)
+		policy[key] = enough.String()
+		hurried[timer] = float64(d) / float64(enough)
+	}
+	return hurried
 }
 
 // editsFight says that somebody undoes again and again what is repaired, and so

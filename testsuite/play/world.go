@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/testsuite/live"
 	"github.com/trueup-orders/trueup/testsuite/script"
 	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
 	"github.com/trueup-orders/trueup/testsuite/simulator/warehouse"
@@ -18,43 +19,43 @@ import (
 const channel = "shop"
 
 // options are the world that a file asks for.
-func options(f *script.File, o Options) (virtual.Options, error) {
+func options(f *script.File, o Options) (live.Options, error) {
 	w := f.World
-	policy, err := policyOf(f, o.Real)
+	policy, hurried, err := policyOf(f, o)
 	if err != nil {
-		return virtual.Options{}, err
+		return live.Options{}, err
 	}
 	sweeps := sweepEvery
 	if w.ReconcileEvery == 0 {
 		sweeps = 0
 	}
-	return virtual.Options{
+	return live.Options{Hurried: hurried, Options: virtual.Options{
 		Seed: o.Seed, Stock: w.Stock, Pace: warehouse.DefaultPace(), Policy: policy,
 		Payment:        payment.Settings{KeyWindow: w.KeyWindow, AuthorizationTTL: w.AuthorizationTTL, RefundSettles: w.RefundSettles},
 		ReservationTTL: w.ReservationTTL, Retention: w.Retention, FollowEvery: w.FollowEvery, ReconcileEvery: w.ReconcileEvery,
 		SweepEvery: sweeps, JumpPolls: true, MailLateness: 10 * time.Minute, BudgetCount: budgetCount, BudgetMoney: budgetMoney,
-	}, nil
+	}}, nil
 }
 
 // policyOf is the built-in policy with every kind switched to what it allows, the
 // windows of the world, and then the file's own overrides, which win.
-func policyOf(f *script.File, real bool) (string, error) {
+func policyOf(f *script.File, o Options) (text string, hurried map[string]float64, err error) {
 	w := f.World
 	policy := map[string]any{
 		"mode": "auto", "pay_window": w.PayWindow.String(), "return_window": w.ReturnWindow.String(), "horizon": w.Horizon.String(),
 	}
 	var overrides map[string]any
 	if err := yaml.NewDecoder(strings.NewReader(w.Policy)).Decode(&overrides); err != nil && w.Policy != "" {
-		return "", fmt.Errorf("read the policy's overrides: %w", err)
+		return "", nil, fmt.Errorf("read the policy's overrides: %w", err)
 	}
 	for key, value := range overrides {
 		policy[key] = value
 	}
-	if real {
-		hurry(policy, f)
+	if o.Real {
+		hurried = hurry(policy, f, o.short)
 	}
 	out, err := yaml.Marshal(policy)
-	return string(out), err
+	return string(out), hurried, err
 }
 
 // methods are the gateway's test methods: one that the customer must prove to be
