@@ -345,6 +345,9 @@ func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]r
 	if q.Since.IsZero() {
 		filters = []string{""} // every order that is remembered
 	}
+	if q.Open {
+		filters = []string{"ExecutionStatus = 'Running'"}
+	}
 	if len(q.IDs) > 0 {
 		filters = filters[:0]
 		for from := 0; from < len(q.IDs); from += 50 {

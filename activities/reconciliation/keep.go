@@ -241,4 +241,6 @@ type IntentQuery struct {
 	Limit int       `json:"limit"`
 	// IDs asks for these orders instead.
 	IDs []order.ID `json:"ids,omitempty"`
+	// Open asks for all orders that are not closed instead.
+	Open bool `json:"open,omitempty"`
 }

@@ -103,6 +103,7 @@ const (
 	screenOverlap = 5 * time.Minute // behind the last verified moment
 	mostOrders    = 10_000          // of one run; the next goes on
 	mostSuspects  = 500
+	mostPatrolled = 500 // open orders, above which only what changed is looked at
 	sideBySide    = 4 // orders read at once
 	screenTries   = 2 // of a call that fails: the next run comes soon
 	// screenBudget is how long a run looks up at most. What is left is for the next
@@ -131,6 +132,10 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	if out.Full {
 		more, err := s.walkChanges(ctx, status.Groups, status.lastExceptions())
 		if err != nil {
+			return Screened{}, fmt.Errorf("screen changes: %w", err)
+		}
+		known = append(known, more...)
+		if more, err = s.patrol(ctx); err != nil {
 			return Screened{}, fmt.Errorf("screen changes: %w", err)
 		}
 		known = append(known, more...)

@@ -15,8 +15,9 @@ import (
 // verified moment that is all there is. Of an older one, what neither the system
 // nor the order has changed since then was compared then. Where the feed does not
 // agree it is looked up what is there, and so is everything of an order that does
-// not agree by its own word. Records that were deleted are on no feed: of orders
-// that change no more, the sweeps miss them.
+// not agree by its own word. Records that were deleted are on no feed. While no
+// more orders are open than a run can look at, it therefore looks at all of them;
+// above that what is deleted of an order that changes no more is for the sweeps.
 
 // feed is what a screening walks instead of a day.
 type feed struct {
@@ -113,6 +114,29 @@ func (s *sweeping) walkChanges(ctx context.Context, groups []Group, exceptions [
 		}
 	}
 	s.feed.strange = nil
+	return more, nil
+}
+
+// patrol has every open order looked up, when they are few, and adds those that
+// did not change.
+func (s *sweeping) patrol(ctx context.Context) ([]Known, error) {
+	open, err := s.a.Keeper.Intents(ctx, IntentQuery{Open: true, Limit: mostPatrolled + 1})
+	if err != nil {
+		return nil, fmt.Errorf("list the open orders: %w", err)
+	}
+	if len(open) > mostPatrolled {
+		return nil, nil
+	}
+	var more []Known
+	var ids []order.ID
+	for _, k := range open {
+		ids = append(ids, k.Intent.Order)
+		if _, found := s.find(k.Intent.Order); !found && !s.feed.listed[k.Intent.Order] {
+			more = append(more, k)
+		}
+	}
+	s.add(more)
+	s.whole(ids)
 	return more, nil
 }
 

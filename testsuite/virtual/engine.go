@@ -472,7 +472,7 @@ func (e *engine) List(ctx context.Context, query string, limit int, _ []byte) ([
 			kind = workflows.InboxType
 		}
 		for id, r := range e.runs {
-			if kind == workflows.InboxType && r.isClosed() { // it asks for those that run
+			if (kind == workflows.InboxType || strings.Contains(query, "ExecutionStatus = 'Running'")) && r.isClosed() {
 				continue
 			}
 			if r.kind == kind && !r.forgotten && (len(wanted) == 0 || slices.Contains(wanted, id)) {
