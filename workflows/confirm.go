@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -204,6 +205,9 @@ func (p *process) confirm(now time.Time) {
 	for i := range p.Breaks {
 		for _, b := range c.Breaks {
 			if b.ID() == p.Breaks[i].ID() {
+				if p.mayBeOld(b, now) {
+					b.Confirmed = time.Time{}
+				}
 				if took, bounded := b.Detection(); bounded && p.Breaks[i].Confirmed.IsZero() && !b.Confirmed.IsZero() {
 					p.measured(DetectionMetric, b.System, took)
 				}
@@ -211,6 +215,19 @@ func (p *process) confirm(now time.Time) {
 			}
 		}
 	}
+}
+
+// mayBeOld says that the gateway seems to hold still what it has told us that it
+// captured. Money does not come back by itself, so that the reading is likelier
+// to be old than the capture to be lost: it is believed when it has stood for the
+// cool-down, and only then a person is asked.
+func (p *process) mayBeOld(b reconcile.Break, now time.Time) bool {
+	if b.Field != reconcile.PaymentCaptured || now.Sub(cmp.Or(b.SeenAs, b.FirstSeen)) >= p.settings.Policy.CoolDown {
+		return false
+	}
+	return slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool {
+		return a.State == reconcile.AttemptAuthorized && a.Captured == 0 && p.tookFrom(a.ID)
+	})
 }
 
 // mend has the operation of a lost intent done again, under its own key, and
