@@ -104,8 +104,8 @@ const (
 	mostOrders    = 10_000          // of one run; the next goes on
 	mostSuspects  = 500
 	mostPatrolled = 500 // open orders, above which only what changed is looked at
-	sideBySide    = 4 // orders read at once
-	screenTries   = 2 // of a call that fails: the next run comes soon
+	sideBySide    = 4   // orders read at once
+	screenTries   = 2   // of a call that fails: the next run comes soon
 	// screenBudget is how long a run looks up at most. What is left is for the next
 	// one, and nothing of it passes for verified.
 	screenBudget = 20 * time.Minute

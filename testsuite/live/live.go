@@ -17,7 +17,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -222,9 +221,6 @@ func (c *calls) fresh() bool {
 	}
 	return false
 }
-
-// isOrder says that a workflow is an order's.
-func isOrder(id string) bool { return strings.HasPrefix(id, workflows.OrderWorkflowID("")) }
 
 // listen opens a listener at the address that it had before, if it had one.
 func listen(address string) (net.Listener, error) {

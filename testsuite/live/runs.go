@@ -45,7 +45,8 @@ func (r *runs) next(w *World) time.Duration {
 	if r.under || r.count >= most || r.clean >= 2 {
 		return 0
 	}
-	return (max(age, r.last)/r.every + 1) * r.every
+	last := max(age, r.last)
+	return last - last%r.every + r.every
 }
 
 // reconcile starts the run that is due.
