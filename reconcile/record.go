@@ -83,7 +83,8 @@ const (
 // PaymentIntent.
 type Attempt struct {
 	ID       string         `json:"id"`
-	Key      string         `json:"key,omitempty"` // of the intent that made it; empty when a checkout did
+	Key      string         `json:"key,omitempty"`     // of the intent that made it, or took it over; empty when a checkout made it
+	Adopted  bool           `json:"adopted,omitempty"` // a checkout made it, and Key took it over
 	State    AttemptState   `json:"state"`
 	Amount   int64          `json:"amount"`
 	Held     int64          `json:"held,omitempty"`     // authorized and neither captured nor released

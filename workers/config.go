@@ -108,6 +108,9 @@ type Stripe struct {
 	Account   string `split_words:"true"`
 	Live      bool   `split_words:"true"`
 	ReturnURL string `split_words:"true"`
+	// Blind leaves out the look-up for a payment of the checkout's before an order
+	// is charged; for services that always name it.
+	Blind bool `split_words:"true"`
 }
 
 // Medusa is the inventory.

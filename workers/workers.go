@@ -61,7 +61,7 @@ func (c Config) Make(systems *Systems, client *starters.Client, wait func(contex
 	switches := repair.NewSwitches(now)
 	return &Set{
 		Workflows: flows,
-		Payment:   &payment.Activities{Gateway: systems.Payment, Switches: switches, Now: now, KeyWindow: systems.Abilities(order.SystemPayment).KeyWindow},
+		Payment:   &payment.Activities{Gateway: systems.Payment, Switches: switches, Now: now, KeyWindow: systems.Abilities(order.SystemPayment).KeyWindow, Blind: c.Stripe.Blind},
 		Inventory: &inventory.Activities{Stock: systems.Inventory, Switches: switches, Now: now},
 		Warehouse: &warehouse.Activities{Warehouse: systems.Warehouse, Switches: switches, Now: now},
 		ERP:       &erp.Activities{Books: systems.ERP, Switches: switches, Now: now},

@@ -21,6 +21,9 @@ type Activities struct {
 	// KeyWindow is how long the gateway repeats its answer for a key; 0: it has
 	// no keys, and every repeat is looked up.
 	KeyWindow time.Duration
+	// Blind leaves out the look-up before an order's first attempt, for a shop
+	// whose services always name the payment that their checkout began.
+	Blind bool
 }
 
 // AuthorizePayment makes an attempt. A refusal is an outcome and no error: the
@@ -29,8 +32,18 @@ func (a *Activities) AuthorizePayment(ctx context.Context, in repair.Write[Autho
 	if err := a.Switches.Check(order.SystemPayment, in.Grant); err != nil {
 		return Authorization{}, apierr.ToEngine("authorize payment", err)
 	}
-	result, err := once(a, in.Since, in.Request.Key, func(key string) (Authorization, error) {
-		request := in.Request
+	request := in.Request
+	if request.First && !a.Blind {
+		paid, found, err := a.find(ctx, request.Order, in.Since, nil, func(x reconcile.Attempt) bool { return pays(x, request) })
+		if err != nil {
+			return Authorization{}, apierr.ToEngine("authorize payment", err)
+		}
+		if found {
+			request.Payment.Intent = paid.ID
+		}
+	}
+	result, err := once(a, in.Since, request.Key, func(key string) (Authorization, error) {
+		request := request
 		request.Key = key
 		return a.Gateway.Authorize(ctx, request)
 	}, func() (Authorization, bool, error) {
@@ -46,6 +59,18 @@ func (a *Activities) AuthorizePayment(ctx context.Context, in repair.Write[Autho
 		return result, nil
 	}
 	return result, apierr.ToEngine("authorize payment", err)
+}
+
+// pays says that an attempt which a checkout made pays the order as it stands, or
+// that this request adopted it already.
+func pays(x reconcile.Attempt, r AuthorizeRequest) bool {
+	switch x.State {
+	case reconcile.AttemptAuthorized, reconcile.AttemptCaptured, reconcile.AttemptProcessing:
+	case reconcile.AttemptOpen, reconcile.AttemptVoided:
+		return false
+	}
+	whole := x.Amount == r.Amount.Minor && x.Currency == r.Amount.Currency && x.Refunded == 0 && x.Disputed == 0
+	return whole && (x.Key == "" || x.Adopted && x.Key == r.Key)
 }
 
 // CapturePayment takes money that an attempt holds.

@@ -337,3 +337,57 @@ func TestRefundPayment_AnswerLost_RefundedOnce(t *testing.T) {
 		}
 	}
 }
+
+// What a checkout took for the order before anybody submitted it pays the order;
+// nothing is charged beside it, not by a repetition either.
+func TestAuthorizePayment_PaidAtTheCheckout_Adopted(t *testing.T) {
+	t.Parallel()
+	first := func(r *payment.AuthorizeRequest) { r.First = true }
+	for name, lost := range map[string]bool{"answered": false, "the answer to the adoption is lost": true} {
+		s := newShop(t)
+		checkout := gateway.Checkout{Amount: total, Currency: "eur", Method: "pm_card_visa", Capture: order.CaptureAtOnce}
+		id, err := s.server.Start("42", checkout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lost {
+			s.inject(order.Authorize, simulator.ResponseLost, 1)
+			if _, err := s.authorize(1, "pm_card_visa", first); apierr.CodeOf(err) != apierr.InDoubt {
+				t.Fatalf("%s: got %v", name, err)
+			}
+		}
+		for range 2 {
+			if got := s.attempt(1, "pm_card_visa", first); got.ID != id || got.Captured != total || !got.Adopted || got.Key != key(order.Authorize, 1) {
+				t.Fatalf("%s: got %+v", name, got)
+			}
+		}
+		if got := s.totals(); got.Authorizations != 1 || got.Captures != 1 {
+			t.Fatalf("%s: got %+v", name, got)
+		}
+	}
+}
+
+// What does not pay the order as it stands is not adopted, and a shop that names
+// its payments itself pays for no look-up.
+func TestAuthorizePayment_AtTheCheckout_NotAdopted(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*shop, *gateway.Checkout){
+		"another amount":   func(_ *shop, c *gateway.Checkout) { c.Amount = total - 1 },
+		"another currency": func(_ *shop, c *gateway.Checkout) { c.Currency = "usd" },
+		"never confirmed":  func(_ *shop, c *gateway.Checkout) { c.Method = "" },
+		"of nobody's":      func(_ *shop, c *gateway.Checkout) { c.Bare = true },
+		"not looked for":   func(s *shop, _ *gateway.Checkout) { s.do.Blind = true },
+	} {
+		s := newShop(t)
+		checkout := gateway.Checkout{Amount: total, Currency: "eur", Method: "pm_card_visa", Capture: order.CaptureAtOnce}
+		change(s, &checkout)
+		id, err := s.server.Start("42", checkout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := s.attempt(1, "pm_card_visa", func(r *payment.AuthorizeRequest) { r.First = true })
+		if got.ID == id || got.Adopted || got.Held != total {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}

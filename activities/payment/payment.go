@@ -36,7 +36,7 @@ type Gateway interface {
 	// says that there is no method that could be charged. A customer who must act
 	// is no error: the attempt is AttemptOpen and Next says what to do. With
 	// Intent set, the existing payment is adopted instead, however far it is: it
-	// gets our reference, and Conflict when it is closed, or not of this amount
+	// gets our reference and is Adopted from then on; Conflict when it is closed, or not of this amount
 	// and currency. With Intent and OffSession, the method that paid that earlier
 	// attempt of the order is charged again for a new one; a bank that wants to see
 	// the customer is Declined. Reusable keeps the method for that.
@@ -70,6 +70,10 @@ type AuthorizeRequest struct {
 	Payment  order.Payment `json:"payment"`
 	// OffSession says that the customer is not there to act.
 	OffSession bool `json:"off_session,omitempty"`
+	// First says that the order knows of no attempt yet: one that its checkout
+	// made without saying so is looked for and adopted, or the customer pays twice.
+	// The adapter does not read it.
+	First bool `json:"first,omitempty"`
 }
 
 // Authorization is the outcome of an authorization.

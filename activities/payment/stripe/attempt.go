@@ -63,7 +63,7 @@ func attemptOf(pi *api.PaymentIntent) (reconcile.Attempt, error) {
 	}
 	a := reconcile.Attempt{
 		ID: pi.ID, Key: keyOf(pi.Metadata), State: state, Amount: total.Minor, Held: held.Minor,
-		Captured: captured.Minor, Currency: total.Currency, Review: pi.Review != nil && pi.Review.Open,
+		Adopted: pi.Metadata[metadataAdopted] == "true", Captured: captured.Minor, Currency: total.Currency, Review: pi.Review != nil && pi.Review.Open,
 		Challenge: pi.Status == api.PaymentIntentStatusRequiresAction && !acting(pi).days, Method: methodOf(pi),
 	}
 	if pi.Created > 0 {

@@ -213,6 +213,7 @@ func (c *Client) adopt(ctx context.Context, subject string, r payment.AuthorizeR
 	}
 	callCtx, w := c.begin(ctx, "authorize", true)
 	p := &api.PaymentIntentUpdateParams{Expand: whole(), Metadata: c.reference(r.Order, r.Key, r.Channel)}
+	p.Metadata[metadataAdopted] = "true"
 	p.SetIdempotencyKey(r.Key)
 	pi, err = c.api.V1PaymentIntents.Update(callCtx, r.Payment.Intent, p)
 	if err != nil {

@@ -376,7 +376,7 @@ func TestAuthorize_AdoptsInAnyState(t *testing.T) {
 			r.Payment.Intent = id
 			got := w.must(r)
 			want := c.want
-			want.ID, want.Key, want.Amount, want.Currency, want.Created = id, r.Key, total, "EUR", w.clock.Now()
+			want.ID, want.Key, want.Adopted, want.Amount, want.Currency, want.Created = id, r.Key, true, total, "EUR", w.clock.Now()
 			want.HeldUntil = got.Attempt.HeldUntil
 			if diff := cmp.Diff(want, got.Attempt); diff != "" || (got.Next != nil) != c.next {
 				t.Errorf("%+v: %s %+v", c.checkout, diff, got.Next)

@@ -40,6 +40,7 @@ const (
 	metadataKey     = "intent_key"
 	metadataChannel = "channel"
 	metadataReason  = "reason"
+	metadataAdopted = "adopted" // "true": a checkout made it, and the key is of the intent that took it over
 
 	metadataCustomer = "customer_id" // the service's own, of a customer
 )
