@@ -22,8 +22,8 @@ import (
 //
 //   - A poll happens at the moments at which it would, but only at the first after
 //     a system has changed and at the one after that; always while a fault may
-//     hit a listing, or a clock is wrong, so that a change may be dated later than
-//     it is. A poll reaches back to the last one, so what it reads is the same.
+//     hit a listing that is polled, or the clock of such a system is wrong, so that
+//     a change may be dated later than it is. A poll reaches back to the last one, so what it reads is the same.
 //   - A scheduled run is left out when no system has changed since before the last
 //     two, both of which read everything, had nothing to repair and nothing that
 //     was too young to judge, and when every order agrees or waits for a person.
@@ -127,7 +127,7 @@ func (w *World) nextPoll(ctx context.Context, every time.Duration) error {
 		w.calm.mu.Lock()
 		last := w.calm.last
 		w.calm.mu.Unlock()
-		if from.Sub(last) <= every || w.feedsSuffer() {
+		if from.Sub(last) <= every || w.suffer(w.followed) {
 			wake(every)
 			return func() {}
 		}
@@ -141,9 +141,10 @@ func (w *World) nextPoll(ctx context.Context, every time.Duration) error {
 	})
 }
 
-// feedsSuffer says that a listing may fail, or date what changed wrongly.
-func (w *World) feedsSuffer() bool {
-	for _, system := range order.Systems() {
+// suffer says that a listing of one of the systems may fail, or date what changed
+// wrongly.
+func (w *World) suffer(systems []order.System) bool {
+	for _, system := range systems {
 		if w.Desk(system).Frame().Suffers("list") {
 			return true
 		}
@@ -178,7 +179,7 @@ func (w *World) nothingToFind(s starters.Schedule, last *run) bool {
 	if !w.calm.jumps || s.Type != workflows.ReconcileType || last == nil {
 		return false
 	}
-	quiet := w.calm.quiet(last) && !w.feedsSuffer() && w.engine.agree()
+	quiet := w.calm.quiet(last) && !w.suffer(order.Systems()) && w.engine.agree()
 	w.calm.mu.Lock()
 	defer w.calm.mu.Unlock()
 	if !quiet || w.calm.clean < 2 { // or something has changed meanwhile

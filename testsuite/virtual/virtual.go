@@ -120,6 +120,7 @@ type World struct {
 	config    workers.Config
 	asleep    sleepers
 	calm      calm
+	followed  []order.System // those whose feeds are polled
 	beside    []func(ctx context.Context)
 	over      chan struct{}
 	end       sync.Once
@@ -177,6 +178,11 @@ func Open(t T, o Options) *World {
 	w.must("configure", w.configure(o))
 	systems, err := w.config.Connect(w.Now, &calls{world: w, handlers: w.transport})
 	w.must("connect the adapters", err)
+	for _, system := range order.Systems() {
+		if !systems.Abilities(system).Announces {
+			w.followed = append(w.followed, system)
+		}
+	}
 	w.must("make the CRM's properties", systems.CRM.(*hubspot.Client).EnsureProperties(ctx))
 	w.set, err = w.config.Make(systems, w.Client, w.wait)
 	w.must("make the workers' set", err)
