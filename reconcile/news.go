@@ -1,12 +1,19 @@
 package reconcile
 
-import "github.com/trueup-orders/trueup/order"
+import (
+	"slices"
+
+	"github.com/trueup-orders/trueup/order"
+)
 
 // News says that a system has gone further than the order knows, in a way from
-// which something follows: goods have left, arrived or come back, or the customer
-// has paid. It is no break, for the system is right to go on; but whoever sees it
+// which something follows: goods have left, arrived or come back, the customer
+// has paid, or nothing is held any more of an order that is being taken back. It is no break, for the system is right to go on; but whoever sees it
 // and the order's own feed or webhook has not told it must.
 func News(i Intent, o Observation) bool {
+	if goneNews(i, o) {
+		return true
+	}
 	if o.State != Present {
 		return false
 	}
@@ -33,6 +40,24 @@ func newMoney(i Intent, attempts []Attempt) bool {
 		held += a.Held + a.Captured - a.Refunded - a.Disputed
 	}
 	return held > 0 && held >= i.Total
+}
+
+// goneNews: an order that is being taken back, and has nothing under way in a
+// system, waits for that system to hold nothing.
+func goneNews(i Intent, o Observation) bool {
+	if i.Phase != order.PhaseFailing && i.Phase != order.PhaseCancelling || i.Underway || slices.Contains(i.Busy, o.System) {
+		return false
+	}
+	switch o.System {
+	case order.SystemPayment:
+		return o.State == Absent || o.Payment != nil && !slices.ContainsFunc(o.Payment.Attempts, func(a Attempt) bool {
+			return a.takesMoney() || a.Held > 0 || a.Captured > a.Refunded
+		})
+	case order.SystemInventory:
+		return o.State == Absent || o.Inventory != nil && len(o.Inventory.Reservations) == 0
+	case order.SystemWarehouse, order.SystemERP, order.SystemCRM, order.SystemMail:
+	}
+	return false
 }
 
 // newParcels: each parcel that the order knows to have left is in an invoice or
