@@ -20,7 +20,7 @@ func (p *player) editAgain(line int, do script.Edit) error {
 		p.busy = max(p.busy, at)
 		p.world.At(at, "a person edits again", func() {
 			if err := p.editOnce(do); err != nil {
-				p.stage.Errorf("line %d: %v", line, err)
+				p.impossible(line, err)
 			}
 		})
 	}

@@ -25,7 +25,8 @@ type Options struct {
 	Seed uint64
 	// Story is where it is told as a person would tell it; nil tells nothing.
 	Story io.Writer
-	// Blows are faults that single calls suffer, beside those of the file.
+	// Blows are faults that single calls suffer, beside those of the file. After
+	// one the file's own may come to nothing: see Result.Moot.
 	Blows []Blow
 	// Lawful holds the story against the laws alone, and not against what the file
 	// expects: for faults after which it may end otherwise.
@@ -45,6 +46,9 @@ type Result struct {
 	File *script.File
 	// Wrong says what differed; a file without any has passed.
 	Wrong []string
+	// Moot says what of the file's own never happened after a blow that struck: it
+	// is another story then, and the file's end is none of its.
+	Moot []string
 	// Skipped says why the real engine cannot play the file to its end.
 	Skipped string
 	Took    time.Duration
@@ -78,7 +82,7 @@ func Play(f *script.File, o Options) Result {
 		<-done
 		s.clean()
 	})
-	return Result{File: f, Wrong: s.wrong, Took: time.Since(begun), Calls: calls}
+	return Result{File: f, Wrong: s.wrong, Moot: s.moot, Took: time.Since(begun), Calls: calls}
 }
 
 // forever is longer than any story.
@@ -88,6 +92,7 @@ const forever = 50 * 365 * 24 * time.Hour
 type stage struct {
 	mu       sync.Mutex
 	wrong    []string
+	moot     []string
 	cleanups []func()
 }
 

@@ -84,8 +84,7 @@ func (c *campaign) tell(plans []plan) {
 			continue
 		}
 		fmt.Fprintf(c.out, "==== %s\n", p)
-		r := play.Play(p.file(), play.Options{Seed: p.seed, Blows: slices.Clone(p.blows), Lawful: p.lawful(), Quick: true, Story: c.out})
-		c.note("single", p, r)
+		c.note("single", p, p.play(c.out))
 	}
 }
 
@@ -94,7 +93,7 @@ func (c *campaign) tell(plans []plan) {
 func (c *campaign) undisturbed() map[*script.File][]play.Seen {
 	calls := map[*script.File][]play.Seen{}
 	for _, f := range c.scenarios {
-		r := plan{scenario: f, seed: 1}.play()
+		r := plan{scenario: f, seed: 1}.play(nil)
 		c.note("undisturbed", plan{scenario: f, seed: 1}, r)
 		calls[f] = r.Calls
 	}
@@ -109,7 +108,7 @@ func (c *campaign) singles(plans []plan) []branch {
 		until = time.Now().Add(c.singlesLimit)
 	}
 	played := c.each(len(plans), until, func(i int) {
-		r := plans[i].play()
+		r := plans[i].play(nil)
 		c.note("single", plans[i], r)
 		branches[i] = branch{plans[i], r.Calls, len(pairs(plans[i], r.Calls))}
 	})
@@ -143,7 +142,7 @@ func (c *campaign) pairs(branches []branch) error {
 		n := order[state.Done+i]
 		b, _ := slices.BinarySearch(from, n+1)
 		one := pairs(branches[b-1].single, branches[b-1].calls)[n-from[b-1]]
-		c.note("pair", one, one.play())
+		c.note("pair", one, one.play(nil))
 	})
 	state.Done += played
 	fmt.Fprintf(c.out, "pairs of faults: %d of %d played", played, total)
@@ -165,7 +164,7 @@ func (c *campaign) others(undisturbed map[*script.File][]play.Seen) {
 		random := rand.New(rand.NewPCG(c.seed, uint64(3+i)))
 		f := c.scenarios[i%len(c.scenarios)]
 		p := callbacks(f, undisturbed[f], random)
-		c.note("callback", p, p.play())
+		c.note("callback", p, p.play(nil))
 	})
 	until = until.Add(c.limit * 3 / 20)
 	if c.limit == 0 {
@@ -173,7 +172,7 @@ func (c *campaign) others(undisturbed map[*script.File][]play.Seen) {
 	}
 	c.each(1<<30, until, func(i int) {
 		p := seeded(c.scenarios[i%len(c.scenarios)], c.seed*1_000_000+uint64(i/len(c.scenarios)))
-		c.note("seed", p, p.play())
+		c.note("seed", p, p.play(nil))
 	})
 }
 

@@ -52,7 +52,7 @@ func TestPlan_BlowNeverStruck_NotExercised(t *testing.T) {
 	}
 	r := plan{scenario: all[0], seed: 1, blows: []play.Blow{{
 		Call: play.Call{System: order.SystemPayment, Operation: order.Capture, Order: "O1", N: 1}, Kind: simulator.Refused,
-	}}}.play()
+	}}}.play(nil)
 	if len(r.Wrong) != 1 || !strings.Contains(r.Wrong[0], "not exercised") {
 		t.Errorf("%q", r.Wrong)
 	}
@@ -65,17 +65,17 @@ func TestPairs_OfACallThatTheFirstFaultCaused_Struck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	undisturbed := plan{scenario: all[0], seed: 1}.play()
+	undisturbed := plan{scenario: all[0], seed: 1}.play(nil)
 	single := plan{scenario: all[0], seed: 1, blows: []play.Blow{{
 		Call: play.Call{System: order.SystemInventory, Operation: order.Reserve, Order: "O1", N: 1}, Kind: simulator.ResponseLost,
 	}}}
-	first := single.play()
+	first := single.play(nil)
 	found := pairs(single, first.Calls)
 	if len(found) < 100 || len(first.Calls) <= len(undisturbed.Calls) {
 		t.Fatalf("%d pairs of %d calls; undisturbed there are %d", len(found), len(first.Calls), len(undisturbed.Calls))
 	}
 	for _, p := range []plan{found[0], found[len(found)/2]} {
-		if r := p.play(); !r.Passed() {
+		if r := p.play(nil); !r.Passed() {
 			t.Errorf("%s: %q", p, r.Wrong)
 		}
 	}
