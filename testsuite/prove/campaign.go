@@ -93,7 +93,7 @@ func (c *campaign) tell(plans []plan) {
 func (c *campaign) undisturbed() map[*script.File][]play.Seen {
 	calls := map[*script.File][]play.Seen{}
 	for _, f := range c.scenarios {
-		r := plan{scenario: f, seed: 1}.play(nil)
+		r := c.play(plan{scenario: f, seed: 1})
 		c.note("undisturbed", plan{scenario: f, seed: 1}, r)
 		calls[f] = r.Calls
 	}
@@ -108,7 +108,7 @@ func (c *campaign) singles(plans []plan) []branch {
 		until = time.Now().Add(c.singlesLimit)
 	}
 	played := c.each(len(plans), until, func(i int) {
-		r := plans[i].play(nil)
+		r := c.play(plans[i])
 		c.note("single", plans[i], r)
 		branches[i] = branch{plans[i], r.Calls, len(pairs(plans[i], r.Calls))}
 	})
@@ -142,7 +142,7 @@ func (c *campaign) pairs(branches []branch) error {
 		n := order[state.Done+i]
 		b, _ := slices.BinarySearch(from, n+1)
 		one := pairs(branches[b-1].single, branches[b-1].calls)[n-from[b-1]]
-		c.note("pair", one, one.play(nil))
+		c.note("pair", one, c.play(one))
 	})
 	state.Done += played
 	fmt.Fprintf(c.out, "pairs of faults: %d of %d played", played, total)
@@ -164,7 +164,7 @@ func (c *campaign) others(undisturbed map[*script.File][]play.Seen) {
 		random := rand.New(rand.NewPCG(c.seed, uint64(3+i)))
 		f := c.scenarios[i%len(c.scenarios)]
 		p := callbacks(f, undisturbed[f], random)
-		c.note("callback", p, p.play(nil))
+		c.note("callback", p, c.play(p))
 	})
 	until = until.Add(c.limit * 3 / 20)
 	if c.limit == 0 {
@@ -172,7 +172,7 @@ func (c *campaign) others(undisturbed map[*script.File][]play.Seen) {
 	}
 	c.each(1<<30, until, func(i int) {
 		p := seeded(c.scenarios[i%len(c.scenarios)], c.seed*1_000_000+uint64(i/len(c.scenarios)))
-		c.note("seed", p, p.play(nil))
+		c.note("seed", p, c.play(p))
 	})
 }
 
@@ -202,6 +202,17 @@ func (c *campaign) each(n int, until time.Time, do func(i int)) int {
 	}
 	all.Wait()
 	return done
+}
+
+// play plays a plan, and says which one it is when that takes long.
+func (c *campaign) play(p plan) play.Result {
+	slow := time.AfterFunc(20*time.Second, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		fmt.Fprintf(c.out, "... still playing %s\n", p)
+	})
+	defer slow.Stop()
+	return p.play(nil)
 }
 
 // note counts a plan that was played, and keeps what was wrong with it.

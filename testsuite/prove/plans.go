@@ -39,11 +39,16 @@ func (p plan) String() string {
 }
 
 // lawful says that the plan has a fault after which the story may end otherwise
-// than the scenario says: refused for good, gone, or done for another amount.
-// The laws hold all the same, and somebody must be told.
+// than the scenario says: refused for good, gone, done for another amount, or in
+// the place of the scenario's own. The laws hold all the same, and somebody must
+// be told.
 func (p plan) lawful() bool {
 	return slices.ContainsFunc(p.blows, func(b play.Blow) bool {
-		return slices.Contains([]simulator.FaultKind{simulator.Rejected, simulator.Vanishes, simulator.Partial}, b.Kind)
+		return slices.Contains([]simulator.FaultKind{simulator.Rejected, simulator.Vanishes, simulator.Partial}, b.Kind) ||
+			slices.ContainsFunc(p.scenario.Steps, func(s script.Step) bool {
+				own, is := s.Do.(script.Fault)
+				return is && own.System == b.Call.System && own.Operation == b.Call.Operation
+			})
 	})
 }
 
