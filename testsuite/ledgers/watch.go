@@ -266,16 +266,37 @@ var single = map[order.System][]order.Operation{
 	order.SystemERP:       {order.Record, order.Invoice, order.Receipt, order.Credit},
 }
 
-// once: an intent has one effect. What the system lost may come again.
+// vanished takes back the effect of an intent whose record is gone.
+func (t *tally) vanished(e entry) {
+	operations := single[e.system]
+	if slices.Contains(operations, e.Operation) {
+		operations = []order.Operation{e.Operation}
+	}
+	for _, o := range operations {
+		intent := intentOf(e.system, o, e.Key)
+		t.effects[intent] = max(0, t.effects[intent]-1)
+	}
+}
+
+// intentOf names an intent; a key that follows a spent one names the same.
+func intentOf(system order.System, operation order.Operation, key string) string {
+	key, _, _ = strings.Cut(key, "/again/")
+	return fmt.Sprintf("%s.%s %s", system, operation, key)
+}
+
+// once: an intent has one effect. What the system lost may come again, and with a
+// record that vanished when it was changed goes what had made it.
 func (w *Watch) once(t *tally, e entry) {
+	if e.Kind == simulator.EntryRequest && e.Fault == simulator.Vanishes {
+		t.vanished(e)
+		return
+	}
 	if !slices.Contains(single[e.system], e.Operation) {
 		return
 	}
-	key, _, _ := strings.Cut(e.Key, "/again/") // a key that follows a spent one names the same intent
-	intent := fmt.Sprintf("%s.%s %s", e.system, e.Operation, key)
+	key, _, _ := strings.Cut(e.Key, "/again/")
+	intent := intentOf(e.system, e.Operation, e.Key)
 	switch {
-	case e.Kind == simulator.EntryRequest && e.Fault == simulator.Vanishes:
-		t.effects[intent] = max(0, t.effects[intent]-1)
 	case e.Kind != simulator.EntryEffect || e.Detail == draft || e.system == order.SystemPayment && e.Operation != order.Void && e.Amount <= 0:
 	default:
 		if named, ours := order.ParseKey(key); !ours || string(named.Order) != t.Name {

@@ -84,7 +84,8 @@ type attempt struct {
 	world  *World
 	name   string
 	n      int32
-	end    time.Time          // of its start-to-close time
+	span   time.Duration      // its start-to-close time
+	end    time.Time          // of that
 	before *commonpb.Payloads // what the attempts before it told
 	cancel context.CancelFunc // of its context
 	gone   <-chan struct{}    // closed when the workflow gave up the activity
@@ -189,8 +190,8 @@ func (x *attempting) attempt(ctx context.Context, in *interceptor.ExecuteActivit
 	defer cancel()
 	w.enter(inside, "starts")
 	a.every = p.Heartbeat
-	a.end = w.Now().Add(p.limit(w.Now(), scheduled))
-	a.alive()
+	a.span = p.limit(w.Now(), scheduled)
+	a.begin()
 	type outcome struct {
 		result any
 		err    error
@@ -242,6 +243,15 @@ func (p patience) limit(now, scheduled time.Time) time.Duration {
 		least = min(least, scheduled.Add(p.ScheduleToClose).Sub(now))
 	}
 	return least
+}
+
+// begin begins its time: at first, and after polls that were left out, for which
+// there would have been attempts of their own.
+func (a *attempt) begin() {
+	a.mu.Lock()
+	a.end = a.world.Now().Add(a.span)
+	a.mu.Unlock()
+	a.alive()
 }
 
 // alive moves the limit of an attempt that told something, or began.

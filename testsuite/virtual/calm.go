@@ -123,7 +123,7 @@ func (w *World) follows(ctx context.Context) bool {
 // nextPoll waits for the next poll that may find something.
 func (w *World) nextPoll(ctx context.Context, every time.Duration) error {
 	from := w.Now()
-	return w.rest(ctx, func(wake func(time.Duration)) func() {
+	err := w.rest(ctx, func(wake func(time.Duration)) func() {
 		w.calm.mu.Lock()
 		last := w.calm.last
 		w.calm.mu.Unlock()
@@ -139,6 +139,10 @@ func (w *World) nextPoll(ctx context.Context, every time.Duration) error {
 			wake(every - late)
 		})
 	})
+	if a := attemptOf(ctx); a != nil && err == nil {
+		a.begin()
+	}
+	return err
 }
 
 // suffer says that a listing of one of the systems may fail, or date what changed
