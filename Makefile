@@ -76,8 +76,9 @@ mutants: ## small mistakes in the core, and which property notices each
 gallery: $(TOOLS)/$(WORKFLOWCHECK) ## realistic bugs seeded into the product, one at a time, and which proof catches each
 	@go run ./testsuite/gallery -workflowcheck $<
 
-incidents: ## real incidents, as files, each with the end that it must have
+incidents: engine ## real incidents, as files, each with the end that it must have; and a sample of them on the real engine
 	@go run ./testsuite/incident testsuite/incident/testdata
+	@$(TESTS) -run '^TestIncidents_OnTheRealEngine$$' ./testsuite/incident
 
 prove: engine ## the long proofs: all faults and all pairs of faults, from where the last run stopped, and a death at every call; hours
 	@go run ./testsuite/prove -for $(PROVE) -state .build/prove.json
