@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -15,10 +16,12 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/histories"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
+	"github.com/trueup-orders/trueup/workers"
 	"github.com/trueup-orders/trueup/workflows"
 )
 
@@ -71,33 +74,32 @@ func lines(h *historypb.History) string {
 	return text.String()
 }
 
+// inFull is how many orders of a stage are replayed at each prefix too.
+const inFull = 5
+
 // replay replays the history of every run that a stage's engine knows with
-// today's code, and says where it would decide otherwise.
+// today's code, and those of some orders up to each workflow task, and says where
+// it would decide otherwise.
 func (s *stage) replay(ctx context.Context) []error {
-	var problems []error
-	replayer := worker.NewWorkflowReplayer()
-	s.mu.Lock()
-	set := s.set
-	s.mu.Unlock()
-	if set == nil {
-		return nil // its workers were processes of their own
+	replayer, err := s.replayer()
+	if err != nil {
+		return []error{err}
 	}
-	replayer.RegisterWorkflowWithOptions(set.Workflows.Order, workflow.RegisterOptions{Name: workflows.OrderType})
-	replayer.RegisterWorkflowWithOptions(set.Workflows.Stock, workflow.RegisterOptions{Name: workflows.StockType})
-	replayer.RegisterWorkflowWithOptions(set.Workflows.Inbox, workflow.RegisterOptions{Name: workflows.InboxType})
-	replayer.RegisterWorkflowWithOptions(set.Workflows.Sweep, workflow.RegisterOptions{Name: workflows.SweepType})
-	replayer.RegisterWorkflowWithOptions(set.Workflows.Sweeps, workflow.RegisterOptions{Name: workflows.SweepsType})
-	replayer.RegisterWorkflowWithOptions(set.Workflows.Reconciliation, workflow.RegisterOptions{Name: workflows.ReconciliationType})
-	replayer.RegisterWorkflowWithOptions(set.Workflows.Reconcile, workflow.RegisterOptions{Name: workflows.ReconcileType})
 	listed, err := s.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000})
 	if err != nil {
 		return []error{fmt.Errorf("list the runs to replay: %w", err)}
 	}
+	var problems []error
 	quiet := log.NewStructuredLogger(slog.New(slog.NewTextHandler(logs(), nil)))
+	orders := 0
 	for _, e := range listed.Executions {
 		h, err := s.historyOf(ctx, e.Execution.WorkflowId, e.Execution.RunId)
 		if err == nil && len(h.Events) > 4 { // a run that no worker has taken up decided nothing
 			err = replayer.ReplayWorkflowHistory(quiet, h)
+		}
+		if err == nil && e.Type.GetName() == workflows.OrderType && orders < inFull {
+			orders++
+			_, err = histories.Prefixes(replayer, quiet, h)
 		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("replay %s: %w", e.Execution.WorkflowId, err))
@@ -105,6 +107,29 @@ func (s *stage) replay(ctx context.Context) []error {
 	}
 	return problems
 }
+
+// replayer knows every workflow. Runs have their settings in their histories: where
+// the workers are processes of their own, any will do.
+func (s *stage) replayer() (worker.WorkflowReplayer, error) {
+	s.mu.Lock()
+	set := s.set
+	s.mu.Unlock()
+	if set == nil {
+		flows, err := workflows.New(workflows.Settings{Policy: reconcile.Default(), FollowEvery: time.Hour})
+		if err != nil {
+			return nil, fmt.Errorf("make the workflows to replay: %w", err)
+		}
+		set = &workers.Set{Workflows: flows}
+	}
+	replayer := worker.NewWorkflowReplayer()
+	set.RegisterWorkflows(replaying{replayer})
+	return replayer, nil
+}
+
+// replaying is a replayer as a registry.
+type replaying struct{ worker.WorkflowReplayer }
+
+func (replaying) RegisterActivity(any) {}
 
 // keep writes an order's history to testsuite/histories when the tests run with
 // -record, for later versions of the code to be replayed against.

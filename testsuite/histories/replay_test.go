@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	enumspb "go.temporal.io/api/enums/v1"
-	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -92,19 +89,9 @@ func TestReplay_EveryPrefix(t *testing.T) {
 			}
 			replayer := worker.NewWorkflowReplayer()
 			replayer.RegisterWorkflowWithOptions(flows.Order, workflow.RegisterOptions{Name: workflows.OrderType})
-			prefixes := 0
-			for i, e := range h.Events {
-				if e.EventType != enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED || i < 3 {
-					continue
-				}
-				prefixes++
-				err := replayer.ReplayWorkflowHistory(nil, &historypb.History{Events: h.Events[:i+1]})
-				if err != nil && strings.Contains(err.Error(), "deadlock") { // nobody gave it a core for a second
-					err = replayer.ReplayWorkflowHistory(nil, &historypb.History{Events: h.Events[:i+1]})
-				}
-				if err != nil {
-					t.Fatalf("up to event %d: %v", e.EventId, err)
-				}
+			prefixes, err := Prefixes(replayer, nil, h)
+			if err != nil {
+				t.Fatal(err)
 			}
 			if prefixes < 2 {
 				t.Errorf("%d prefixes of %d events were replayed", prefixes, len(h.Events))
