@@ -248,8 +248,8 @@ func (p *process) adoptPayers(now time.Time) {
 		return // what has left is captured first
 	}
 	for _, a := range byAge(p.attempts()) {
-		if !p.payer(a) && a.Held+p.refundable(a) > 0 && p.needsMoney(now) && len(p.Payers) > 0 {
-			p.takeOver(a.ID)
+		if !p.payer(a) && a.Held+p.refundable(a) > 0 && p.needsMoney(now) && len(p.Payers) > 0 && !p.refusedToCapture(a.ID) {
+			p.takeOver(now, a)
 			p.note(now, a.ID+" pays for what has not shipped")
 			if k := p.openCaseOf(reconcile.PaymentAttempts, a.ID); k != nil {
 				p.closeCase(now, k.N, "what it took pays for the order now")

@@ -132,8 +132,13 @@ func (s *State) needsMoney(now time.Time) bool {
 // refused to have it captured.
 func (s *State) capturable() bool {
 	holder := s.holder()
-	return holder != nil && !slices.ContainsFunc(s.Operations, func(op Operation) bool {
-		return op.Operation == order.Capture && op.Ref == holder.ID && op.Status == Refused
+	return holder != nil && !s.refusedToCapture(holder.ID)
+}
+
+// refusedToCapture says that an attempt has refused to have its money captured.
+func (s *State) refusedToCapture(attempt string) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Capture && op.Ref == attempt && op.Status == Refused
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/testsuite/play"
@@ -98,5 +99,27 @@ func TestState_GoesOnWhereItStopped_AndBeginsAnewForOtherPairs(t *testing.T) {
 	}
 	if _, err := c.load(100); err == nil {
 		t.Error("a broken file was read")
+	}
+}
+
+// What once was wrong stays right: an order's workflow that went round in circles
+// when a renewal held less than was asked for, one that never heard that nothing
+// was held any more, a record that vanished when it was changed, a sign-in that
+// hung in the poll of a feed.
+func TestPlan_OnceWrong_Right(t *testing.T) {
+	for of, blow := range map[string]play.Blow{
+		"S-04 authorize": {Call: play.Call{System: order.SystemPayment, Operation: order.Authorize, Order: "O1", N: 2}, Kind: simulator.Partial},
+		"S-02":           {Call: play.Call{System: order.SystemPayment, Operation: "lookup", Order: "O1", N: 2}, Kind: simulator.Stale, Delay: time.Hour},
+		"S-10":           {Call: play.Call{System: order.SystemWarehouse, Operation: order.UpdateAddress, Order: "O1", N: 1}, Kind: simulator.Vanishes},
+		"S-04 login":     {Call: play.Call{System: order.SystemInventory, Operation: "login", N: 2}, Kind: simulator.Late, Delay: 20 * time.Second},
+	} {
+		all, err := scenarios(of[:4])
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := plan{scenario: all[0], seed: 1, blows: []play.Blow{blow}}
+		if r := one.play(nil); !r.Passed() {
+			t.Errorf("%s: %q", one, r.Wrong)
+		}
 	}
 }
