@@ -46,6 +46,8 @@ const (
 	MoneyForGoods Law = "the money is not that of the goods"
 	// PromisedTooMuch is more stock promised to an order than it asked for.
 	PromisedTooMuch Law = "more reserved than was ordered"
+	// DealBack is a deal that we had won or lost and opened again.
+	DealBack Law = "a deal goes back"
 	// ClosedChanged is a closed order changed without a case or a repair on record.
 	ClosedChanged Law = "a closed order changed without a case or a repair on record"
 	// Untrue is an order that is said to be failed or cancelled while money is
@@ -180,13 +182,33 @@ func (w *Watch) note(e entry) {
 		w.parcels(t, e)
 	case order.SystemMail:
 		w.mails(t, e)
-	case order.SystemERP, order.SystemCRM: // by their records
+	case order.SystemCRM:
+		w.deal(t, e)
+	case order.SystemERP: // by its records
 	}
 	if t.money() > 0 && t.promised && !t.review {
 		t.certain = true
 	}
 	if t.closed && e.Kind == simulator.EntryEffect && e.Detail != draft {
 		t.changed = append(t.changed, fmt.Sprintf("%s.%s", e.system, e.Operation))
+	}
+}
+
+// deal: what is won or lost is never open again by our doing. From one to the
+// other it may go: an order is cancelled late, or paid after all.
+func (w *Watch) deal(t *tally, e entry) {
+	_, changed, _ := strings.Cut(e.Detail, " changed: ")
+	for property := range strings.SplitSeq(changed, ", ") {
+		stage, is := strings.CutPrefix(property, "stage ")
+		if !is {
+			continue
+		}
+		stage, _, _ = strings.Cut(stage, " ") // behind it stands the revenue
+		was := t.stages[e.Record]
+		t.stages[e.Record] = stage
+		if e.Kind == simulator.EntryEffect && (was == "won" || was == "lost") && stage != "won" && stage != "lost" && !w.edited(order.SystemCRM, t.Name) {
+			w.violate(t, e.At, DealBack, "deal %s was %s and is %s", e.Record, was, stage)
+		}
 	}
 }
 
@@ -210,7 +232,8 @@ type tally struct {
 	shipments map[string]goods // that we asked for, by the warehouse's id
 	back      goods            // that the warehouse received
 	shipped   bool
-	mailed    map[string]bool // ids of the messages that we sent
+	mailed    map[string]bool   // ids of the messages that we sent
+	stages    map[string]string // of deals, by record
 
 	certain bool
 	closed  bool
@@ -226,7 +249,7 @@ type goods map[string]int64
 func newTally(o script.Order) *tally {
 	return &tally{
 		Order: o, effects: map[string]int{}, suffered: map[order.System][]simulator.Entry{}, attempts: map[string]*attempt{},
-		refunds: map[string]int64{}, shipments: map[string]goods{}, back: goods{}, mailed: map[string]bool{},
+		refunds: map[string]int64{}, shipments: map[string]goods{}, back: goods{}, mailed: map[string]bool{}, stages: map[string]string{},
 	}
 }
 

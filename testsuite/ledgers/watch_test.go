@@ -535,3 +535,39 @@ func TestStockDiffers_EitherSystem_Found(t *testing.T) {
 		t.Errorf("found %q, %v", got, err)
 	}
 }
+
+// A deal that was won or lost is not opened again by our doing.
+func TestWatch_DealBack_OnlyByOurDoing(t *testing.T) {
+	t.Parallel()
+	ours, theirs := simulator.EntryEffect, simulator.EntryEdit
+	type change struct {
+		by     simulator.EntryKind
+		record string
+		detail string
+	}
+	for name, c := range map[string]struct {
+		steps   []string
+		changes []change
+		want    []Law
+	}{
+		"won, and open again":          {changes: []change{{ours, "1", "deal changed: amount, stage won 9980"}, {ours, "1", "deal changed: stage open 9980"}}, want: []Law{DealBack}},
+		"lost, and abandoned":          {changes: []change{{ours, "1", "deal changed: stage lost"}, {ours, "1", "deal changed: stage abandoned"}}, want: []Law{DealBack}},
+		"won, and lost":                {changes: []change{{ours, "1", "deal changed: stage won 9980"}, {ours, "1", "deal changed: stage lost"}}},
+		"another deal":                 {changes: []change{{ours, "1", "deal changed: stage won 9980"}, {ours, "2", "deal changed: stage open"}}},
+		"opened by a person":           {changes: []change{{ours, "1", "deal changed: stage won 9980"}, {theirs, "1", "deal changed: stage open 9980"}}},
+		"won by a person, opened":      {changes: []change{{theirs, "1", "deal changed: stage won 9980"}, {ours, "1", "deal changed: stage open 9980"}}, want: []Law{DealBack}},
+		"the file has it moved":        {steps: []string{"edit: {system: crm, order: O1, won: 1}"}, changes: []change{{theirs, "1", "deal changed: stage won 9980"}, {ours, "1", "deal changed: stage open"}}},
+		"another property of the same": {changes: []change{{ours, "1", "deal changed: stage won 9980"}, {ours, "1", "deal changed: amount 5000"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, c.steps...)
+			for _, x := range c.changes {
+				w.entry(order.SystemCRM, x.by, simulator.Entry{Operation: order.Upsert, Key: "O1", Record: x.record, Detail: x.detail})
+			}
+			if got := laws(w.found()); !slices.Equal(got, c.want) {
+				t.Errorf("found %q; want %q", got, c.want)
+			}
+		})
+	}
+}

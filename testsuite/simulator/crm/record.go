@@ -206,6 +206,11 @@ func (x *session) change(r *record, values map[string]string) error {
 	if err != nil || len(names) == 0 {
 		return err
 	}
+	for i, name := range names {
+		if name == "dealstage" {
+			names[i] = "stage " + x.server.word(r.get(name))
+		}
+	}
 	return x.log(r, x.server.noun(r)+" changed: "+strings.Join(names, ", "))
 }
 
