@@ -289,13 +289,9 @@ var single = map[order.System][]order.Operation{
 	order.SystemERP:       {order.Record, order.Invoice, order.Receipt, order.Credit},
 }
 
-// vanished takes back the effect of an intent whose record is gone.
+// vanished takes back what was done under the key of a record that is gone.
 func (t *tally) vanished(e entry) {
-	operations := single[e.system]
-	if slices.Contains(operations, e.Operation) {
-		operations = []order.Operation{e.Operation}
-	}
-	for _, o := range operations {
+	for _, o := range single[e.system] {
 		intent := intentOf(e.system, o, e.Key)
 		t.effects[intent] = max(0, t.effects[intent]-1)
 	}

@@ -228,6 +228,12 @@ func TestWatch_GoodsTwice_UnlessLostOrMadeByHand(t *testing.T) {
 			w.entry(order.SystemWarehouse, simulator.EntryRequest, simulator.Entry{Operation: order.UpdateAddress, Key: "order/O1/request/1", Fault: simulator.Vanishes})
 			w.entry(order.SystemWarehouse, simulator.EntryEffect, simulator.Entry{Operation: order.Request, Key: "order/O1/request/1", Detail: "A=2 B=1"})
 		}},
+		"cancelled, and gone with that": {do: func(w *world) {
+			w.request("1", "A=2 B=1")
+			w.edit(order.SystemWarehouse, `{"shipment": "1", "cancel": true}`)
+			w.entry(order.SystemWarehouse, simulator.EntryRequest, simulator.Entry{Operation: order.Cancel, Key: "order/O1/request/1", Fault: simulator.Vanishes})
+			w.entry(order.SystemWarehouse, simulator.EntryEffect, simulator.Entry{Operation: order.Request, Key: "order/O1/request/1", Detail: "A=2 B=1"})
+		}},
 		"another one gone": {want: []Law{EffectTwice}, do: func(w *world) {
 			w.request("1", "A=2 B=1")
 			w.edit(order.SystemWarehouse, `{"shipment": "1", "cancel": true}`)
