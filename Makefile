@@ -65,7 +65,7 @@ workflowcheck: $(TOOLS)/$(WORKFLOWCHECK) ## the workflows are deterministic
 
 fuzz: ## each fuzz target, FUZZTIME tries
 	@grep -rE '^func Fuzz' --include='*_test.go' . | sed -E 's|/[^/]*_test.go:func (Fuzz[A-Za-z0-9_]*).*| \1|' | sort | while read -r package target; do \
-		echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; done
+		echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package"; done
 
 properties: ## every property of the core, CHECKS times, and the oracle of small orders
 	@go test -count=1 -timeout 30m -run '^Test(Property|Oracle)_' ./reconcile -rapid.checks=$(CHECKS) -rapid.nofailfile
