@@ -220,6 +220,12 @@ func (i Intent) cartsDue() bool {
 	return i.Cart && (i.Deal == DealWon || i.Phase.PastPivot())
 }
 
+// endedWithoutDeal says that the order came to nothing before it had a deal: one
+// that is there by now is somebody else's, and should be lost.
+func (i Intent) endedWithoutDeal() bool {
+	return i.Deal == "" && (i.Phase == order.PhaseFailed || i.Phase == order.PhaseCancelled)
+}
+
 func (i Intent) busy(s order.System) bool {
 	return slices.Contains(i.Busy, s) || slices.Contains(i.InDoubt, s)
 }

@@ -251,7 +251,8 @@ func breakID(f Field, s Situation, item string) string {
 }
 
 // payment: what the gateway took or gave back is adopted; what is missing is
-// captured again only out of money that is still held and was never agreed on;
+// captured again only out of money that is still held and was never agreed on, and
+// not while a refund is missing too, for that would be more than the order keeps;
 // all else that moves money is a person's, but for a second capture, which goes
 // back, and attempts that could still take money, which are closed.
 func (s stage) payment(attempts []Attempt, edited bool) sayings {
@@ -310,7 +311,7 @@ func (s stage) payment(attempts []Attempt, edited bool) sayings {
 		switch {
 		case lost < 0:
 			does = Adopt
-		case edited || disputed > 0 || holds-lost < later:
+		case edited || disputed > 0 || holds-lost < later || refunded < s.refunded:
 			does = Ask
 		}
 		say[breakID(PaymentCaptured, wrongly(s.captured, captured), "")] = does
@@ -526,7 +527,9 @@ func (s stage) customer(crm CRM) sayings {
 		}
 	}
 	if s.deal == "" {
-		switch { // one that ended without a deal counts as none
+		lost := !slices.ContainsFunc(crm.Deals, func(d Deal) bool { return d.Stage != DealLost })
+		switch { // one that ended without a deal counts as none, and a lost deal then as none
+		case lost && s.phase == order.PhaseFailed:
 		case len(crm.Deals) > 0 && s.phase == order.PhaseFailed:
 			say[breakID(CRMDeal, Unexpected, "")] = Repair
 		case len(crm.Deals) > 0:

@@ -63,11 +63,21 @@ func (x *planning) captured(b Break) Step {
 		return ask(b, "the gateway had captured "+expected+" and now says "+observed, "ask the gateway what became of it", doneByHand)
 	case x.inDispute():
 		return ask(b, "the capture is missing while money is in dispute", "wait for the dispute", "capture "+missing, doneByHand)
+	case x.owesRefund():
+		return ask(b, "a capture is missing, and so is a refund: taking the whole again would be more than the order keeps",
+			"capture "+missing+" and give back what was refunded", doneByHand).by(order.Capture, "", lost)
 	case !enough:
 		return ask(b, "the gateway captured "+observed+" instead of "+expected+" and does not hold the rest any more",
 			"authorize "+missing+" again with the stored method", "ask the customer", doneByHand).by(order.Authorize, "", lost)
 	}
 	return moving(b, order.Capture, lost, "our capture was lost: the gateway still holds the money")
+}
+
+// owesRefund says that less went back than should have.
+func (x *planning) owesRefund() bool {
+	return slices.ContainsFunc(x.breaks, func(b Break) bool {
+		return b.Field == PaymentRefunded && number(b.Observed) < number(b.Expected)
+	})
 }
 
 // covers says that the gateway holds enough for a capture to be done again, and
@@ -364,7 +374,7 @@ func (x *planning) crm(b Break) Step {
 	switch {
 	case b.Situation == Duplicate:
 		return ask(b, "there is more than one "+b.Field.fact(), "merge them in the CRM", letStand, doneByHand)
-	case b.Field == CRMDeal && b.Situation == Unexpected && (x.intent.Phase == order.PhaseFailed || x.intent.Phase == order.PhaseCancelled):
+	case b.Field == CRMDeal && b.Situation == Unexpected && x.intent.endedWithoutDeal():
 		return repair(b, order.Upsert, "", "the order has ended without a deal, and the CRM counts one")
 	case b.Field == CRMDeal && b.Situation == Unexpected:
 		return report(b, "a deal is there before the order has one")

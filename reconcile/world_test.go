@@ -95,6 +95,9 @@ func (w *world) upsert(i Intent) {
 		w.crm.Deals = []Deal{{ID: w.id()}}
 	}
 	w.crm.Deals[0].Stage, w.crm.Deals[0].Revenue, w.crm.Deals[0].Currency = i.Deal, i.Revenue, i.Currency
+	if i.endedWithoutDeal() {
+		w.crm.Deals[0].Stage = DealLost // what the workflow means from then on
+	}
 	if i.cartsDue() {
 		w.crm.Carts = nil
 	}
