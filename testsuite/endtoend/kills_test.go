@@ -207,7 +207,8 @@ func (b *bundle) fall(x *executioner, points []point) {
 			x.mu.Lock()
 			x.want[cells[i].order.ID] = p
 			x.mu.Unlock()
-			ctx, cancel := context.WithTimeout(b.t.Context(), 2*patience)
+			// While others die, an order waits for a worker that lives long enough.
+			ctx, cancel := context.WithTimeout(b.t.Context(), 5*patience)
 			defer cancel()
 			cells[i].err = b.drivePatiently(ctx, cells[i])
 		})
