@@ -268,6 +268,18 @@ var mutants = []mutant{
 		[]string{"Property_Plan_Capture_OnlyWhatIsHeld"},
 	},
 	{
+		"captures the whole although a refund is missing too", "plan_rules.go",
+		"case x.owesRefund():",
+		"case false:",
+		[]string{"Oracle_Payment"},
+	},
+	{
+		"a lost deal counts for an order without one", "facts.go",
+		"return i.endedWithoutDeal() && d.Stage == DealLost",
+		"return false",
+		[]string{"Property_Plan_Applied_LeavesNothingToRepair", "Oracle_Customer"},
+	},
+	{
 		"requests what is not paid", "plan_rules.go",
 		"if x.unpaid() != \"\" {",
 		"if false {",
