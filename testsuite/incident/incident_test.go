@@ -114,3 +114,12 @@ func TestRun_NotInTheFormat_RefusedWithTheLine(t *testing.T) {
 		t.Errorf("without files exit code %d: %s", code, problems)
 	}
 }
+
+// A policy that its own reader refuses is a slip of the pen in this file.
+func TestRun_PolicyRefused_WithTheLine(t *testing.T) {
+	path := write(t, "id: X\ntitle: T\nworld:\n  policy:\n    mode: auto\n    fields:\n      crm.nope: {mode: auto}\n      erp.sale:\n        mode: autoo\nsteps:\n- submit: O1\nexpect: {O1: {outcome: succeeded}}\n")
+	code, out, problems := played(path)
+	if code != 2 || out != "" || !strings.Contains(problems, path+":7: policy: ") || !strings.Contains(problems, path+":9: policy: ") {
+		t.Errorf("exit code %d: %s%s", code, out, problems)
+	}
+}

@@ -83,6 +83,9 @@ func read(paths []string) ([]*script.File, error) {
 	var refused []string
 	for _, path := range found {
 		f, err := script.Read(path)
+		if err == nil {
+			err = play.Check(f)
+		}
 		if err != nil {
 			refused = append(refused, err.Error())
 			continue

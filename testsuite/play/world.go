@@ -1,6 +1,7 @@
 package play
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/testsuite/live"
 	"github.com/trueup-orders/trueup/testsuite/script"
 	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
@@ -35,6 +37,21 @@ func options(f *script.File, o Options) (live.Options, error) {
 		ReservationTTL: w.ReservationTTL, Retention: w.Retention, FollowEvery: w.FollowEvery, ReconcileEvery: w.ReconcileEvery,
 		SweepEvery: sweeps, JumpPolls: true, MailLateness: 10 * time.Minute, BudgetCount: budgetCount, BudgetMoney: budgetMoney,
 	}}, nil
+}
+
+// Check judges what the format leaves to others: the policy's overrides, by the
+// policy's own reader. Its error is a *script.Error.
+func Check(f *script.File) error {
+	_, err := reconcile.Parse([]byte(f.World.Policy))
+	wrong, is := errors.AsType[*reconcile.PolicyError](err)
+	if !is {
+		return err
+	}
+	told := &script.Error{Path: f.Path}
+	for _, p := range wrong.Problems {
+		told.Problems = append(told.Problems, script.Problem{Line: f.World.PolicyLines[p.Line], Reason: "policy: " + p.Reason})
+	}
+	return told
 }
 
 // policyOf is the built-in policy with every kind switched to what it allows, the

@@ -83,7 +83,25 @@ func (r *reader) policy(n *yaml.Node) {
 		r.add(n, "policy cannot be read: %s", err)
 		return
 	}
-	r.file.World.Policy = string(text)
+	var again yaml.Node
+	if err := yaml.Unmarshal(text, &again); err != nil {
+		r.add(n, "policy cannot be read: %s", err)
+		return
+	}
+	r.file.World.Policy, r.file.World.PolicyLines = string(text), map[int]int{}
+	if len(again.Content) == 1 {
+		lines(again.Content[0], written, r.file.World.PolicyLines)
+	}
+}
+
+// lines notes from which lines of one tree those of its copy come.
+func lines(of, from *yaml.Node, into map[int]int) {
+	if _, known := into[of.Line]; !known {
+		into[of.Line] = from.Line
+	}
+	for i := range min(len(of.Content), len(from.Content)) {
+		lines(of.Content[i], from.Content[i], into)
+	}
 }
 
 // written is a value with its aliases and merges written out, without comments.

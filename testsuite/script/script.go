@@ -49,6 +49,8 @@ type World struct {
 	FollowEvery      time.Duration
 	ReconcileEvery   time.Duration // 0: off
 	Policy           string        // overrides, in the policy file's own form; empty: none
+	// PolicyLines are the lines of the file from which those of Policy come.
+	PolicyLines map[int]int
 }
 
 // Payment methods.
