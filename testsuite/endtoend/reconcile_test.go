@@ -190,25 +190,35 @@ func (b *bundle) dryRunChangesNothing(atLeast int) reconciliation.RunReport {
 		}
 		return counts
 	}
-	// What the edits announced is followed first; then nothing moves by itself.
-	var was map[string]int
-	b.until("the orders are at rest", patience, func() bool {
-		was = events()
-		b.followedAnew()
-		return maps.Equal(was, events()) && b.idle()
-	})
-	verified := b.status().VerifiedThrough
-	before := effects(b.t, b.world, "")
-	dry := b.run(workflows.ReconcileInput{DryRun: true})
-	if dry.Found < atLeast || dry.Repaired != 0 {
-		b.t.Errorf("the dry run found %d and repaired %d; want %d found at least, and none repaired", dry.Found, dry.Repaired, atLeast)
+	// What the edits announced is followed first; then nothing moves by itself. A
+	// timer of an order's own may still fall into the dry run: one that writes does
+	// so each time, so it is enough that one of a few leaves every history as it was.
+	for try := 1; ; try++ {
+		var was map[string]int
+		b.until("the orders are at rest", patience, func() bool {
+			was = events()
+			b.followedAnew()
+			return maps.Equal(was, events()) && b.idle()
+		})
+		verified := b.status().VerifiedThrough
+		before := effects(b.t, b.world, "")
+		dry := b.run(workflows.ReconcileInput{DryRun: true})
+		if dry.Found < atLeast || dry.Repaired != 0 {
+			b.t.Errorf("the dry run found %d and repaired %d; want %d found at least, and none repaired", dry.Found, dry.Repaired, atLeast)
+		}
+		same(b.t, "effects of a dry run", effects(b.t, b.world, ""), before)
+		if now := b.status().VerifiedThrough; !now.Equal(verified) {
+			b.t.Errorf("a dry run moved verified-through from %s to %s", verified, now)
+		}
+		after := events()
+		if maps.Equal(after, was) {
+			return dry
+		}
+		if try == 4 {
+			same(b.t, "events after each of four dry runs", after, was)
+			return dry
+		}
 	}
-	same(b.t, "effects of a dry run", effects(b.t, b.world, ""), before)
-	same(b.t, "events after a dry run", events(), was)
-	if now := b.status().VerifiedThrough; !now.Equal(verified) {
-		b.t.Errorf("a dry run moved verified-through from %s to %s", verified, now)
-	}
-	return dry
 }
 
 // followedAnew waits until all that the systems show by now was given to its
