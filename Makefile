@@ -76,9 +76,10 @@ mutants: ## small mistakes in the core, and which property notices each
 gallery: $(TOOLS)/$(WORKFLOWCHECK) ## realistic bugs seeded into the product, one at a time, and which proof catches each
 	@go run ./testsuite/gallery -workflowcheck $<
 
-incidents: engine ## real incidents, as files, each with the end that it must have; and a sample of them on the real engine
+incidents: engine ## real incidents, as files, each with the end that it must have; a sample of them on the real engine; and 50 seeds twice, with the same traces
 	@go run ./testsuite/incident testsuite/incident/testdata
 	@$(TESTS) -run '^TestIncidents_OnTheRealEngine$$' ./testsuite/incident
+	@go test -count=1 -run '^TestUniverse_SameSeed_SameTrace$$' ./testsuite/virtual
 
 prove: engine ## the long proofs: all faults and all pairs of faults, from where the last run stopped, and a death at every call; hours
 	@go run ./testsuite/prove -for $(PROVE) -state .build/prove.json

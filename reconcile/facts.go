@@ -183,14 +183,14 @@ func (g *gathering) crm(i Intent, c CRM) {
 	if n := len(c.Contacts); n > 0 {
 		g.add(CRMContact, "", "1", n, 0)
 	}
-	if n := len(c.Deals); n > 0 {
+	if len(c.Deals) > 0 {
 		deal := slices.MinFunc(c.Deals, func(a, b Deal) int { return compareItems(a.ID, b.ID) })
 		counting := slices.DeleteFunc(slices.Clone(c.Deals), func(d Deal) bool {
 			return i.endedWithoutDeal() && d.Stage == DealLost // as good as none then
 		})
 		if len(counting) > 0 {
 			first := slices.MinFunc(counting, func(a, b Deal) int { return compareItems(a.ID, b.ID) })
-			g.add(CRMDeal, "", string(first.Stage), n, 0)
+			g.add(CRMDeal, "", string(first.Stage), len(counting), 0)
 		}
 		if foreign := deal.Currency != "" && i.Currency != "" && deal.Currency != i.Currency; foreign && deal.Revenue != 0 {
 			g.add(CRMRevenue, "", strconv.FormatInt(deal.Revenue, 10)+" "+string(deal.Currency), 1, 0)

@@ -8,8 +8,9 @@ import (
 
 // News says that a system has gone further than the order knows, in a way from
 // which something follows: goods have left, arrived or come back, the customer
-// has paid, or nothing is held any more of an order that is being taken back. It is no break, for the system is right to go on; but whoever sees it
-// and the order's own feed or webhook has not told it must.
+// has paid, or nothing is held any more of an order that is being taken back. It
+// is no break, for the system is right to go on; but where the order's own feed or
+// webhook has not told it, whoever sees it must.
 func News(i Intent, o Observation) bool {
 	if goneNews(i, o) {
 		return true

@@ -248,7 +248,7 @@ func (p *process) adoptPayers(now time.Time) {
 		return // what has left is captured first
 	}
 	for _, a := range byAge(p.attempts()) {
-		if !p.payer(a) && a.Held+p.refundable(a) > 0 && p.needsMoney(now) && len(p.Payers) > 0 && !p.refusedToCapture(a.ID) {
+		if !p.payer(a) && a.Held+p.refundable(a) > 0 && p.needsMoney(now) && len(p.Payers) > 0 && p.helps(now, a) {
 			p.takeOver(now, a)
 			p.note(now, a.ID+" pays for what has not shipped")
 			if k := p.openCaseOf(reconcile.PaymentAttempts, a.ID); k != nil {

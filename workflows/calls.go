@@ -53,19 +53,11 @@ func (p *process) begun(now time.Time, op Operation, a reconcile.Attempt) {
 }
 
 // takeOver lets an attempt decide the order that was made anew. What it replaces
-// is closed then, unless it took money, or holds what the new one does not.
+// is closed then.
 func (p *process) takeOver(now time.Time, made reconcile.Attempt) {
-	enough := made.Held+p.refundable(made) >= p.value()-p.captured()
-	payers := []string{}
-	for _, a := range p.attempts() {
-		if p.payer(a) && (a.Captured > 0 || !enough && a.Held > 0 && !lapsing(a, now)) {
-			payers = append(payers, a.ID)
-		}
-	}
-	id := made.ID
-	p.Payers = append(payers, id)
+	p.Payers = p.payersWith(now, made)
 	for i := range p.Operations { // it is booked as the order's money from now on
-		if op := &p.Operations[i]; op.Operation == order.Refund && op.Ref == id && op.About == aboutSurplus {
+		if op := &p.Operations[i]; op.Operation == order.Refund && op.Ref == made.ID && op.About == aboutSurplus {
 			op.About = aboutHand
 		}
 	}

@@ -132,14 +132,31 @@ func (s *State) needsMoney(now time.Time) bool {
 // refused to have it captured.
 func (s *State) capturable() bool {
 	holder := s.holder()
-	return holder != nil && !s.refusedToCapture(holder.ID)
+	return holder != nil && !slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Capture && op.Ref == holder.ID && op.Status == Refused
+	})
 }
 
-// refusedToCapture says that an attempt has refused to have its money captured.
-func (s *State) refusedToCapture(attempt string) bool {
-	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
-		return op.Operation == order.Capture && op.Ref == attempt && op.Status == Refused
-	})
+// payersWith are the attempts that decide the order once another one does too: it
+// takes the place of those that took nothing, unless it does not hold enough and
+// they hold the rest.
+func (s *State) payersWith(now time.Time, made reconcile.Attempt) []string {
+	enough := made.Held+s.refundable(made) >= s.value()-s.captured()
+	payers := []string{}
+	for _, a := range s.attempts() {
+		if s.payer(a) && (a.Captured > 0 || !enough && a.Held > 0 && !lapsing(a, now)) {
+			payers = append(payers, a.ID)
+		}
+	}
+	return append(payers, made.ID)
+}
+
+// helps says that less is missing once an attempt decides the order too. What
+// helps nothing changes nothing, or two attempts would replace each other for ever.
+func (s *State) helps(now time.Time, a reconcile.Attempt) bool {
+	with := *s
+	with.Payers = s.payersWith(now, a)
+	return !with.needsMoney(now) || with.missing(now) < s.missing(now)
 }
 
 // missing is the money that an attempt has to bring then.

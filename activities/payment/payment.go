@@ -36,8 +36,8 @@ type Gateway interface {
 	// says that there is no method that could be charged. A customer who must act
 	// is no error: the attempt is AttemptOpen and Next says what to do. With
 	// Intent set, the existing payment is adopted instead, however far it is: it
-	// gets our reference and is Adopted from then on; Conflict when it is closed, or not of this amount
-	// and currency. With Intent and OffSession, the method that paid that earlier
+	// gets our reference and is Adopted from then on; Conflict when it is closed,
+	// or not of this amount and currency. With Intent and OffSession, the method that paid that earlier
 	// attempt of the order is charged again for a new one; a bank that wants to see
 	// the customer is Declined. Reusable keeps the method for that.
 	Authorize(ctx context.Context, r AuthorizeRequest) (Authorization, error)

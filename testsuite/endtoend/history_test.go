@@ -74,8 +74,8 @@ func lines(h *historypb.History) string {
 	return text.String()
 }
 
-// inFull is how many orders of a stage are replayed at each prefix too.
-const inFull = 5
+// byPrefix is how many orders of a stage are replayed at each prefix too.
+const byPrefix = 5
 
 // replay replays the history of every run that a stage's engine knows with
 // today's code, and those of some orders up to each workflow task, and says where
@@ -97,7 +97,7 @@ func (s *stage) replay(ctx context.Context) []error {
 		if err == nil && len(h.Events) > 4 { // a run that no worker has taken up decided nothing
 			err = replayer.ReplayWorkflowHistory(quiet, h)
 		}
-		if err == nil && e.Type.GetName() == workflows.OrderType && orders < inFull {
+		if err == nil && e.Type.GetName() == workflows.OrderType && orders < byPrefix {
 			orders++
 			_, err = histories.Prefixes(replayer, quiet, h)
 		}

@@ -108,6 +108,13 @@ func (s *stage) Errorf(format string, args ...any) {
 	}
 }
 
+// isMoot notes what of the file's own a blow has left no room for.
+func (s *stage) isMoot(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moot = append(s.moot, fmt.Sprintf(format, args...))
+}
+
 func (s *stage) Fatalf(format string, args ...any) {
 	s.Errorf(format, args...)
 	runtime.Goexit()

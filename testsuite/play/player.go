@@ -115,7 +115,7 @@ func (p *player) perform(ctx context.Context, step script.Step) {
 // a blow has left no room for it.
 func (p *player) impossible(line int, err error) {
 	if p.blows > 0 {
-		p.stage.moot = append(p.stage.moot, fmt.Sprintf("line %d: %v", line, err))
+		p.stage.isMoot("line %d: %v", line, err)
 		return
 	}
 	p.stage.Errorf("line %d: %v", line, err)
@@ -133,7 +133,7 @@ func (p *player) unexercised() {
 		switch {
 		case f.met():
 		case f.line > 0 && p.blows > 0:
-			p.stage.moot = append(p.stage.moot, fmt.Sprintf("line %d: %s", f.line, f.what))
+			p.stage.isMoot("line %d: %s", f.line, f.what)
 		default:
 			p.stage.Errorf("not exercised: line %d: %s", f.line, f.what)
 		}

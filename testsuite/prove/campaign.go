@@ -34,6 +34,7 @@ type campaign struct {
 	count map[string]int // plans by family
 	fired map[simulator.FaultKind]int
 	wrong []string
+	moot  int // plans that left no room for what their scenario brings
 	told  time.Time
 }
 
@@ -223,6 +224,9 @@ func (c *campaign) note(family string, p plan, r play.Result) {
 	for _, b := range p.blows {
 		c.fired[b.Kind]++
 	}
+	if len(r.Moot) > 0 && !p.lawful() {
+		c.moot++
+	}
 	if !r.Passed() {
 		line := fmt.Sprintf("%s: %s: %s", family, p, strings.ReplaceAll(strings.Join(r.Wrong, "; "), "\n", " "))
 		c.wrong = append(c.wrong, line)
@@ -253,6 +257,7 @@ func (c *campaign) failed() bool { return len(c.wrong) > 0 }
 func (c *campaign) report() {
 	fmt.Fprintf(c.out, "\nplans played: %d (%s), %.1f a second on %d cores, seed %d\n", c.plans(), counts(c.count), c.rate(), c.parallel, c.seed)
 	fmt.Fprintf(c.out, "faults struck: %s\n", counts(c.fired))
+	fmt.Fprintf(c.out, "held against the laws alone, for the fault left no room for what the scenario brings: %d\n", c.moot)
 	fmt.Fprintf(c.out, "violations: %d\n", len(c.wrong))
 	if random := c.count["pair"] + c.count["callback"] + c.count["seed"]; random > 0 && !c.failed() {
 		fmt.Fprintf(c.out, "with 95 %% confidence fewer than %.2g of the drawn plans break a law (3/n; of these plans, not of what production will meet)\n", 3/float64(random))

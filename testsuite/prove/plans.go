@@ -198,12 +198,14 @@ func when(steps []script.Step, i int) time.Duration {
 // laws alone.
 func (p plan) play(story io.Writer) play.Result {
 	o := play.Options{Seed: p.seed, Lawful: p.lawful(), Quick: true, Story: story}
-	for {
+	once := func() play.Result {
 		o.Blows = slices.Clone(p.blows)
-		r := play.Play(p.file(o.Lawful), o)
-		if len(r.Moot) == 0 || o.Lawful {
-			return r
-		}
-		o.Lawful = true
+		return play.Play(p.file(o.Lawful), o)
 	}
+	r := once()
+	if len(r.Moot) > 0 && !o.Lawful {
+		o.Lawful = true
+		r = once()
+	}
+	return r
 }
