@@ -67,8 +67,8 @@ fuzz: ## each fuzz target, FUZZTIME tries
 	@grep -rE '^func Fuzz' --include='*_test.go' . | sed -E 's|/[^/]*_test.go:func (Fuzz[A-Za-z0-9_]*).*| \1|' | sort | while read -r package target; do \
 		echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package"; done
 
-properties: ## every property of the core, CHECKS times, and the oracle of small orders
-	@go test -count=1 -timeout 30m -run '^Test(Property|Oracle)_' ./reconcile -rapid.checks=$(CHECKS) -rapid.nofailfile
+properties: ## every property of the core, CHECKS times, and the oracle of small orders; SEED=n draws what it drew before
+	@go test -count=1 -timeout 60m -run '^Test(Property|Oracle)_' ./reconcile -rapid.checks=$(CHECKS) -rapid.nofailfile $(if $(SEED),-rapid.seed=$(SEED))
 
 mutants: ## small mistakes in the core, and which property notices each
 	@go run ./testsuite/mutants

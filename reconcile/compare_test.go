@@ -173,6 +173,15 @@ func TestSituations_Warehouse(t *testing.T) {
 			w.warehouse.Shipments = nil
 			w.payment.Attempts[0].Held, w.payment.Attempts[0].State = 0, AttemptVoided
 		}, nil, []string{"payment.held.missing", "warehouse.shipment.missing." + key(order.Request, 1)}, []Decision{Ask, Ask}, nil},
+		{"the request was lost, and so was the capture: the gateway holds the money", takenAtOnce, func(_ *Intent, w *world) {
+			w.warehouse.Shipments = nil
+			w.payment.Attempts[0].Held, w.payment.Attempts[0].Captured, w.payment.Attempts[0].State = 9980, 0, AttemptAuthorized
+		}, []Base{{Field: PaymentCaptured, Value: "0"}}, []string{"payment.captured.missing", "warehouse.shipment.missing." + key(order.Request, 1)},
+			[]Decision{Repair, Repair}, op(order.Capture, order.Request)},
+		{"the request was lost, and the gateway took the capture back", takenAtOnce, func(_ *Intent, w *world) {
+			w.warehouse.Shipments = nil
+			w.payment.Attempts[0].Held, w.payment.Attempts[0].Captured, w.payment.Attempts[0].State = 9980, 0, AttemptAuthorized
+		}, nil, []string{"payment.captured.missing", "warehouse.shipment.missing." + key(order.Request, 1)}, []Decision{Ask, Ask}, nil},
 		{"a shipped one is unknown", shippedOrder, func(_ *Intent, w *world) { w.warehouse.Shipments = nil }, nil,
 			[]string{"warehouse.shipment.missing." + key(order.Request, 1)}, asked, nil},
 		{"only a draft is there", accepted, state(ShipmentDraft), nil, []string{"warehouse.shipment.missing." + key(order.Request, 1)}, repaired, op(order.Request)},

@@ -190,11 +190,12 @@ func (x *planning) has(f Field, situations ...Situation) bool {
 	return false
 }
 
-// unrepaired says that one of a field's breaks will not be repaired now: what
-// depends on it waits.
-func (x *planning) unrepaired(f Field, s Situation) bool {
+// unrepaired says that one of a field's breaks in one of the situations, or in
+// any, will not be repaired now: what depends on it waits. It knows of what
+// comes before in the order of repairs.
+func (x *planning) unrepaired(f Field, situations ...Situation) bool {
 	for _, step := range x.steps {
-		if step.Break.Field == f && step.Break.Situation == s && step.Decision != Repair {
+		if step.Break.Field == f && step.Decision != Repair && (len(situations) == 0 || slices.Contains(situations, step.Break.Situation)) {
 			return true
 		}
 	}

@@ -258,7 +258,8 @@ func (x *planning) returned(b Break) Step {
 }
 
 // unpaid says why goods must not be requested now, or nothing: only positive
-// proof counts.
+// proof counts. A capture that is done again is no doubt: the gateway holds the
+// money, and more is not asked before goods are requested either.
 func (x *planning) unpaid() string {
 	o, found := x.observation(order.SystemPayment)
 	switch {
@@ -266,7 +267,7 @@ func (x *planning) unpaid() string {
 		return inDisputeText
 	case x.disputed():
 		return "a dispute was lost"
-	case x.has(PaymentHeld) || x.has(PaymentCaptured):
+	case x.has(PaymentHeld) || x.unrepaired(PaymentCaptured):
 		return "it is not certain that it is paid"
 	case !found || o.Payment == nil:
 		return "it is not paid"

@@ -243,6 +243,14 @@ func accepted() Intent {
 	}
 }
 
+// takenAtOnce is an accepted order by a method that cannot only hold money.
+func takenAtOnce() Intent {
+	i := accepted()
+	i.Held, i.Captured, i.Revenue = 0, 9980, 9980
+	i.Receipts = []DocumentIntent{{Key: key(order.Receipt, 1), Total: 9980}}
+	return i
+}
+
 func shippedOrder() Intent {
 	i := accepted()
 	i.Phase, i.Held, i.Captured, i.Revenue, i.Reserved = order.PhaseShipped, 0, 9980, 9980, nil
