@@ -28,6 +28,8 @@ type crowded struct {
 	PerDay int       `json:"per_day"`
 	Breaks int       `json:"breaks"`
 	AsOf   time.Time `json:"as_of"`
+	// FloorEvery is of how many sealed days the floor of one is read.
+	FloorEvery int `json:"floor_every"`
 }
 
 func (c crowded) crowd() (*crowd.Crowd, error) {
@@ -35,17 +37,21 @@ func (c crowded) crowd() (*crowd.Crowd, error) {
 	return all, all.Plant(c.Breaks, c.Breaks)
 }
 
-func crowdOfEnvironment() (*crowd.Crowd, error) {
+func crowdOfEnvironment() (crowded, error) {
 	var c crowded
 	if err := json.Unmarshal([]byte(os.Getenv(crowdVariable)), &c); err != nil {
-		return nil, fmt.Errorf("%s: %w", crowdVariable, err)
+		return c, fmt.Errorf("%s: %w", crowdVariable, err)
 	}
-	return c.crowd()
+	return c, nil
 }
 
 // playCrowd runs the six simulated systems, filled with the crowd.
 func playCrowd(ctx context.Context) error {
-	c, err := crowdOfEnvironment()
+	of, err := crowdOfEnvironment()
+	if err != nil {
+		return err
+	}
+	c, err := of.crowd()
 	if err != nil {
 		return err
 	}
@@ -59,6 +65,11 @@ func playCrowd(ctx context.Context) error {
 	for _, line := range w.Environment() {
 		fmt.Println(line)
 	}
+	stop, err := profile(os.Getenv(profileVariable))
+	if err != nil {
+		return err
+	}
+	defer stop()
 	fmt.Println(readyLine)
 	<-ctx.Done()
 	return nil // what it holds is on disk, and is thrown away

@@ -52,8 +52,8 @@ type plan struct {
 	profile  string
 	// reconcile is how many orders reconciliation is measured with, and nothing
 	// else is; 0: it is not.
-	reconcile, recent, perDay, breaks int
-	seed                              uint64
+	reconcile, recent, perDay, breaks, floorEvery int
+	seed                                          uint64
 }
 
 // rounds is how often floor and product take turns under load, so that a busy
@@ -69,14 +69,18 @@ func readPlan(args []string) (plan, error) {
 	flags.StringVar(&p.only, "only", "", "measure only figures whose name begins with this")
 	flags.BoolVar(&p.strict, "strict", false, "exit 1 when a target is missed")
 	flags.BoolVar(&p.detail, "detail", false, "also print requests and durations by activity")
-	flags.StringVar(&p.profile, "profile", "", "write the worker's CPU profile to this file")
+	flags.StringVar(&p.profile, "profile", "", "write the worker's CPU profile to this file, and with -reconcile that of the systems beside it")
 	flags.IntVar(&p.reconcile, "reconcile", 0, "measure reconciliation instead, with so many orders on sealed days")
 	flags.IntVar(&p.recent, "recent", 300, "of reconciliation: orders of the last day")
 	flags.IntVar(&p.perDay, "per-day", 0, "of reconciliation: orders of one sealed day; 0: a tenth of all, but 10,000 at most")
+	flags.IntVar(&p.floorEvery, "floor-every", 0, "of reconciliation: the floor is read of one in so many days; 0: of each, of one in five beyond 50,000 orders")
 	flags.IntVar(&p.breaks, "breaks", 100, "of reconciliation: how many breaks are planted, and as many orders that settle")
 	flags.Uint64Var(&p.seed, "seed", 1, "of reconciliation: what the orders are made from")
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err
+	}
+	if p.floorEvery < 0 {
+		return plan{}, errors.New("-floor-every must not be negative")
 	}
 	if p.orders < 5 || p.parallel < 1 || p.step < time.Second {
 		return plan{}, errors.New("-orders must be at least 5, -parallel at least 1, -step at least 1s")
@@ -144,11 +148,17 @@ func reconcileOnly(ctx context.Context, p plan, out io.Writer) error {
 	if p.perDay == 0 {
 		p.perDay = min(p.reconcile/10+1, crowd.PerDay)
 	}
+	if p.floorEvery == 0 {
+		p.floorEvery = 1
+		if p.reconcile > 50_000 {
+			p.floorEvery = 5
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, 6*time.Hour)
 	defer cancel()
 	headerReconcile(p, out)
 	missed, err := runReconcile(ctx, reconcilePlan{
-		crowded: crowded{Seed: p.seed, Orders: p.reconcile, Recent: p.recent, PerDay: p.perDay, Breaks: p.breaks, AsOf: time.Now().UTC().Truncate(time.Second)},
+		crowded: crowded{Seed: p.seed, Orders: p.reconcile, Recent: p.recent, PerDay: p.perDay, Breaks: p.breaks, AsOf: time.Now().UTC().Truncate(time.Second), FloorEvery: p.floorEvery},
 		profile: p.profile, detail: p.detail,
 	}, out)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,11 @@ func runReconcile(ctx context.Context, p reconcilePlan, out io.Writer) (missed b
 	began := time.Now()
 	environment := []string{crowdVariable + "=" + string(crowd), dirVariable + "=" + s.dir}
 	var lines []string
-	if s.systems, lines, err = s.spawn(roleCrowd, environment); err != nil {
+	systems := environment
+	if p.profile != "" {
+		systems = append(slices.Clone(environment), profileVariable+"="+p.profile+".systems")
+	}
+	if s.systems, lines, err = s.spawn(roleCrowd, systems); err != nil {
 		return false, err
 	}
 	fmt.Fprintf(out, "# %d orders and %d recent ones are in the six systems after %.0f s\n", p.Orders, p.Recent, time.Since(began).Seconds())
@@ -88,8 +93,8 @@ func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 		}
 		return n / seconds
 	}
-	fmt.Fprintf(out, "# sweep: %d days, %d orders, %d records on their pages, %.1f s; the floor %.1f s; %d orders read by reference, %d settling; suspects looked again for %.1f s\n",
-		s.Days, s.Orders, s.Records, s.Seconds, s.FloorSeconds, s.LookedUp, s.Settling, s.Confirming)
+	fmt.Fprintf(out, "# sweep: %d days, %d orders, %d records on their pages, %.1f s; the floor of %d orders %.1f s; %d orders read by reference, %d settling; suspects looked again for %.1f s\n",
+		s.Days, s.Orders, s.Records, s.Seconds, s.FloorOrders, s.FloorSeconds, s.LookedUp, s.Settling, s.Confirming)
 	fmt.Fprintf(out, "# pages of mail over IMAP: %d by the floor\n", s.FloorRequests[order.SystemMail])
 	for _, system := range overHTTP {
 		fmt.Fprintf(out, "# calls of %-9s %7d by the sweep, %7d by the floor, %.1f per 1,000 orders\n",
@@ -111,7 +116,7 @@ func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 	figures := []figure{
 		{screenOrders, per(float64(c.Orders), c.Seconds), per(float64(c.Orders), c.FloorSeconds), target{limit: 0.7, ratio: true, atLeast: true}},
 		{screenCalls, per(all(c.Requests), float64(c.Orders)), per(all(c.FloorRequests), float64(c.Orders)), target{}},
-		{sweepOrders, per(float64(s.Orders), s.Seconds), per(float64(s.Orders), s.FloorSeconds), target{limit: 0.7, ratio: true, atLeast: true}},
+		{sweepOrders, per(float64(s.Orders), s.Seconds), per(float64(s.FloorOrders), s.FloorSeconds), target{limit: 0.7, ratio: true, atLeast: true}},
 		{sweepMemory, s.Peak, math.NaN(), target{limit: 512}},
 		{sweepEvents, 1000 * per(float64(s.Events), float64(s.Orders)), math.NaN(), target{limit: 1}},
 		{sweepFound, float64(s.Found), float64(s.Planted), target{limit: 1, ratio: true, atLeast: true}},

@@ -44,6 +44,8 @@ type swept struct {
 	Events     int64   `json:"events"`
 	Peak       float64 `json:"peak"` // MiB
 
+	// FloorOrders are the orders of the days whose floor was read.
+	FloorOrders  int     `json:"floor_orders"`
 	FloorSeconds float64 `json:"floor_seconds"`
 	FloorPages   int     `json:"floor_pages"`
 	FloorRecords int     `json:"floor_records"`
@@ -74,6 +76,7 @@ type screened struct {
 // reconciling is the process that reconciles: a worker that serves sweeps.
 type reconciling struct {
 	crowd      *crowd.Crowd
+	floorEvery int
 	source     *crowd.Source
 	readers    []reconciliation.SystemReader
 	activities *reconciliation.Activities
@@ -90,11 +93,15 @@ func playSweep(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	c, err := crowdOfEnvironment()
+	of, err := crowdOfEnvironment()
 	if err != nil {
 		return err
 	}
-	r, err := newReconciling(c)
+	c, err := of.crowd()
+	if err != nil {
+		return err
+	}
+	r, err := newReconciling(c, of.FloorEvery)
 	if err != nil {
 		return err
 	}
@@ -121,13 +128,13 @@ func playSweep(ctx context.Context) error {
 	return nil
 }
 
-func newReconciling(c *crowd.Crowd) (*reconciling, error) {
+func newReconciling(c *crowd.Crowd, floorEvery int) (*reconciling, error) {
 	config, err := workers.Read()
 	if err != nil {
 		return nil, err
 	}
 	config.Channel = crowd.Channel
-	r := &reconciling{crowd: c, transport: newCounted(), addresses: map[order.System]string{
+	r := &reconciling{crowd: c, floorEvery: floorEvery, transport: newCounted(), addresses: map[order.System]string{
 		order.SystemPayment: config.Stripe.URL, order.SystemInventory: config.Medusa.URL, order.SystemWarehouse: config.Warehouse.URL,
 		order.SystemERP: config.ERP.URL, order.SystemCRM: config.HubSpot.URL,
 	}}
@@ -159,13 +166,13 @@ func newReconciling(c *crowd.Crowd) (*reconciling, error) {
 const together = 31
 
 // sweepAll sweeps the days, as many together as the schedule takes, and reads
-// their floor: of every second day before the sweep and of the others after it,
-// for the second finds warm caches.
+// the floor of each, or of every so many: by turns before the sweep and after
+// it, for the second finds warm caches.
 func (r *reconciling) sweepAll(ctx context.Context) error {
 	r.out.Requests, r.out.FloorRequests = map[order.System]int{}, map[order.System]int{}
 	for days := range slices.Chunk(r.crowd.Days(), together) {
 		floor := func(second int) error {
-			for n := second; n < len(days); n += 2 {
+			for n := r.floorEvery/2 + second*r.floorEvery; n < len(days); n += 2 * r.floorEvery {
 				if err := r.floorDay(ctx, days[n]); err != nil {
 					return fmt.Errorf("%s: %w", days[n].Format(time.DateOnly), err)
 				}
@@ -270,6 +277,8 @@ func (r *reconciling) floorDay(ctx context.Context, day time.Time) error {
 			})
 		}
 		err := g.Wait()
+		n, _ := r.source.CountDay(ctx, day) // a generated source has no errors
+		r.out.FloorOrders += n
 		r.out.FloorSeconds += clock.Now().Sub(began).Seconds()
 		return err
 	})
