@@ -183,7 +183,7 @@ func (s *State) dueRequest() *Operation {
 }
 
 // dueWithdrawal takes back a request that the warehouse has not packed, once
-// since a moment.
+// since a moment; of one that was given up the draft that it may have left.
 func (s *State) dueWithdrawal(since time.Time) *Operation {
 	for n := 1; n <= s.count(order.Request); n++ {
 		op := s.find(order.Request, n)
@@ -192,7 +192,8 @@ func (s *State) dueWithdrawal(since time.Time) *Operation {
 		}
 		key := s.Key(*op)
 		live := slices.ContainsFunc(s.shipmentsOf(key), func(sh reconcile.Shipment) bool { return sh.State.Live() && !gone(sh.State) })
-		if !live || s.withdrawnSince(key, since) {
+		left := op.Status == Unsent && s.drafted(key)
+		if !live && !left || s.withdrawnSince(key, since) {
 			continue
 		}
 		cancel := s.another(order.SystemWarehouse, order.Cancel)

@@ -62,10 +62,16 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 	key := p.Key(*op)
 	for try := 0; ; try++ {
 		op.Tries++
-		err := p.call(p.operationContext(ctx, *op, try), *op)
+		gaveUp, err := p.tryOnce(p.operationContext(ctx, *op, try), *op)
 		op = p.find(due.Operation, due.N) // state may have moved while we waited
 		code := apierr.CodeOf(err)
 		switch {
+		case gaveUp:
+			if p.abandoned(ctx, key) {
+				p.finish(ctx, p.find(due.Operation, due.N), Unsent, "it is not wanted any more, and the warehouse has nothing of it")
+				return
+			}
+			continue
 		case err == nil:
 			p.finish(ctx, op, Done, "")
 			return
@@ -84,6 +90,15 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 		p.note(workflow.Now(ctx), key+" is not through yet: "+op.Why)
 		p.touch()
 	}
+}
+
+// tryOnce makes the call of one operation. A request that nothing is there of yet
+// is called for as long as it is wanted.
+func (p *process) tryOnce(ctx workflow.Context, op Operation) (gaveUp bool, err error) {
+	if op.Operation == order.Request && len(p.shipmentsOf(p.Key(op))) == 0 {
+		return p.callWhileWanted(ctx, op)
+	}
+	return false, p.call(ctx, op)
 }
 
 // refusal tells a repair that was stopped at the last hop from a system that

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/payment"
@@ -181,7 +182,7 @@ const (
 	Refused OperationStatus = "refused" // the system said no, for good
 	Unknown OperationStatus = "unknown" // in doubt for ever: it may have happened and nobody can look
 	Meant   OperationStatus = "meant"   // decided, and not sent yet: its lane takes it up
-	Unsent  OperationStatus = "unsent"  // meant by a repair that was stopped before it was sent
+	Unsent  OperationStatus = "unsent"  // it came to nothing: a repair that was stopped, a request given up before the warehouse had it
 	Lost    OperationStatus = "lost"    // its effect is gone or never was: to be done again, under the same key
 )
 
@@ -305,6 +306,14 @@ func (s *State) shipments() []reconcile.Shipment {
 		}
 	}
 	return live
+}
+
+// drafted says that a request has left a draft with the warehouse.
+func (s *State) drafted(key string) bool {
+	w := s.observed(order.SystemWarehouse).Warehouse
+	return w != nil && slices.ContainsFunc(w.Shipments, func(sh reconcile.Shipment) bool {
+		return sh.Key == key && sh.State == reconcile.ShipmentDraft
+	})
 }
 
 // gone says that a shipment has left the warehouse.
