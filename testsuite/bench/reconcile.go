@@ -108,14 +108,14 @@ func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 		return float64(n)
 	}
 	c := s.Screen
-	fmt.Fprintf(out, "# screening by change: %d orders, %d records on the pages of changes, %.1f s; the floor %.1f s; %d history events\n",
-		c.Orders, c.Records, c.Seconds, c.FloorSeconds, c.Events)
+	fmt.Fprintf(out, "# screening by change: %d orders, %d records on the pages of changes, %.1f s; the floor %.1f s; the feeds alone %.1f s; %d history events\n",
+		c.Orders, c.Records, c.Seconds, c.FloorSeconds, c.FeedSeconds, c.Events)
 	for _, system := range overHTTP {
-		fmt.Fprintf(out, "# calls of %-9s %7d by the screening, %7d by its floor\n", system, c.Requests[system], c.FloorRequests[system])
+		fmt.Fprintf(out, "# calls of %-9s %7d by the screening, %7d of its feeds alone\n", system, c.Requests[system], c.FeedRequests[system])
 	}
 	figures := []figure{
 		{screenOrders, per(float64(c.Orders), c.Seconds), per(float64(c.Orders), c.FloorSeconds), target{limit: 0.7, ratio: true, atLeast: true}},
-		{screenCalls, per(all(c.Requests), float64(c.Orders)), per(all(c.FloorRequests), float64(c.Orders)), target{}},
+		{screenCalls, per(all(c.Requests), float64(c.Orders)), per(all(c.FeedRequests), float64(c.Orders)), target{}},
 		{sweepOrders, per(float64(s.Orders), s.Seconds), per(float64(s.FloorOrders), s.FloorSeconds), target{limit: 0.7, ratio: true, atLeast: true}},
 		{sweepMemory, s.Peak, math.NaN(), target{limit: 512}},
 		{sweepEvents, 1000 * per(float64(s.Events), float64(s.Orders)), math.NaN(), target{limit: 1}},

@@ -64,13 +64,15 @@ type swept struct {
 
 // screened is what was measured of screening by change.
 type screened struct {
-	Orders        int                  `json:"orders"`
-	Records       int                  `json:"records"`
-	Seconds       float64              `json:"seconds"`
-	FloorSeconds  float64              `json:"floor_seconds"`
-	Events        int64                `json:"events"`
-	Requests      map[order.System]int `json:"requests"`
-	FloorRequests map[order.System]int `json:"floor_requests"`
+	Orders       int     `json:"orders"`
+	Records      int     `json:"records"`
+	Seconds      float64 `json:"seconds"`
+	FloorSeconds float64 `json:"floor_seconds"` // of making the same reads
+	FeedSeconds  float64 `json:"feed_seconds"`  // of walking the feeds alone
+	Events       int64   `json:"events"`
+	// Requests over HTTP by system, and those of the feeds alone.
+	Requests     map[order.System]int `json:"requests"`
+	FeedRequests map[order.System]int `json:"feed_requests"`
 }
 
 // reconciling is the process that reconciles: a worker that serves sweeps.
@@ -284,50 +286,69 @@ func (r *reconciling) floorDay(ctx context.Context, day time.Time) error {
 	})
 }
 
-// screen has what changed since a day ago compared, as the scheduled run does,
-// beside only reading the same pages of changes.
+// screen has what changed since a day ago compared, as the scheduled run does.
+// Its floor is to make the very same reads once more. Only walking the feeds, as
+// little as a run could read where nothing is ever to be looked up, is told beside.
 func (r *reconciling) screen(ctx context.Context) error {
 	out := &r.out.Screen
-	out.Requests, out.FloorRequests = map[order.System]int{}, map[order.System]int{}
+	out.Requests, out.FeedRequests = map[order.System]int{}, map[order.System]int{}
+	if err := r.counting(out.FeedRequests, func() error { return r.walkFeeds(ctx) }); err != nil {
+		return err
+	}
+	var read pages
+	readers := r.activities.Readers
+	r.activities.Readers = read.watch(readers)
+	err := r.counting(out.Requests, func() error { return r.screenOnce(ctx) })
+	r.activities.Readers = readers
+	if err != nil {
+		return err
+	}
+	began := clock.Now()
+	err = read.again(ctx)
+	out.FloorSeconds = clock.Now().Sub(began).Seconds()
+	return err
+}
+
+func (r *reconciling) walkFeeds(ctx context.Context) error {
 	status, err := r.source.Status(ctx)
 	if err != nil {
 		return err
 	}
-	err = r.counting(out.FloorRequests, func() error {
-		began := clock.Now()
-		for _, reader := range r.readers {
+	began := clock.Now()
+	g, inner := errgroup.WithContext(ctx)
+	for _, reader := range r.readers {
+		g.Go(func() error {
 			q := reconcile.ListRequest{By: reconcile.ListChanged, From: status.VerifiedThrough.Add(-5 * time.Minute), To: clock.Now()}
-			if _, _, err := readThrough(ctx, reader, q); err != nil {
-				return err
-			}
-		}
-		out.FloorSeconds = clock.Now().Sub(began).Seconds()
-		return nil
-	})
+			_, _, err := readThrough(inner, reader, q)
+			return err
+		})
+	}
+	err = g.Wait()
+	r.out.Screen.FeedSeconds = clock.Now().Sub(began).Seconds()
+	return err
+}
+
+func (r *reconciling) screenOnce(ctx context.Context) error {
+	out := &r.out.Screen
+	began, before := clock.Now(), r.source.Confirmed()
+	run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "reconcile", TaskQueue: workflows.Queue}, workflows.ReconcileType, workflows.ReconcileInput{})
 	if err != nil {
 		return err
 	}
-	return r.counting(out.Requests, func() error {
-		began, before := clock.Now(), r.source.Confirmed()
-		run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "reconcile", TaskQueue: workflows.Queue}, workflows.ReconcileType, workflows.ReconcileInput{})
-		if err != nil {
-			return err
-		}
-		var report reconciliation.RunReport
-		if err := run.Get(ctx, &report); err != nil {
-			return err
-		}
-		out.Seconds, out.Orders, out.Records = (clock.Now().Sub(began) - (r.source.Confirmed() - before)).Seconds(), report.Looked, report.Records
-		if !report.Complete() {
-			r.problem("the run is partial: %v could not be read; truncated: %t", report.Unread, report.Truncated)
-		}
-		if report.Stock.Found > 0 {
-			r.problem("levels that differ were found: %v", report.Lines)
-		}
-		described, err := r.engine.DescribeWorkflowExecution(ctx, "reconcile", run.GetRunID())
-		out.Events = described.GetWorkflowExecutionInfo().GetHistoryLength()
+	var report reconciliation.RunReport
+	if err := run.Get(ctx, &report); err != nil {
 		return err
-	})
+	}
+	out.Seconds, out.Orders, out.Records = (clock.Now().Sub(began) - (r.source.Confirmed() - before)).Seconds(), report.Looked, report.Records
+	if !report.Complete() {
+		r.problem("the run is partial: %v could not be read; truncated: %t", report.Unread, report.Truncated)
+	}
+	if report.Stock.Found > 0 {
+		r.problem("levels that differ were found: %v", report.Lines)
+	}
+	described, err := r.engine.DescribeWorkflowExecution(ctx, "reconcile", run.GetRunID())
+	out.Events = described.GetWorkflowExecutionInfo().GetHistoryLength()
+	return err
 }
 
 func readThrough(ctx context.Context, r reconciliation.SystemReader, q reconcile.ListRequest) (pages, records int, err error) {
