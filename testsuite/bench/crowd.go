@@ -30,6 +30,8 @@ type crowded struct {
 	AsOf   time.Time `json:"as_of"`
 	// FloorEvery is of how many sealed days the floor of one is read.
 	FloorEvery int `json:"floor_every"`
+	// Visibility has the sweep list the orders in the engine.
+	Visibility bool `json:"visibility"`
 }
 
 func (c crowded) crowd() (*crowd.Crowd, error) {

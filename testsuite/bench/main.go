@@ -53,6 +53,7 @@ type plan struct {
 	// reconcile is how many orders reconciliation is measured with, and nothing
 	// else is; 0: it is not.
 	reconcile, recent, perDay, breaks, floorEvery int
+	visibility                                    bool
 	seed                                          uint64
 }
 
@@ -74,6 +75,7 @@ func readPlan(args []string) (plan, error) {
 	flags.IntVar(&p.recent, "recent", 300, "of reconciliation: orders of the last day")
 	flags.IntVar(&p.perDay, "per-day", 0, "of reconciliation: orders of one sealed day; 0: a tenth of all, but 10,000 at most")
 	flags.IntVar(&p.floorEvery, "floor-every", 0, "of reconciliation: the floor is read of one in so many days; 0: of each, of one in five beyond 50,000 orders")
+	flags.BoolVar(&p.visibility, "visibility", false, "of reconciliation: the orders are workflows of the engine, and sweeps list them by its visibility")
 	flags.IntVar(&p.breaks, "breaks", 100, "of reconciliation: how many breaks are planted, and as many orders that settle")
 	flags.Uint64Var(&p.seed, "seed", 1, "of reconciliation: what the orders are made from")
 	if err := flags.Parse(args); err != nil {
@@ -158,7 +160,7 @@ func reconcileOnly(ctx context.Context, p plan, out io.Writer) error {
 	defer cancel()
 	headerReconcile(p, out)
 	missed, err := runReconcile(ctx, reconcilePlan{
-		crowded: crowded{Seed: p.seed, Orders: p.reconcile, Recent: p.recent, PerDay: p.perDay, Breaks: p.breaks, AsOf: time.Now().UTC().Truncate(time.Second), FloorEvery: p.floorEvery},
+		crowded: crowded{Seed: p.seed, Orders: p.reconcile, Recent: p.recent, PerDay: p.perDay, Breaks: p.breaks, AsOf: time.Now().UTC().Truncate(time.Second), FloorEvery: p.floorEvery, Visibility: p.visibility},
 		profile: p.profile, detail: p.detail,
 	}, out)
 	if err != nil {
@@ -191,13 +193,18 @@ func machine() string {
 }
 
 func headerReconcile(p plan, out io.Writer) {
+	intents := "made anew when asked for"
+	if p.visibility {
+		intents = "listed by the engine's visibility"
+	}
 	fmt.Fprintf(out, `# %s; engine, reconciling process and the six systems are processes of their own on this machine
 # a crowd of %d orders, %d a day, and %d of the last day, by seed %d; %d breaks planted, and %d orders that only settle
-# the systems keep the real page limits and orders; the records were written into their databases, the intents are made anew when asked for
-# floor: the same adapters read the same pages, the six side by side, and do nothing with them; it takes turns with the sweep, day by day
+# the systems keep the real page limits and orders; the records were written into their databases, the intents are %s
+# floor of the sweep: the same adapters read the same pages, the six side by side, and do nothing with them; they take turns, day by day
+# floor of the screening: its very reads once more, the six side by side
 # the time in which suspects look again, twice in all six systems, is that of their own workflows: it is printed, and in no rate
 # a break counts as found when two strong reads confirm it and the step that is planned for it is what the rules say where all is allowed
-`, machine(), p.reconcile, p.perDay, p.recent, p.seed, p.breaks, p.breaks)
+`, machine(), p.reconcile, p.perDay, p.recent, p.seed, p.breaks, p.breaks, intents)
 }
 
 func header(p plan, out io.Writer) {

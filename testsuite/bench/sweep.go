@@ -108,6 +108,11 @@ func playSweep(ctx context.Context) error {
 		return err
 	}
 	defer r.engine.Close()
+	if of.Visibility {
+		if err := r.fromVisibility(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.sweepAll(ctx); err != nil {
 		return err
 	}
