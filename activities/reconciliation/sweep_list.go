@@ -187,7 +187,7 @@ func (s *sweeping) take(ctx context.Context, r read) error {
 	}
 	st.place = r.next
 	if s.feed != nil {
-		return stopping(ctx) // how far it came is in no heartbeat: it begins anew
+		return s.tooMuchChanged(ctx)
 	}
 	if len(s.pending) >= mostPending {
 		if err := s.askWhose(ctx); err != nil {
