@@ -204,7 +204,9 @@ func (k *keeper) follow(ctx workflow.Context) error {
 func (w *Workflows) Reconcile(ctx workflow.Context, in ReconcileInput) (reconciliation.RunReport, error) {
 	info := workflow.GetInfo(ctx)
 	options := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: ReconciliationQueue, StartToCloseTimeout: 30 * time.Minute, HeartbeatTimeout: confirmPatience,
+		// Whoever waits for its turn at a low rate says so: a worker that died is missed
+		// by its heartbeat.
+		TaskQueue: ReconciliationQueue, StartToCloseTimeout: 2 * time.Hour, HeartbeatTimeout: confirmPatience,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute, MaximumAttempts: 10},
 		Priority:    temporal.Priority{PriorityKey: 5},
 	})

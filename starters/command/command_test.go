@@ -280,7 +280,9 @@ func TestReconcile(t *testing.T) {
 	x.run(command.ExitPartial, "", "reconcile")
 	x.says("PARTIAL", "erp could not be read")
 	x.engine.Answer = func(string, starters.Message) (any, error) {
-		return report(func(r *reconciliation.RunReport) { r.From, r.To, r.Behind = noon.Add(-time.Hour), noon.Add(-time.Minute), true }), nil
+		return report(func(r *reconciliation.RunReport) {
+			r.From, r.To, r.Behind = noon.Add(-time.Hour), noon.Add(-time.Minute), true
+		}), nil
 	}
 	x.run(command.ExitPartial, "", "reconcile")
 	x.says("PARTIAL", "it took what changed from 2026-01-02T11:00:00Z until 2026-01-02T11:59:00Z and the next run goes on from 2026-01-02T11:59:00Z")
