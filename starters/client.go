@@ -345,6 +345,9 @@ func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]r
 	if q.Since.IsZero() {
 		filters = []string{""} // every order that is remembered
 	}
+	if !q.Until.IsZero() {
+		filters[0] = fmt.Sprintf("OrderChanged < '%s' AND (%s)", q.Until.UTC().Format(time.RFC3339Nano), filters[0])
+	}
 	if q.Open {
 		filters = []string{"ExecutionStatus = 'Running'"}
 	}
@@ -371,6 +374,9 @@ func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]r
 				continue
 			}
 			k := knownOf(id, l)
+			if !q.Until.IsZero() && !k.Changed.Before(q.Until) {
+				continue // visibility lags behind what it sorts by
+			}
 			if i, seen := latest[id]; seen {
 				if k.Changed.After(known[i].Changed) {
 					known[i] = k

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
@@ -105,5 +106,23 @@ func TestClient_DayIntents_EachOrderOnTheDayWhereItIsFound(t *testing.T) {
 	}
 	if _, _, err := c.DayIntents(t.Context(), monday, reconcile.Shard{}, "?"); err == nil {
 		t.Error("a page that is none was taken")
+	}
+}
+
+// A window of changes has an end: what changed at it or later is for the next.
+func TestClient_Intents_UntilAMoment(t *testing.T) {
+	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	v := &visible{runs: []starters.Listed{ // which changed an hour after they started
+		aRun("before", noon, noon.Add(-time.Second), true, 0),
+		aRun("at-the-end", noon, noon, true, 0),
+	}}
+	c := &starters.Client{Engine: v, Now: time.Now}
+	known, err := c.Intents(t.Context(), reconciliation.IntentQuery{Since: noon, Until: noon.Add(time.Hour), Limit: 10})
+	if err != nil || len(known) != 1 || known[0].Intent.Order != "before" {
+		t.Errorf("found are %+v, %v", known, err)
+	}
+	want := "OrderChanged < '2026-03-02T13:00:00Z' AND (OrderChanged >= '2026-03-02T12:00:00Z' OR OrderAgreement != 'agreed')"
+	if !strings.Contains(v.queries[0], want) {
+		t.Errorf("it asked %q, want %q in it", v.queries[0], want)
 	}
 }

@@ -42,8 +42,8 @@ type Config struct {
 	SweepSpan      time.Duration `split_words:"true" default:"72h"`
 	SweepShard     int           `split_words:"true" default:"50000"`
 	SweepPerSecond float64       `split_words:"true" default:"20"`
-	// RunPerSecond bounds the calls of one scheduled run to each system while it
-	// screens; 0 sets no rate.
+	// RunPerSecond bounds the calls of one run to each system, also to rehearse and to
+	// confirm; 0 sets no rate.
 	RunPerSecond float64       `split_words:"true" default:"40"`
 	Linger       time.Duration `split_words:"true" default:"5m"`
 	FreshFor     time.Duration `split_words:"true" default:"2s"`

@@ -90,8 +90,7 @@ func (k *keeper) listen(ctx workflow.Context) {
 	}))
 }
 
-// report takes in a run's report. The verified moment moves only with a
-// complete run whose window joins what was verified before.
+// report takes in a run's report: see reconciliation.Status.Verify.
 func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (reconciliation.RunReport, error) {
 	now := workflow.Now(ctx)
 	k.reported(r.Run, r.Part, r.Unused, now)
@@ -105,21 +104,13 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 	}
 	k.watch(&r)
 	k.sighted(now, r)
-	if r.Complete() && !r.Only {
-		k.Status.LastGoodRun = now
-		if !r.From.After(k.Status.VerifiedThrough) && r.To.After(k.Status.VerifiedThrough) {
-			k.Status.VerifiedThrough = r.To
-		}
-	}
+	k.Status.Verify(r, now)
 	k.cover(r, workflow.Now(ctx))
 	r.VerifiedThrough = k.Status.VerifiedThrough
 	kept := r
 	kept.Unused = nil
 	kept.Incidents = nil // the groups have them
-	k.Status.Reports = append(k.Status.Reports, kept)
-	if n := len(k.Status.Reports); n > 10 {
-		k.Status.Reports = k.Status.Reports[n-10:]
-	}
+	k.Status.Keep(kept)
 	k.tell(ctx)
 	return r, nil
 }
@@ -213,7 +204,9 @@ func (k *keeper) follow(ctx workflow.Context) error {
 func (w *Workflows) Reconcile(ctx workflow.Context, in ReconcileInput) (reconciliation.RunReport, error) {
 	info := workflow.GetInfo(ctx)
 	options := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: ReconciliationQueue, StartToCloseTimeout: 30 * time.Minute, HeartbeatTimeout: confirmPatience,
+		// Whoever waits for its turn at a low rate says so: a worker that died is missed
+		// by its heartbeat.
+		TaskQueue: ReconciliationQueue, StartToCloseTimeout: 2 * time.Hour, HeartbeatTimeout: confirmPatience,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute, MaximumAttempts: 10},
 		Priority:    temporal.Priority{PriorityKey: 5},
 	})

@@ -194,6 +194,16 @@ func TestKeeper_VerifiedThrough_OnlyOverCompleteJoinedWindows(t *testing.T) {
 		verified("a partial run", 10, reconciliation.RunReport{Run: "c", From: at(5), To: at(30), Unread: []order.System{order.SystemERP}})
 		verified("an old run", 10, reconciliation.RunReport{Run: "d", From: at(0), To: at(5)})
 		verified("the next joined run", 40, reconciliation.RunReport{Run: "e", From: at(5), To: at(40)})
+		verified("a run that takes only a part of what is due", 50, reconciliation.RunReport{Run: "f", From: at(35), To: at(50), Behind: true})
+		if s, err := w.Client.Status(t.Context()); err != nil || !s.Backlog.Equal(at(40)) {
+			t.Errorf("the backlog began at %s, %v; want what was verified before it", s.Backlog.Sub(virtual.Start), err)
+		}
+		verified("one that did not compare all of its part", 50, reconciliation.RunReport{Run: "g", From: at(50), To: at(60), Behind: true, Truncated: true})
+		verified("the next part", 60, reconciliation.RunReport{Run: "h", From: at(50), To: at(60), Behind: true})
+		verified("the last part", 90, reconciliation.RunReport{Run: "i", From: at(60), To: at(90)})
+		if s, err := w.Client.Status(t.Context()); err != nil || !s.Backlog.IsZero() {
+			t.Errorf("a backlog since %s is left, %v", s.Backlog.Sub(virtual.Start), err)
+		}
 		verified("a repeated report, which gets its first answer,", 10, reconciliation.RunReport{Run: "a", From: at(-5), To: at(10)})
 	})
 	w.Run(3 * time.Hour)

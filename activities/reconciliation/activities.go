@@ -298,6 +298,25 @@ func (a *Activities) ReportRun(ctx context.Context, r RunReport) (RunReport, err
 	return a.Keeper.Report(ctx, r)
 }
 
+// Partly says in words why the run is not complete.
+func (r RunReport) Partly() string {
+	var why []string
+	if len(r.Unread) > 0 {
+		var names []string
+		for _, system := range r.Unread {
+			names = append(names, string(system))
+		}
+		why = append(why, strings.Join(names, ", ")+" could not be read, so this run verifies nothing")
+	}
+	if r.Truncated {
+		why = append(why, "not all was compared, so this run verifies nothing")
+	}
+	if r.Behind {
+		why = append(why, "it took "+r.window()+" and the next run goes on from "+r.nextFrom())
+	}
+	return strings.Join(why, "; ")
+}
+
 // Markdown is the report for the engine's UI. A workflow calls it, so it writes
 // to no io.Writer: the checker cannot see what one does.
 func (r RunReport) Markdown() string {
@@ -314,7 +333,7 @@ func (r RunReport) Markdown() string {
 		paragraphs[1] = "It " + r.SweptText() + "."
 	}
 	if !r.Complete() {
-		paragraphs = append(paragraphs, fmt.Sprintf("**Partial**: %v could not be read.", r.Unread))
+		paragraphs = append(paragraphs, "**Partial**: "+r.Partly()+".")
 	}
 	verified := "Verified through " + r.VerifiedThrough.Format(time.RFC3339)
 	if len(r.Exceptions) > 0 {

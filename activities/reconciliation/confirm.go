@@ -124,9 +124,21 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 // anything is done. An order that does not answer is left for the next run; what
 // it did meanwhile is not lost.
 func (a *Activities) ConfirmSuspects(ctx context.Context, in Confirm) (ConfirmedAll, error) {
-	return a.act(ctx, in, &acting{
-		grant: a.Keeper.Grant, confirm: a.confirmOrder, align: a.alignLevel, parts: grantsAtOnce,
-	})
+	return a.confirmAt(ctx, in, a.Sweeps.RunPerSecond)
+}
+
+// confirmAt has suspects confirmed by a run or a sweep, at its rate.
+func (a *Activities) confirmAt(ctx context.Context, in Confirm, perSecond float64) (ConfirmedAll, error) {
+	look := a.looking(perSecond)
+	confirm := func(ctx context.Context, l looked, c Confirmation) (Confirmed, error) {
+		if err := look.turn(ctx); err != nil {
+			return Confirmed{}, err
+		}
+		limited, cancel := context.WithTimeout(ctx, answerWithin)
+		defer cancel()
+		return a.Orders.Confirm(limited, l.suspect.Order, c)
+	}
+	return a.act(ctx, in, &acting{look: look, grant: a.Keeper.Grant, confirm: confirm, align: a.alignLevel, parts: grantsAtOnce})
 }
 
 // RehearseRun says what ConfirmSuspects would do, by the same steps: it only
@@ -139,15 +151,20 @@ func (a *Activities) RehearseRun(ctx context.Context, in Confirm) (ConfirmedAll,
 	}
 	// What would be granted is asked once: nothing is taken, so a second question
 	// would be answered as if the first had not been asked.
-	return a.act(ctx, in, &acting{grant: would, confirm: a.rehearseOrder, align: a.levelWouldBe})
+	look := a.looking(a.Sweeps.RunPerSecond)
+	return a.act(ctx, in, &acting{look: look, grant: would, confirm: look.rehearse, align: a.levelWouldBe})
 }
 
 // grantsAtOnce orders ask for their grants together: so each grant is young when
 // it is used, and a switch is obeyed in the middle of a run.
 const grantsAtOnce = 20
 
+// answerWithin is how long an order that looks again is waited for, from its turn on.
+const answerWithin = 3 * time.Minute
+
 // acting is how a run acts: in earnest, or as a rehearsal.
 type acting struct {
+	look    *looking
 	grant   func(context.Context, GrantRequest) (Granted, error)
 	confirm func(context.Context, looked, Confirmation) (Confirmed, error)
 	align   func(context.Context, StockSuspect, StockChange) (reconcile.Level, error)
@@ -164,11 +181,11 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	if err != nil {
 		return x.out, fmt.Errorf("confirm suspects: read the status of reconciliation: %w", err)
 	}
-	all, err := a.lookAt(ctx, in)
+	all, err := x.look.at(ctx, in)
 	if err != nil {
 		return x.out, err
 	}
-	levels := a.lookAtLevels(ctx, in.Stock)
+	levels := a.lookAtLevels(ctx, in.Stock, x.look)
 	x.out.Incidents = a.incidents(in, all, levels, status.Groups)
 	if len(all) == 0 && len(levels) == 0 {
 		return x.out, nil
@@ -227,9 +244,7 @@ func (a *Activities) handOut(ctx context.Context, in Confirm, part []looked, gra
 				x.out.Orders = append(x.out.Orders, left)
 				return nil
 			}
-			limited, cancel := context.WithTimeout(inner, 3*time.Minute)
-			defer cancel()
-			answer, err := x.confirm(limited, l, c)
+			answer, err := x.confirm(inner, l, c)
 			mu.Lock()
 			defer mu.Unlock()
 			heartbeat(ctx, string(l.suspect.Order))
@@ -251,11 +266,6 @@ func (a *Activities) handOut(ctx context.Context, in Confirm, part []looked, gra
 	slices.Sort(x.out.Unanswered)
 	slices.Sort(x.out.Unused)
 	return err
-}
-
-// confirmOrder has an order look again in earnest.
-func (a *Activities) confirmOrder(ctx context.Context, l looked, c Confirmation) (Confirmed, error) {
-	return a.Orders.Confirm(ctx, l.suspect.Order, c)
 }
 
 // of returns what was granted and refused to one order.

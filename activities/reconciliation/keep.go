@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/repair"
@@ -96,8 +97,14 @@ type RunReport struct {
 	// Unread are the systems that could not be read: a run with any of them is
 	// partial and verifies nothing.
 	Unread []order.System `json:"unread,omitempty"`
-	// Truncated says that there was more than one run takes.
+	// Truncated says that not all of the window was compared.
 	Truncated bool `json:"truncated,omitempty"`
+	// Behind says that the window ends before the run began, for more had changed
+	// than one run takes: the next one goes on at its end.
+	Behind bool `json:"behind,omitempty"`
+	// Span is how much of what is left the next run takes at most; 0: as many orders
+	// as a run takes.
+	Span time.Duration `json:"span,omitempty"`
 	// VerifiedThrough is the moment before which every order has been compared
 	// in every system, but for Exceptions.
 	VerifiedThrough time.Time  `json:"verified_through"`
@@ -139,7 +146,10 @@ type StockReport struct {
 
 // Complete says that every system could be read, and everything was compared:
 // partial is never clean.
-func (r RunReport) Complete() bool { return len(r.Unread) == 0 && !r.Truncated }
+func (r RunReport) Complete() bool { return r.whole() && !r.Behind }
+
+// whole says that every system could be read, and all of the window was compared.
+func (r RunReport) whole() bool { return len(r.Unread) == 0 && !r.Truncated }
 
 // Stop is a switch that stops repairs: of one system, of one kind, or of
 // everything when both are empty.
@@ -176,11 +186,14 @@ type Status struct {
 	Since           time.Time `json:"since"`
 	VerifiedThrough time.Time `json:"verified_through"`
 	LastGoodRun     time.Time `json:"last_good_run,omitzero"`
-	Stops           []Stop    `json:"stops,omitempty"`
-	Cursors         []Cursor  `json:"cursors,omitempty"`
-	Outstanding     int       `json:"outstanding"` // grants
-	NextGrant       int64     `json:"next_grant"`
-	SKUs            []string  `json:"skus,omitempty"`
+	// Backlog is set while runs work off more than one takes: through when
+	// everything was verified when that began.
+	Backlog     time.Time `json:"backlog,omitzero"`
+	Stops       []Stop    `json:"stops,omitempty"`
+	Cursors     []Cursor  `json:"cursors,omitempty"`
+	Outstanding int       `json:"outstanding"` // grants
+	NextGrant   int64     `json:"next_grant"`
+	SKUs        []string  `json:"skus,omitempty"`
 	// Coverage says which sealed days were swept.
 	Coverage Coverage `json:"coverage,omitzero"`
 	// Canary is what is known of the planted breaks; nil where none are planted.
@@ -195,6 +208,45 @@ type Status struct {
 	NextGroup int     `json:"next_group,omitempty"`
 	// Reports are the latest runs, the newest last.
 	Reports []RunReport `json:"reports,omitempty"`
+}
+
+// Verify takes in what a run has verified. The moment moves only with a window that
+// was compared whole and joins what was verified before; only a run that came as
+// far as its own beginning is a good one.
+func (s *Status) Verify(r RunReport, now time.Time) {
+	if r.Only || !r.whole() {
+		return
+	}
+	if r.Complete() {
+		s.LastGoodRun = now
+	}
+	if r.From.After(s.VerifiedThrough) || !r.To.After(s.VerifiedThrough) {
+		return
+	}
+	switch {
+	case !r.Behind:
+		s.Backlog = time.Time{}
+	case s.Backlog.IsZero():
+		s.Backlog = s.VerifiedThrough
+	}
+	s.VerifiedThrough = r.To
+}
+
+// mostReports are kept.
+const mostReports = 10
+
+// Keep keeps a report, and of the older ones the latest; the one of the latest run
+// over all is among them, however many sweeps came since, for the next one goes on
+// from it.
+func (s *Status) Keep(r RunReport) {
+	s.Reports = append(s.Reports, r)
+	for len(s.Reports) > mostReports {
+		oldest := 0
+		if !s.Reports[0].Only && !slices.ContainsFunc(s.Reports[1:], func(r RunReport) bool { return !r.Only }) {
+			oldest = 1
+		}
+		s.Reports = slices.Delete(s.Reports, oldest, oldest+1)
+	}
 }
 
 // Stopped returns every kind of repair that is stopped, by a switch or by an
@@ -238,6 +290,8 @@ type Known struct {
 // at or after Since, and those that do not agree; all of them without a Since.
 type IntentQuery struct {
 	Since time.Time `json:"since"`
+	// Until leaves out those that changed last at or after it; zero: none.
+	Until time.Time `json:"until,omitzero"`
 	Limit int       `json:"limit"`
 	// IDs asks for these orders instead.
 	IDs []order.ID `json:"ids,omitempty"`

@@ -19,14 +19,12 @@ type levelLooked struct {
 // lookAtLevels reads the levels and the counts again. One that moves meanwhile
 // is left for the next run: what has left uncommitted is no longer known, and a
 // level too high sells what is not there.
-func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect) []levelLooked {
+func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect, look *looking) []levelLooked {
 	rule := a.Policy.Rule(reconcile.InventoryLevel)
 	var all []levelLooked
 	for _, s := range suspects {
-		level, err1 := a.Levels.Level(ctx, s.SKU)
-		count, err2 := a.Counts.Count(ctx, s.SKU)
-		heartbeat(ctx, s.SKU)
-		if err1 != nil || err2 != nil || level.Stocked == count.Quantity+s.Uncommitted || level.Stocked != s.Level || count.Quantity != s.Count {
+		level, count, err := look.level(ctx, s.SKU)
+		if err != nil || level.Stocked == count.Quantity+s.Uncommitted || level.Stocked != s.Level || count.Quantity != s.Count {
 			continue
 		}
 		b := reconcile.Break{
@@ -82,7 +80,7 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 		x.out.Stock.Repaired++
 		x.out.StockLines = append(x.out.StockLines, fmt.Sprintf("%s → set to %d", line, set.Stocked))
 		if grant.Group != 0 {
-			a.tried(ctx, s, grant.Group, x)
+			x.tried(ctx, s, grant.Group)
 		}
 	}
 }
@@ -98,11 +96,10 @@ func grantOf(grants []repair.Grant, b reconcile.Break) *repair.Grant {
 }
 
 // tried reads back a level that was one of the first few of an incident.
-func (a *Activities) tried(ctx context.Context, s StockSuspect, group int, x *acting) {
+func (x *acting) tried(ctx context.Context, s StockSuspect, group int) {
 	t := Tried{Group: group, Repaired: 1}
-	level, err1 := a.Levels.Level(ctx, s.SKU)
-	count, err2 := a.Counts.Count(ctx, s.SKU)
-	if err1 == nil && err2 == nil && level.Stocked == count.Quantity+s.Uncommitted {
+	level, count, err := x.look.level(ctx, s.SKU)
+	if err == nil && level.Stocked == count.Quantity+s.Uncommitted {
 		t.Verified = 1
 	}
 	x.out.Tried = AddTried(x.out.Tried, t)

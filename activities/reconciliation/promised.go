@@ -25,6 +25,9 @@ func (a *Activities) atOdds(ctx context.Context, level reconcile.Level, count re
 		activity.GetLogger(ctx).Warn("it could not be read to whom a SKU is promised; the next run compares it", "sku", count.SKU, "error", err)
 		return
 	}
+	if a.moving(all, count.SKU) {
+		return // by an order that changed after what this run looks at
+	}
 	left := uncommitted(all, count.SKU)
 	if level.Stocked != count.Quantity+left {
 		out.Stock = append(out.Stock, StockSuspect{SKU: count.SKU, Level: level.Stocked, Count: count.Quantity, Uncommitted: left})

@@ -28,10 +28,10 @@ type looked struct {
 	silent bool
 }
 
-// lookAt reads each suspect and asks its order what it would do. The suspects
-// come back in the order in which they are granted: see reconcile.Arrange.
-func (a *Activities) lookAt(ctx context.Context, in Confirm) ([]looked, error) {
-	suspects, err := a.withSubjects(ctx, in.Suspects)
+// at reads each suspect and asks its order what it would do. The suspects come
+// back in the order in which they are granted: see reconcile.Arrange.
+func (l *looking) at(ctx context.Context, in Confirm) ([]looked, error) {
+	suspects, err := l.a.withSubjects(ctx, in.Suspects)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (a *Activities) lookAt(ctx context.Context, in Confirm) ([]looked, error) {
 	g.SetLimit(sideBySide)
 	for i, s := range suspects {
 		g.Go(func() error {
-			all[i] = a.lookAtOne(inner, s, Confirmation{Run: in.Run, Short: shortOf(in.Short, s.Order)})
+			all[i] = l.atOne(inner, s, Confirmation{Run: in.Run, Short: shortOf(in.Short, s.Order)})
 			heartbeat(inner, string(s.Order))
 			return inner.Err()
 		})
@@ -65,48 +65,48 @@ func (a *Activities) lookAt(ctx context.Context, in Confirm) ([]looked, error) {
 	return all, nil
 }
 
-func (a *Activities) lookAtOne(ctx context.Context, s Suspect, c Confirmation) looked {
-	l := looked{suspect: s, first: a.readAll(ctx, s.Subject, order.Systems())}
+func (l *looking) atOne(ctx context.Context, s Suspect, c Confirmation) looked {
+	one := looked{suspect: s, first: l.readAll(ctx, s.Subject, order.Systems())}
 	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var err error
-	if l.would, err = a.Orders.Rehearse(limited, s.Order, Rehearsal{Confirmation: c, First: l.first}); err != nil {
+	if one.would, err = l.a.Orders.Rehearse(limited, s.Order, Rehearsal{Confirmation: c, First: one.first}); err != nil {
 		activity.GetLogger(ctx).Warn("order could not be asked what it would do; it is left for the next run", "order", s.Order, "error", err)
-		l.silent = true
+		one.silent = true
 	}
-	return l
+	return one
 }
 
-// rehearseOrder says what an order would do: it reads what disagrees once more,
-// the visibility lag after the first reading, and asks the order again.
-func (a *Activities) rehearseOrder(ctx context.Context, l looked, c Confirmation) (Confirmed, error) {
-	r := Rehearsal{Confirmation: c, First: l.first}
-	if len(l.would.Again) > 0 {
-		if wait := l.would.Lag - a.Now().Sub(l.first.Ended); wait > 0 {
-			if err := a.Wait(ctx, wait); err != nil {
-				return Confirmed{}, err
-			}
+// rehearse says what an order would do: it reads what disagrees once more, the
+// visibility lag after the first reading, and asks the order again.
+func (l *looking) rehearse(ctx context.Context, one looked, c Confirmation) (Confirmed, error) {
+	r := Rehearsal{Confirmation: c, First: one.first}
+	if len(one.would.Again) > 0 {
+		lag := one.would.Lag - l.a.Now().Sub(one.first.Ended)
+		if err := l.caller(one.would.Again[0]).wait(ctx, lag); err != nil {
+			return Confirmed{}, err
 		}
-		r.Second = a.readAll(ctx, l.suspect.Subject, l.would.Again)
+		r.Second = l.readAll(ctx, one.suspect.Subject, one.would.Again)
 	}
-	would, err := a.Orders.Rehearse(ctx, l.suspect.Order, r)
+	limited, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	would, err := l.a.Orders.Rehearse(limited, one.suspect.Order, r)
 	return would.Confirmed, err
 }
 
 // readAll reads some systems side by side.
-func (a *Activities) readAll(ctx context.Context, s reconcile.Subject, systems []order.System) Reading {
-	reading := Reading{Asked: a.Now(), Seen: make([]reconcile.Observation, len(systems))}
+func (l *looking) readAll(ctx context.Context, s reconcile.Subject, systems []order.System) Reading {
+	reading := Reading{Asked: l.a.Now(), Seen: make([]reconcile.Observation, len(systems))}
 	g, inner := errgroup.WithContext(ctx)
 	for i, system := range systems {
 		g.Go(func() error {
-			at := a.Now()
-			seen, err := a.reader(system).Lookup(inner, s)
+			seen, at, err := l.lookup(inner, system, s)
 			reading.Seen[i] = reconcile.Read(system, s.Order, at, seen, err)
 			return nil
 		})
 	}
 	_ = g.Wait()
-	reading.Ended = a.Now()
+	reading.Ended = l.a.Now()
 	return reading
 }
 

@@ -1,7 +1,6 @@
 package reconciliation
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,7 +38,7 @@ type Screened struct {
 	Compared   int            `json:"compared"` // levels
 	Unread     []order.System `json:"unread,omitempty"`
 	Exceptions []order.ID     `json:"exceptions,omitempty"`
-	Truncated  bool           `json:"truncated,omitempty"` // there was more than one run takes
+	Truncated  bool           `json:"truncated,omitempty"` // not all of the window was compared
 	Missed     []string       `json:"missed,omitempty"`    // what was not read, for people
 	SKUs       []string       `json:"skus,omitempty"`
 	Gone       []Gone         `json:"gone,omitempty"`
@@ -51,6 +50,11 @@ type Screened struct {
 	// orders were placed before it.
 	Since  time.Time `json:"since,omitzero"`
 	TooOld int       `json:"too_old,omitempty"`
+	// Behind and Span are as in RunReport.
+	Behind bool          `json:"behind,omitempty"`
+	Span   time.Duration `json:"span,omitempty"`
+
+	began time.Time
 }
 
 // Shortage is an order for which there is not enough of a SKU any more: what the
@@ -87,11 +91,15 @@ func (s Screened) Report(r RunReport) RunReport {
 	}
 	r.Stock, r.Only = StockReport{Compared: s.Compared, Found: len(s.Stock)}, !s.Full
 	r.Since, r.TooOld, r.VerifiedThrough = s.Since, s.TooOld, s.Verified
+	r.Behind, r.Span = s.Behind, s.Span
+	if s.Behind {
+		r.Lines = append(r.Lines, "more has changed than one run takes: this one took "+r.window()+"; the next run goes on from "+r.nextFrom())
+	}
 	if s.TooOld > 0 {
 		r.Lines = append(r.Lines, fmt.Sprintf("%d orders were placed before %s and are not judged", s.TooOld, s.Since.Format(time.RFC3339)))
 	}
 	for _, missed := range s.Missed {
-		r.Lines = append(r.Lines, "not compared: "+missed)
+		r.Lines = append(r.Lines, notCompared+missed)
 	}
 	for _, short := range s.Short {
 		r.Lines = append(r.Lines, fmt.Sprintf("%s: %d of %s are missing, for the warehouse counts %d: a person decides", short.Order, short.Missing, short.SKU, short.Count))
@@ -99,13 +107,17 @@ func (s Screened) Report(r RunReport) RunReport {
 	return r
 }
 
+// notCompared begins the lines that say what a run did not compare.
+const notCompared = "not compared: "
+
 const (
 	screenOverlap = 5 * time.Minute // behind the last verified moment
 	mostOrders    = 10_000          // of one run; the next goes on
 	mostSuspects  = 500
-	mostPatrolled = 500 // open orders, above which only what changed is looked at
-	sideBySide    = 4   // orders read at once
-	screenTries   = 2   // of a call that fails: the next run comes soon
+	mostNamed     = 1_000 // known suspects that are only named; more of them are not a listed few
+	mostPatrolled = 500   // open orders, above which only what changed is looked at
+	sideBySide    = 4     // orders read at once
+	screenTries   = 2     // of a call that fails: the next run comes soon
 	// screenBudget is how long a run looks up at most. What is left is for the next
 	// one, and nothing of it passes for verified.
 	screenBudget = 20 * time.Minute
@@ -120,51 +132,31 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	if err != nil {
 		return Screened{}, fmt.Errorf("screen changes: read the status of reconciliation: %w", err)
 	}
-	now := a.Now()
-	out := Screened{From: status.VerifiedThrough.Add(-screenOverlap), To: now, Policy: a.Policy.Version(), Rules: reconcile.RulesVersion, Full: len(in.Orders) == 0,
-		Verified: status.VerifiedThrough, Since: a.Since}
-	known, err := a.Keeper.Intents(ctx, IntentQuery{Since: out.From, Limit: mostOrders, IDs: in.Orders})
+	out := a.begin(in, status)
+	s, known, err := a.screenWindow(ctx, in, &out, status)
 	if err != nil {
-		return Screened{}, fmt.Errorf("screen changes: list orders: %w", err)
-	}
-	s := a.screening(in, &out, status)
-	s.know(known)
-	if out.Full {
-		more, err := s.walkChanges(ctx, status.Groups, status.lastExceptions())
-		if err != nil {
-			return Screened{}, fmt.Errorf("screen changes: %w", err)
-		}
-		known = append(known, more...)
-		if more, err = s.patrol(ctx); err != nil {
-			return Screened{}, fmt.Errorf("screen changes: %w", err)
-		}
-		known = append(known, more...)
+		return Screened{}, fmt.Errorf("screen changes: %w", err)
 	}
 	if err := s.lookUp(ctx); err != nil {
 		return Screened{}, fmt.Errorf("screen changes: look up what the changes do not show: %w", err)
 	}
 	s.into(&out)
+	s.choose(&out, status)
 	out.SKUs = skus(known, status.SKUs)
 	a.compareStock(ctx, known, &out)
-	out.Truncated = out.Truncated || len(known) >= mostOrders
-	if len(out.Suspects) > mostSuspects {
-		// The others stay unagreed, and are found by the next run. Those of an incident
-		// that is stopped keep nobody else from being looked at.
-		slices.SortStableFunc(out.Suspects, func(x, y Suspect) int { return cmp.Compare(x.stopped(status.Groups), y.stopped(status.Groups)) })
-		out.Suspects, out.Truncated = out.Suspects[:mostSuspects], true
-	}
+	out.goOn(status, s.feed.late)
 	return out, nil
 }
 
-// lastExceptions are the orders that the latest run over all has not compared, or
-// has not seen agree.
-func (s Status) lastExceptions() []order.ID {
+// last is the report of the latest run over all: its exceptions are the orders that
+// it has not compared, or has not seen agree.
+func (s Status) last() RunReport {
 	for i := len(s.Reports) - 1; i >= 0; i-- {
 		if r := s.Reports[i]; !r.Only {
-			return r.Exceptions
+			return r
 		}
 	}
-	return nil
+	return RunReport{}
 }
 
 // before says that an order was placed before a moment.

@@ -2,6 +2,7 @@ package reconciliation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,9 +23,17 @@ import (
 // feed is what a screening walks instead of a day.
 type feed struct {
 	from, to time.Time
-	verified time.Time         // what was placed since then has changed whole
-	until    time.Time         // when looking up ends, done or not
-	listed   map[order.ID]bool // by visibility, also those that are too old; only looked up
+	// since is the moment through which everything was verified when the backlog
+	// began, if there is one: what was placed since then has changed whole. Of what
+	// changed after the end of a window, its run has compared only what the systems
+	// named.
+	since time.Time
+	until time.Time // when the run ends, done or not
+	late  bool      // it has ended so
+	// most says that the window cannot be shorter: a run takes of it what it can.
+	// over says that it was more.
+	most, over bool
+	listed     map[order.ID]bool // by visibility, also those that are too old; only looked up
 	// strange is what the systems named besides, until it is known whose it is: as
 	// many records as memory is planned for, and of others only the order.
 	strange map[order.ID][]reconcile.Observation
@@ -41,6 +50,10 @@ func (f *feed) keep(o reconcile.Observation) {
 	if f.listed[o.Order] {
 		return // it is too old to be judged
 	}
+	if _, named := f.strange[o.Order]; !named && len(f.strange) >= mostOrders {
+		f.over = true
+		return
+	}
 	if f.kept++; f.kept > mostStrange {
 		f.full[o.Order], f.strange[o.Order] = true, nil
 		return
@@ -50,9 +63,9 @@ func (f *feed) keep(o reconcile.Observation) {
 
 func (a *Activities) screening(in Screen, out *Screened, status Status) *sweeping {
 	s := &sweeping{
-		a: a, in: SweepShard{Orders: in.Orders, Now: out.To}, since: a.since(status.Since), beats: &beating{},
+		a: a, in: SweepShard{Orders: in.Orders, Now: out.began}, since: a.since(status.Since), beats: &beating{},
 		feed: &feed{
-			from: out.From, to: out.To, verified: out.Verified, until: out.To.Add(screenBudget),
+			from: out.From, to: out.To, since: status.verifiedWhole(), until: out.began.Add(screenBudget),
 			listed: map[order.ID]bool{}, strange: map[order.ID][]reconcile.Observation{}, full: map[order.ID]bool{},
 		},
 	}
@@ -80,8 +93,11 @@ func (s *sweeping) know(known []Known) {
 // systems named and visibility has not, those of incidents, and the exceptions of
 // the run before: each run looks at them again, whether they changed or not.
 func (s *sweeping) walkChanges(ctx context.Context, groups []Group, exceptions []order.ID) ([]Known, error) {
-	if err := s.list(ctx); err != nil {
+	if err := s.list(ctx); err != nil && !errors.Is(err, errLate) {
 		return nil, fmt.Errorf("list changes: %w", err)
+	}
+	if s.feed.over {
+		s.miss("orders that the systems name: "+atOneMoment, mostOrders, screenOverlap)
 	}
 	members, err := s.a.membersOf(ctx, groups)
 	if err != nil {
@@ -189,8 +205,8 @@ func (f *feed) shows(s *sweeping, st *stream, n int) bool {
 	switch {
 	case !k.Agreed || m == toLookUp:
 		return false
-	case m == noneSeen && k.Intent.PlacedAt.Before(f.verified):
-		return !changedSince(k, st.system, f.from)
+	case m == noneSeen && k.Intent.PlacedAt.Before(f.since):
+		return !changedSince(k, st.system, f.since.Add(-screenOverlap))
 	case unlisted(st.system): // contacts and carts are looked up, a hundred orders at once
 		return false
 	case m == noneSeen:

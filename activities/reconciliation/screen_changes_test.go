@@ -48,7 +48,7 @@ func TestScreening_TimeIsOver_PartialAndNothingRead(t *testing.T) {
 		Now:     func() time.Time { return noon }, Policy: reconcile.Default(),
 	}
 	began := noon.Add(-screenBudget - time.Second)
-	out := Screened{From: began.Add(-time.Hour), To: began}
+	out := Screened{From: began.Add(-time.Hour), To: began, began: began}
 	s := a.screening(Screen{}, &out, Status{})
 	s.know([]Known{{Intent: reconcile.Intent{Order: "A-1", PlacedAt: began.Add(-day)}}})
 	if err := s.lookUp(t.Context()); err != nil {
@@ -81,8 +81,8 @@ func TestFeed_Shows_WhatNeedsNoLookUp(t *testing.T) {
 	} {
 		a := &Activities{Now: func() time.Time { return now }, Policy: reconcile.Default(),
 			Readers: []SystemReader{{System: order.SystemMail, Reader: unread{t}}}}
-		out := Screened{From: noon.Add(-time.Hour), To: noon, Verified: noon.Add(-time.Hour)}
-		s := a.screening(Screen{}, &out, Status{})
+		out := Screened{From: noon.Add(-time.Hour), To: noon, began: noon}
+		s := a.screening(Screen{}, &out, Status{VerifiedThrough: noon.Add(-time.Hour)})
 		s.know([]Known{{Agreed: c.agreed, Intent: reconcile.Intent{
 			Order: "A-1", PlacedAt: c.placed, Phase: order.PhasePaying, Changed: []reconcile.Changed{{System: order.SystemMail, At: c.changed}},
 		}}})

@@ -27,6 +27,24 @@ func (s Status) Left(now time.Time) string {
 	return text
 }
 
+// Progress says how far runs have come that work off more than one takes, and what
+// keeps the last one from coming further; nothing when they are not behind.
+func (s Status) Progress(now time.Time) []string {
+	var lines []string
+	if !s.Backlog.IsZero() {
+		lines = append(lines, fmt.Sprintf("since %s, worked off through %s, %s behind; the next run goes on there", s.Backlog.Format(time.RFC3339),
+			s.VerifiedThrough.Format(time.RFC3339), now.Sub(s.VerifiedThrough).Round(time.Second)))
+	}
+	if last := s.last(); last.Truncated {
+		for _, line := range last.Lines {
+			if why, missed := strings.CutPrefix(line, notCompared); missed {
+				lines = append(lines, "the last run: "+why)
+			}
+		}
+	}
+	return lines
+}
+
 // Line says what the switch stops, since when, by whom and why.
 func (s Stop) Line() string {
 	kind, err := s.Stops()
@@ -67,6 +85,9 @@ func (s Status) Markdown(now time.Time) string {
 	if n := len(s.Reports); n > 0 {
 		r := s.Reports[n-1]
 		text += fmt.Sprintf(" Last run looked at %d orders, found %d breaks, repaired %d, opened %d cases, left %d.", r.Looked, r.Found, r.Repaired, r.Cases, r.Left)
+	}
+	for _, line := range s.Progress(now) {
+		text += "\n\n**Backlog:** " + line + "."
 	}
 	text += "\n\nBudget: " + s.Left(now) + ".\n"
 	for _, stop := range s.Stops {

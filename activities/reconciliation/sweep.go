@@ -26,10 +26,11 @@ type Sweeps struct {
 	Before, Span time.Duration
 	// Shard is how many orders are held in memory at once.
 	Shard int
-	// PerSecond bounds the calls of one sweep to each system, besides what the
-	// orders themselves may call; 0 sets no rate.
+	// PerSecond bounds the calls of one sweep to each system, and how many orders it
+	// tells to look again, besides what the orders themselves may call; 0 sets no
+	// rate.
 	PerSecond float64
-	// RunPerSecond bounds those of a screening.
+	// RunPerSecond bounds those of a run: to screen, to rehearse and to confirm.
 	RunPerSecond float64
 	// Together is how long one activity goes on, with one shard or day after the
 	// other, before the next one does: a history tells then that a sweep is alive.

@@ -144,9 +144,9 @@ func (d *days) sweep(ctx context.Context) error {
 func (d *days) confirm(ctx context.Context) error {
 	end := min(d.Confirmed+confirmAtOnce, len(d.Swept.Suspects))
 	batch := d.Next*(mostSweepSuspects/confirmAtOnce+1) + d.Confirmed/confirmAtOnce + 1
-	done, err := d.a.ConfirmSuspects(ctx, Confirm{
+	done, err := d.a.confirmAt(ctx, Confirm{
 		Run: d.run(), Batch: batch, Suspects: d.Swept.Suspects[d.Confirmed:end], Looked: d.Swept.Looked, Counts: CountKinds(d.Swept.Suspects), Only: true,
-	})
+	}, d.a.Sweeps.PerSecond)
 	if err != nil {
 		return err
 	}

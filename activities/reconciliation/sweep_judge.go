@@ -184,8 +184,7 @@ func (s *sweeping) lookUp(ctx context.Context) error {
 	}
 	s.out.Looked = len(s.known)
 	for these := range slices.Chunk(all, batch) {
-		if s.feed != nil && s.a.Now().After(s.feed.until) {
-			s.miss("orders: the time of the run is over before all were compared; the next run goes on")
+		if s.isLate() {
 			return nil
 		}
 		ids := make([]order.ID, len(these))

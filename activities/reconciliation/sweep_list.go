@@ -11,7 +11,6 @@ import (
 	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 )
@@ -187,7 +186,7 @@ func (s *sweeping) take(ctx context.Context, r read) error {
 	}
 	st.place = r.next
 	if s.feed != nil {
-		return stopping(ctx) // how far it came is in no heartbeat: it begins anew
+		return s.tooMuchChanged(ctx)
 	}
 	if len(s.pending) >= mostPending {
 		if err := s.askWhose(ctx); err != nil {
@@ -217,90 +216,14 @@ func stopping(ctx context.Context) error {
 	}
 }
 
-const (
-	mostTries  = 5  // of a call that fails
-	mostLimits = 20 // of one that is told to wait
-)
-
 // call calls a system within the sweep's rate, and again where that may help.
 func (s *sweeping) call(ctx context.Context, st *stream, do func(context.Context) error) error {
-	limited, tries, rate := 0, mostTries, s.a.Sweeps.PerSecond
+	c := caller{a: s.a, pace: &st.pace, perSecond: s.a.Sweeps.PerSecond, tries: mostTries, limits: mostLimits}
 	if s.feed != nil {
-		tries, rate = screenTries, s.a.Sweeps.RunPerSecond
+		c.perSecond, c.tries = s.a.Sweeps.RunPerSecond, screenTries
 	}
-	for try := 1; ; {
-		if err := s.wait(ctx, st.pace.turn(s.a.Now(), rate)); err != nil {
-			return err
-		}
-		err := do(ctx)
-		s.beats.alive(ctx, s.a.Now())
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		delay := time.Second << min(try+limited-1, 5)
-		switch apierr.CodeOf(err) {
-		case apierr.RateLimited:
-			if limited++; limited > mostLimits {
-				return err
-			}
-			if e, ok := errors.AsType[*apierr.Error](err); ok && e.After > 0 {
-				delay = min(e.After, apierr.MaxWait)
-			}
-			st.pace.pause(s.a.Now().Add(delay))
-			continue
-		case apierr.Unavailable, apierr.InDoubt:
-			if try++; try > tries {
-				return err
-			}
-		default:
-			return err // it would fail again
-		}
-		if err := s.wait(ctx, delay); err != nil {
-			return err
-		}
-	}
-}
-
-// wait waits for d, and says meanwhile that the sweep is alive.
-func (s *sweeping) wait(ctx context.Context, d time.Duration) error {
-	const step = 20 * time.Second
-	for d > 0 {
-		if err := s.a.Wait(ctx, min(d, step)); err != nil {
-			return err
-		}
-		d -= step
-		s.beats.alive(ctx, s.a.Now())
-	}
-	return ctx.Err()
-}
-
-// pace spreads the calls to one system over the time.
-type pace struct {
-	mu   sync.Mutex
-	next time.Time
-}
-
-// turn takes the next turn, and returns how long it is until then.
-func (p *pace) turn(now time.Time, perSecond float64) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	at := now
-	if p.next.After(now) {
-		at = p.next
-	}
-	if perSecond > 0 {
-		p.next = at.Add(time.Duration(float64(time.Second) / perSecond))
-	}
-	return at.Sub(now)
-}
-
-// pause gives no turn before a moment: the system has asked us to wait.
-func (p *pace) pause(until time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if until.After(p.next) {
-		p.next = until
-	}
+	c.alive = func(ctx context.Context) { s.beats.alive(ctx, s.a.Now()) }
+	return c.call(ctx, do)
 }
 
 // clipped keeps evidence short: histories hold it.

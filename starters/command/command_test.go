@@ -279,6 +279,13 @@ func TestReconcile(t *testing.T) {
 	}
 	x.run(command.ExitPartial, "", "reconcile")
 	x.says("PARTIAL", "erp could not be read")
+	x.engine.Answer = func(string, starters.Message) (any, error) {
+		return report(func(r *reconciliation.RunReport) {
+			r.From, r.To, r.Behind = noon.Add(-time.Hour), noon.Add(-time.Minute), true
+		}), nil
+	}
+	x.run(command.ExitPartial, "", "reconcile")
+	x.says("PARTIAL", "it took what changed from 2026-01-02T11:00:00Z until 2026-01-02T11:59:00Z and the next run goes on from 2026-01-02T11:59:00Z")
 	x.run(command.ExitUsage, "", "reconcile", "a/b")
 	x.engine.Down(true)
 	x.run(command.ExitUnreachable, "", "reconcile")
@@ -296,6 +303,7 @@ func TestStatusAndSwitch(t *testing.T) {
 		}
 		return reconciliation.Status{
 			Since: noon.Add(-48 * time.Hour), VerifiedThrough: noon.Add(-time.Minute), Stops: stops, Outstanding: 2,
+			Backlog: noon.Add(-time.Hour),
 			Cursors: []reconciliation.Cursor{{System: order.SystemERP, Through: noon.Add(-15 * time.Second)}},
 			Reports: []reconciliation.RunReport{report(func(*reconciliation.RunReport) {}), report(func(r *reconciliation.RunReport) { r.Run = "run-2"; r.Unread = []order.System{order.SystemERP} })},
 		}, nil
@@ -305,7 +313,8 @@ func TestStatusAndSwitch(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.run(command.ExitOK, "", "status")
-	x.says("repairs", "on:", "verified through", "60 s ago", "erp followed to", "15 s ago", "run-1", "run-2", "last good run", "never")
+	x.says("repairs", "on:", "verified through", "60 s ago", "erp followed to", "15 s ago", "run-1", "run-2", "last good run", "never",
+		"backlog", "since 2026-01-02T11:00:00Z, worked off through 2026-01-02T11:59:00Z, 1m0s behind")
 	if out := x.out.String(); strings.Index(out, "run-2") > strings.Index(out, "run-1") {
 		t.Errorf("the newest run is not first:\n%s", out)
 	}

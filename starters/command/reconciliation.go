@@ -73,7 +73,7 @@ func reportText(r reconciliation.RunReport, now time.Time) string {
 		rows = append(rows, []string{"  but for", words(r.Exceptions)})
 	}
 	if !r.Complete() {
-		rows = append(rows, []string{"  PARTIAL", words(r.Unread) + " could not be read, so this run verifies nothing"})
+		rows = append(rows, []string{"  PARTIAL", r.Partly()})
 	}
 	rows = append(rows, []string{"  judged by", fmt.Sprintf("policy %s, rules %d", r.Policy, r.Rules)})
 	b.WriteString(columns(rows))
@@ -177,6 +177,9 @@ func statusText(s reconciliation.Status, now time.Time) string {
 			what, why, _ := strings.Cut(stop.Line(), ", ")
 			rows = slices.Insert(rows, i+1, []string{"  off: " + what, why})
 		}
+	}
+	for _, line := range s.Progress(now) {
+		rows = append(rows, []string{"backlog", line})
 	}
 	for _, c := range s.Cursors {
 		rows = append(rows, []string{string(c.System) + " followed to", moment(c.Through, now)})

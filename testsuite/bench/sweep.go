@@ -346,7 +346,7 @@ func (r *reconciling) screenOnce(ctx context.Context) error {
 	}
 	out.Seconds, out.Orders, out.Records = (clock.Now().Sub(began) - (r.source.Confirmed() - before)).Seconds(), report.Looked, report.Records
 	if !report.Complete() {
-		r.problem("the run is partial: %v could not be read; truncated: %t", report.Unread, report.Truncated)
+		r.problem("the run is partial: %s", report.Partly())
 	}
 	if report.Stock.Found > 0 {
 		r.problem("levels that differ were found: %v", report.Lines)

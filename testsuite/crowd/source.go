@@ -147,7 +147,7 @@ func (s *Source) Intents(_ context.Context, q reconciliation.IntentQuery) ([]rec
 		return all, nil
 	}
 	for n := range s.crowd.Len() {
-		if k := s.known(n); !k.Changed.Before(q.Since) {
+		if k := s.known(n); !k.Changed.Before(q.Since) && (q.Until.IsZero() || k.Changed.Before(q.Until)) {
 			if all = append(all, k); len(all) == q.Limit {
 				break
 			}
