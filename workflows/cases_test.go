@@ -58,6 +58,14 @@ type delivery struct {
 		Outcome  string         `json:"outcome"`
 		Decision string         `json:"decision"`
 		By       string         `json:"by"`
+
+		// Of a group.
+		Group    int             `json:"group"`
+		State    string          `json:"state"`
+		Orders   int             `json:"orders"`
+		AtRisk   []reconcile.Sum `json:"at_risk"`
+		Examples []string        `json:"examples"`
+		Commands []string        `json:"commands"`
 	} `json:"data"`
 }
 

@@ -99,11 +99,12 @@ type GroupAnnouncement struct {
 	State  GroupState   `json:"state"`
 	Why    string       `json:"why"`
 	// Orders have it, of those Looked at; Repairs of its Breaks would be repaired.
-	Orders  int             `json:"orders"`
-	Looked  int             `json:"looked"`
-	Breaks  int             `json:"breaks"`
-	Repairs int             `json:"repairs"`
-	Money   []reconcile.Sum `json:"money,omitempty"` // at risk
+	Orders  int `json:"orders"`
+	Looked  int `json:"looked"`
+	Breaks  int `json:"breaks"`
+	Repairs int `json:"repairs"`
+	// AtRisk is what money is, by currency; none where nobody knows of any.
+	AtRisk []reconcile.Sum `json:"at_risk,omitempty"`
 	// Examples are a few of its orders; of levels, SKUs.
 	Examples []string  `json:"examples,omitempty"`
 	Since    time.Time `json:"since"`
@@ -144,7 +145,7 @@ func (a *Activities) AnnounceCase(ctx context.Context, n Announcement) error {
 func (a *Activities) AnnounceGroup(ctx context.Context, n GroupAnnouncement) error {
 	if activity.GetInfo(ctx).Attempt == 1 {
 		activity.GetLogger(ctx).Warn("a group is announced", "kind", string(n.Kind), "group", n.Group, "break", n.Break, "state", string(n.State),
-			"why", n.Why, "orders", n.Orders, "looked", n.Looked, "money", Amounts(n.Money), "examples", strings.Join(n.Examples, " "),
+			"why", n.Why, "orders", n.Orders, "looked", n.Looked, "at_risk", Amounts(n.AtRisk), "examples", strings.Join(n.Examples, " "),
 			"deadline", n.Deadline.UTC().Format(time.RFC3339), "outcome", n.Outcome)
 		counted(ctx, GroupsAnnounced, n.Kind, cmp.Or(string(n.System), "all"))
 	}
