@@ -173,7 +173,7 @@ func TestMetrics_DocumentedAndAlertedOn(t *testing.T) {
 	described := make(chan *prometheus.Desc, 100)
 	starters.NewGauges(&starters.Client{Engine: &memory.Engine{}, Now: clock}, logrus.New()).Describe(described)
 	close(described)
-	names := []string{workflows.DetectionMetric + "_seconds", workflows.RepairMetric + "_seconds", reconciliation.CasesAnnounced + "_total"}
+	names := []string{workflows.DetectionMetric + "_seconds", workflows.RepairMetric + "_seconds", reconciliation.CasesAnnounced + "_total", reconciliation.GroupsAnnounced + "_total"}
 	for d := range described {
 		names = append(names, regexp.MustCompile(`trueup_\w+`).FindString(d.String()))
 	}

@@ -54,6 +54,18 @@ type delivery struct {
 		Evidence string         `json:"evidence"`
 		Deadline time.Time      `json:"deadline"`
 		Happened string         `json:"happened"`
+		Closed   time.Time      `json:"closed"`
+		Outcome  string         `json:"outcome"`
+		Decision string         `json:"decision"`
+		By       string         `json:"by"`
+
+		// Of a group.
+		Group    int             `json:"group"`
+		State    string          `json:"state"`
+		Orders   int             `json:"orders"`
+		AtRisk   []reconcile.Sum `json:"at_risk"`
+		Examples []string        `json:"examples"`
+		Commands []string        `json:"commands"`
 	} `json:"data"`
 }
 
@@ -170,8 +182,13 @@ func TestCase_Announced_OnceOpenedOnceNearItsDeadlineAndWhatHappenedThen(t *test
 			})
 			w.Run(5 * day)
 			w.took("the decision", decided)
-			r.said("case.opened", "case.due", "case.past")
+			r.said("case.opened", "case.due", "case.past", "case.closed")
 			state := w.closedAs("1", order.PhaseClosed)
+			end := r.deliveries()[3].Data
+			if end.Outcome != "decided: ship by test (unverified)" || end.Decision != "ship" || end.By != "test" || end.Case != k.N ||
+				!end.Closed.Equal(state.Cases[0].Closed) || end.Evidence != k.Evidence.Token {
+				t.Errorf("it was said to have ended as %+v", end)
+			}
 			if again {
 				if _, continued, _ := w.Runs(workflows.OrderWorkflowID("1")); continued < 3 {
 					t.Errorf("it continued as new %d times", continued)
@@ -222,10 +239,17 @@ func TestCase_ReceiverIsDown_TriedUnderOneIdAndNothingWaitsForIt(t *testing.T) {
 	})
 	w.Run(5 * day)
 	w.took("the decision", decided)
-	r.said("case.opened")
+	r.said("case.opened", "case.closed")
 	w.closedAs("1", order.PhaseClosed)
 	all := r.deliveries()
-	for _, d := range all {
+	for n, d := range all {
+		if d.Type == "case.closed" {
+			if n != len(all)-1 || d.Timestamp.After(virtual.Start.Add(7*time.Hour)) {
+				t.Errorf("its end was said as number %d of %d: %+v", n+1, len(all), d)
+			}
+			all = all[:n]
+			break
+		}
 		if d.ID != all[0].ID || !d.Timestamp.Equal(all[0].Timestamp) {
 			t.Errorf("an attempt differs from the first: %+v, %+v", d, all[0])
 		}
@@ -242,8 +266,8 @@ func TestCase_NobodyTakesTheAnnouncement_GivenUpAndTheOrderEnds(t *testing.T) {
 		status      int
 		least, most int
 	}{
-		{"always broken", http.StatusInternalServerError, 50, 150},
-		{"wants no more", http.StatusGone, 1, 1},
+		{"always broken", http.StatusInternalServerError, 100, 300},
+		{"wants no more", http.StatusGone, 2, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -259,37 +283,73 @@ func TestCase_NobodyTakesTheAnnouncement_GivenUpAndTheOrderEnds(t *testing.T) {
 			if n := len(r.deliveries()); n < c.least || n > c.most {
 				t.Errorf("tried %d times, want %d to %d", n, c.least, c.most)
 			}
-			if !slices.ContainsFunc(state.Audit, func(e workflows.Entry) bool {
-				return strings.HasPrefix(e.What, "case 1 opened is not announced any more")
-			}) || len(state.Unsaid) != 0 {
-				t.Errorf("given up in silence: %+v, %+v", state.Audit, state.Unsaid)
+			for _, kind := range []string{"opened", "closed"} {
+				if !slices.ContainsFunc(state.Audit, func(e workflows.Entry) bool {
+					return strings.HasPrefix(e.What, "case 1 "+kind+" is not announced any more")
+				}) || len(state.Unsaid) != 0 {
+					t.Errorf("%s is given up in silence: %+v, %+v", kind, state.Audit, state.Unsaid)
+				}
 			}
 		})
 	}
 }
 
-// An order that was begun before cases were announced carries a case of which
-// nothing was said.
-func TestCase_OpenBeforeTheUpgrade_AnnouncedOnce(t *testing.T) {
-	t.Parallel()
-	r := receive(t, nil)
-	w := open(t, virtual.Options{Cases: r.settings()})
+// twoContacts lets an order go on that has ended but for one case, and was begun
+// before cases were announced: nothing was said of that case, nor of the one that
+// is closed.
+func (w *world) twoContacts(age time.Duration) {
 	o := anOrder("1").Normalize()
-	old := &workflows.State{
-		Order: o, Fingerprint: o.Fingerprint(), Phase: order.PhaseClosed, Since: virtual.Start, Run: 1,
-		Cases: []reconcile.Case{{
-			N: 1, Opened: virtual.Start.Add(-10 * time.Hour), Deadline: virtual.Start.Add(-6 * time.Hour), AtDeadline: "it stays open", Stays: true,
-			Step: reconcile.Step{Break: reconcile.Break{System: order.SystemCRM, Field: reconcile.CRMContact, Situation: reconcile.Conflict}, Decision: reconcile.Ask, Why: "two contacts"},
-		}},
+	k := reconcile.Case{
+		N: 1, Opened: virtual.Start.Add(-10 * time.Hour), Deadline: virtual.Start.Add(-6 * time.Hour), AtDeadline: "it stays open", Stays: true,
+		Step: reconcile.Step{Break: reconcile.Break{System: order.SystemCRM, Field: reconcile.CRMContact, Situation: reconcile.Conflict}, Decision: reconcile.Ask, Why: "two contacts"},
 	}
-	w.At(time.Hour, "it goes on", func() {
+	over := k
+	over.N, over.Closed, over.Outcome = 2, virtual.Start.Add(-time.Hour), "the systems agree again"
+	old := &workflows.State{
+		Order: o, Fingerprint: o.Fingerprint(), Phase: order.PhaseClosed, Since: virtual.Start, Run: 1, Cases: []reconcile.Case{k, over},
+	}
+	w.At(age, "it goes on", func() {
 		w.Check(w.Client.Engine.Submit(context.Background(), starters.Start{
 			Type: workflows.OrderType, ID: workflows.OrderWorkflowID("1"), Input: workflows.OrderInput{Order: o, Fingerprint: o.Fingerprint(), Carried: old},
 		}, starters.Message{}, nil))
 	})
+}
+
+func TestCase_OpenBeforeTheUpgrade_AnnouncedOnce(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w := open(t, virtual.Options{Cases: r.settings()})
+	w.twoContacts(time.Hour)
 	w.continues(2*time.Hour, "1")
 	w.Run(3 * day)
 	r.said("case.opened")
+}
+
+// A decision may be the last that an order waits for: it is there until somebody
+// was told that the case is closed.
+func TestCase_LastThingOfItsOrder_EndIsSaidBeforeTheOrderEnds(t *testing.T) {
+	t.Parallel()
+	back := virtual.Start.Add(3*day + 5*time.Hour)
+	r := receive(t, nil)
+	w := open(t, virtual.Options{Cases: r.settings()})
+	r.answer = func(_ int, d delivery) int {
+		if d.Type == "case.closed" && w.Now().Before(back) {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	}
+	w.twoContacts(time.Hour)
+	var decided *replied
+	w.At(3*day, "a person decides, while nobody listens", func() { decided = w.decide("1", 1, workflows.DecideAccept) })
+	w.At(3*day+time.Hour, "look", func() {
+		if w.Closed("1") != nil {
+			t.Error("the order has ended, and nobody was told that its case has")
+		}
+	})
+	w.Run(3*day + 6*time.Hour)
+	w.took("the decision", decided)
+	w.closedAs("1", order.PhaseClosed)
+	r.said("case.opened", "case.closed")
 }
 
 // stolen lets somebody delete a receipt that was booked, which a run finds by an
@@ -391,7 +451,8 @@ func TestCase_FlappingRecord_ChangeSaidOnceAnHour(t *testing.T) {
 
 func TestDecide_BreakIsGoneMeanwhile_ClosedAndSaidSo(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{Policy: "mode: auto\nreturn_window: 240h\nfields:\n  crm.deal: {mode: ask}\n"})
+	r := receive(t, nil)
+	w := open(t, virtual.Options{Cases: r.settings(), Policy: "mode: auto\nreturn_window: 240h\nfields:\n  crm.deal: {mode: ask}\n"})
 	w.submit(0, anOrder("1"))
 	w.At(7*time.Hour, "somebody changes the deal", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
 	w.runs(8 * time.Hour)
@@ -414,6 +475,10 @@ func TestDecide_BreakIsGoneMeanwhile_ClosedAndSaidSo(t *testing.T) {
 	w.Run(12 * time.Hour)
 	if decided.Err != nil || !strings.Contains(decided.Refused, "nothing was decided") || !strings.Contains(decided.Refused, "the systems agree again") {
 		t.Errorf("the answer is %+v", decided)
+	}
+	r.said("case.opened", "case.closed")
+	if end := r.deliveries()[1].Data; end.Outcome != "the systems agree again" || end.Decision+end.By != "" {
+		t.Errorf("it was said to have ended as %+v", end)
 	}
 }
 

@@ -16,8 +16,32 @@ import (
 // transition would be, and what it is about is looked at afresh where somebody
 // says that it was put right by hand.
 
-// decidedBy begins the outcome of a case that a person decided.
-const decidedBy = "decided: "
+// decidedBy begins the outcome of a case that a person decided; unverified comes
+// after who it was, and before the reason.
+const (
+	decidedBy  = "decided: "
+	unverified = " (unverified)"
+)
+
+// decisionIn reads in an outcome what a person decided, and who; nothing when it
+// came about by itself.
+func decisionIn(outcome string) (as, by string) {
+	decision, ok := strings.CutPrefix(unreasoned(outcome), decidedBy)
+	if !ok {
+		return "", ""
+	}
+	as, by, _ = strings.Cut(strings.TrimSuffix(decision, unverified), " by ")
+	return as, by
+}
+
+// unreasoned returns an outcome without the reason that a person gave.
+func unreasoned(outcome string) string {
+	before, _, found := strings.Cut(outcome, unverified)
+	if !found {
+		return outcome
+	}
+	return before + unverified
+}
 
 func (p *process) decidable(_ workflow.Context, d Decide) error {
 	const what = "decide a case of"
@@ -224,7 +248,7 @@ func (p *process) stale(now time.Time, k reconcile.Case, is reconcile.Evidence) 
 // decided carries out a decision that can be carried out.
 func (p *process) decided(now time.Time, k reconcile.Case, d Decide) {
 	p.took(now, DecideUpdate, d.Asked, d.Case)
-	outcome := decidedBy + string(d.As) + " by " + d.By + " (unverified): " + d.Reason
+	outcome := decidedBy + string(d.As) + " by " + d.By + unverified + ": " + d.Reason
 	switch d.As {
 	case DecideRepair:
 		p.mendByDecision(now, k.Step)

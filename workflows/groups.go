@@ -198,7 +198,7 @@ func (k *keeper) decideGroup(ctx workflow.Context, d reconciliation.DecideGroup)
 		case g.Repairs == 0:
 			// Nothing of it would be repaired, so there is nothing to try: each order adopts
 			// it, or asks about it in a case of its own.
-			k.closeGroup(g, now, "decided by "+d.By+": each order deals with its own")
+			k.closeGroup(g, now, "decided by "+d.By+unverified+": each order deals with its own")
 		default:
 			g.State, g.Few, g.Trying, g.Given = reconciliation.GroupTrying, firstFew, "", 0
 		}
@@ -229,7 +229,7 @@ func (s *KeeperState) endLeft(of reconciliation.Stop, now time.Time) {
 	for i := range s.Status.Groups {
 		kind, err := of.Stops()
 		if g := &s.Status.Groups[i]; err == nil && g.State == reconciliation.GroupLeft && g.Kind == kind {
-			s.closeGroup(g, now, fmt.Sprintf("the switch was turned on by %s: %s", of.By, of.Reason))
+			s.closeGroup(g, now, fmt.Sprintf("the switch was turned on by %s%s: %s", of.By, unverified, of.Reason))
 		}
 	}
 }

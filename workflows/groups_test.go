@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -158,6 +159,110 @@ func TestIncident_ManyAtOnce_OneCase_RepairedAFewFirst(t *testing.T) {
 	}
 	if !strings.HasPrefix(second.Lines[0], "group 1, open: crm.deal.mismatch on 12 of 12 orders") || !strings.Contains(second.Lines[1], "left to group 1") {
 		t.Errorf("the second run says %q", second.Lines[:2])
+	}
+}
+
+// A group is announced by itself, and its orders are not: once when it opens, when
+// somebody has decided, and how it ended.
+func TestIncident_Announced_OnceOpenedDecidedAndHowItEnded(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w, _ := crowd(t, 12, virtual.Options{Cases: r.settings()})
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.runAt(76*time.Minute, workflows.ReconcileInput{}) // finds the same, which is no news
+	var g reconciliation.Group
+	w.At(85*time.Minute, "decided", func() {
+		r.said("group.opened")
+		g = w.group(1)
+		w.decideGroup(1, reconciliation.GroupRepair)
+	})
+	for _, age := range []time.Duration{86 * time.Minute, 96 * time.Minute, 106 * time.Minute} {
+		w.runAt(age, workflows.ReconcileInput{})
+	}
+	w.Run(2 * time.Hour)
+	r.said("group.opened", "group.changed", "group.closed")
+	all := r.deliveries()
+	if d := all[0].Data; d.Group != 1 || d.Break != "crm.deal.mismatch" || d.State != "open" || d.Orders != 12 || !slices.Equal(d.Examples, g.Sample) ||
+		d.Why != g.Why || d.Proposal != g.Proposal || !d.Deadline.Equal(g.Deadline) || !slices.Equal(d.AtRisk, g.Money) ||
+		!slices.Equal(d.Commands, []string{"trueup groups", "trueup group decide 1 --as repair|leave --by NAME --reason TEXT"}) {
+		t.Errorf("announced %+v; the group was %+v", d, g)
+	}
+	if d := all[1].Data; d.State != "trying" || !all[1].Timestamp.Equal(w.Moment(85*time.Minute)) {
+		t.Errorf("announced %+v", all[1])
+	}
+	if d := all[2].Data; d.Outcome != "a whole run found none of it any more" || d.Decision != "repair" || d.By != "ada" || d.Closed.IsZero() || len(d.Commands) != 0 {
+		t.Errorf("it was said to have ended as %+v", d)
+	}
+}
+
+// What changes again and again is said once an hour at most; then also when no
+// run and no person comes: the change feeds are followed each 47 minutes here.
+func TestIncident_DecidedAgainAndAgain_SaidOnceAnHour(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w, _ := crowd(t, 12, virtual.Options{Cases: r.settings()})
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	for n := range 5 {
+		w.At(time.Duration(70+n)*time.Minute, "decided", func() {
+			w.decideGroup(1, []reconciliation.GroupDecision{reconciliation.GroupRepair, reconciliation.GroupLeave}[n%2])
+		})
+	}
+	w.At(80*time.Minute, "and left", func() { w.decideGroup(1, reconciliation.GroupLeave) })
+	w.At(3*time.Hour, "turned on", func() {
+		r.said("group.opened", "group.changed", "group.changed")
+		_, err := w.Client.Switch(t.Context(), reconciliation.Stop{Kind: "crm.deal.mismatch", By: "ada", Reason: "Mrs Lovelace called"})
+		w.Check(err)
+	})
+	w.Run(4 * time.Hour)
+	r.said("group.opened", "group.changed", "group.changed", "group.closed")
+	all := r.deliveries()
+	if d := all[2]; d.Data.State != "left" || d.Timestamp.Before(w.Moment(130*time.Minute)) || d.Timestamp.After(w.Moment(142*time.Minute)) {
+		t.Errorf("an hour after the first change was announced %+v", d)
+	}
+	if d := all[3].Data; d.Outcome != "the switch was turned on by ada (unverified)" || d.Decision != "leave" {
+		t.Errorf("it was said to have ended as %+v", d)
+	}
+}
+
+// Nothing is lost and nothing is another announcement when nobody listens for a
+// while, and reconciliation continues as new meanwhile.
+func TestIncident_ReceiverIsDown_SaidOnceItIsBackAndItsEndLast(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w, ids := crowd(t, 12, virtual.Options{Cases: r.settings()})
+	r.answer = func(int, delivery) int {
+		if w.Now().Before(w.Moment(3 * time.Hour)) {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	}
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(80*time.Minute, "put right by hand", func() {
+		for _, id := range ids {
+			w.edit(w.CRM, `{"order":"`+string(id)+`","stage":"won"}`)
+		}
+	})
+	w.runAt(86*time.Minute, workflows.ReconcileInput{})
+	w.At(93*time.Minute, "the engine suggests to continue", func() { w.SuggestContinue(workflows.ReconciliationID) })
+	w.At(2*time.Hour, "look", func() {
+		if _, continued, _ := w.Runs(workflows.ReconciliationID); continued != 1 {
+			t.Errorf("it continued as new %d times", continued)
+		}
+		if g := w.group(1); !g.Over() {
+			t.Errorf("the group is %+v", g)
+		}
+		r.said()
+	})
+	w.Run(5 * time.Hour)
+	r.said("group.opened", "group.closed")
+	opened := r.deliveries()[0]
+	for _, d := range r.deliveries() {
+		if d.Type == "group.opened" && (d.ID != opened.ID || !d.Timestamp.Equal(opened.Timestamp)) {
+			t.Errorf("an attempt differs from the first: %+v, %+v", d, opened)
+		}
+		if d.Type == "group.closed" && (d.status != http.StatusOK || d.Data.Decision != "" || d.Data.Outcome == "") {
+			t.Errorf("its end was said as %+v", d)
+		}
 	}
 }
 

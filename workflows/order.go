@@ -77,8 +77,6 @@ type process struct {
 	// raised are the breaks about which attend would have a case open now: what it
 	// says of them counts, and not what a plan says.
 	raised []string
-	// saying are the announcements on their way, by their ids.
-	saying []string
 	// readAt is when all systems were last read together.
 	readAt time.Time
 	// alarm is the timer of the next deadline.
@@ -188,10 +186,10 @@ func (p *process) resting(ctx workflow.Context) bool {
 	return true
 }
 
-// closed says that the order has ended, is at rest, owes nobody a decision, and
-// has been quiet for as long as late messages usually take.
+// closed says that the order has ended, is at rest, owes nobody a decision or word
+// of one, and has been quiet for as long as late messages usually take.
 func (p *process) closed(ctx workflow.Context) bool {
-	return p.Phase.Ended() && p.resting(ctx) && len(p.Hints) == 0 && len(p.openCases()) == 0 &&
+	return p.Phase.Ended() && p.resting(ctx) && len(p.Hints) == 0 && len(p.openCases()) == 0 && len(p.Unsaid) == 0 &&
 		workflow.Now(ctx).Sub(p.quietSince()) >= p.settings.Linger
 }
 

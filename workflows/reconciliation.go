@@ -21,6 +21,10 @@ type KeeperState struct {
 	Runs  []granting `json:"runs,omitempty"`
 	// Members are the orders of the incidents that are not over.
 	Members []reconciliation.Members `json:"members,omitempty"`
+	// Tellings are what was said about each incident, and Unsaid what is still to be
+	// said, or on its way.
+	Tellings []Telling                          `json:"tellings,omitempty"`
+	Unsaid   []reconciliation.GroupAnnouncement `json:"unsaid,omitempty"`
 	// Window and Count are how an hour's budget was kept before Status.Spent.
 	Window time.Time `json:"window,omitzero"`
 	Count  int       `json:"count,omitempty"`
@@ -47,6 +51,7 @@ func (w *Workflows) Reconciliation(ctx workflow.Context, carried *KeeperState) e
 	k.Status.Budget = settings.Budget
 	k.listen(ctx)
 	k.tell(ctx)
+	workflow.Go(ctx, k.herald)
 	k.plants(ctx)
 	if err := k.follow(ctx); err != nil {
 		return err
@@ -162,8 +167,10 @@ func (k *keeper) stoppable(_ workflow.Context, s reconciliation.Stop) error {
 	return nil
 }
 
-// tell says in the engine's UI where reconciliation stands, as trueup status does.
+// tell says to the outside what has come about, and in the engine's UI where
+// reconciliation stands, as trueup status does.
 func (k *keeper) tell(ctx workflow.Context) {
+	k.tellGroups(workflow.Now(ctx))
 	workflow.SetCurrentDetails(ctx, k.Status.Markdown(workflow.Now(ctx)))
 }
 
@@ -189,6 +196,7 @@ func (k *keeper) follow(ctx workflow.Context) error {
 			return err
 		}
 		k.Status.Cursors = cursors
+		k.tell(ctx) // a change that came too soon after the last is said now, without a timer for it
 		if k.settings.FollowPolls <= 1 {
 			if err := workflow.Sleep(ctx, k.settings.FollowEvery); err != nil {
 				return err

@@ -3,6 +3,7 @@ package reconciliation_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/trueup-orders/trueup/activities/announce"
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 )
 
 // counts is a metrics handler that keeps the counters alone.
@@ -112,6 +114,57 @@ func TestAnnounceCase_OneLineOneCountOnePost(t *testing.T) {
 				t.Fatalf("warned %q", log.warned)
 			}
 			for _, part := range []string{"kind due", "order 42", "case 2", "erp.sale.missing", "money 9980", "evidence 0a1b", "2026-01-02T12:00:00Z"} {
+				if !strings.Contains(log.warned[0], part) {
+					t.Errorf("%q does not say %q", log.warned[0], part)
+				}
+			}
+		})
+	}
+}
+
+func TestAnnounceGroup_OneLineOneCountOnePost(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kind   reconcile.Kind
+		counts string
+	}{
+		"of a kind":   {reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch}, "crm"},
+		"of anything": {reconcile.Kind{}, "all"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var suite testsuite.WorkflowTestSuite
+			log, count := &lines{}, counts{&sync.Mutex{}, map[string]int64{}, ""}
+			suite.SetLogger(log)
+			suite.SetMetricsHandler(count)
+			env := suite.NewTestActivityEnvironment()
+			var body []byte
+			server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { body, _ = io.ReadAll(q.Body) }))
+			defer server.Close()
+			noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+			receiver, err := announce.New(server.URL, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, func() time.Time { return noon })
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := &reconciliation.Activities{Receiver: receiver}
+			env.RegisterActivity(a)
+			n := reconciliation.GroupAnnouncement{
+				ID: "group_1", Kind: reconciliation.CaseClosed, Group: 3, Break: c.kind.String(), System: c.kind.System, Orders: 12, Looked: 40,
+				AtRisk: []reconcile.Sum{{Currency: "EUR", Minor: 9980}}, Examples: []string{"41", "42"}, Deadline: noon,
+				Ending: reconciliation.Ending{Closed: noon, Outcome: "gone"},
+			}
+			if _, err := env.ExecuteActivity(a.AnnounceGroup, n); err != nil {
+				t.Fatal(err)
+			}
+			for _, part := range []string{`"type":"group.closed"`, `"group":3`, `"orders":12`, `"at_risk":[{`, `"examples":["41","42"]`, `"outcome":"gone"`} {
+				if !strings.Contains(string(body), part) {
+					t.Errorf("%s is not in %s", part, body)
+				}
+			}
+			if got := count.all[reconciliation.GroupsAnnounced+" closed "+c.counts]; got != 1 || len(log.warned) != 1 {
+				t.Fatalf("counted %v, warned %q", count.all, log.warned)
+			}
+			for _, part := range []string{"kind closed", "group 3", c.kind.String(), "orders 12", "looked 40", "99.80 EUR", "examples 41 42", "outcome gone"} {
 				if !strings.Contains(log.warned[0], part) {
 					t.Errorf("%q does not say %q", log.warned[0], part)
 				}

@@ -64,6 +64,11 @@ type Group struct {
 	Outcome     string    `json:"outcome,omitempty"`
 }
 
+// Command is how it is decided in a terminal.
+func (g Group) Command() string {
+	return fmt.Sprintf("trueup group decide %d --as repair|leave --by NAME --reason TEXT", g.N)
+}
+
 // Over says that it is closed.
 func (g Group) Over() bool { return g.State == GroupClosed }
 

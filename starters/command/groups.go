@@ -2,7 +2,6 @@ package command
 
 import (
 	"flag"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,7 +55,7 @@ func groupsText(all []reconciliation.Group, now time.Time, over bool) string {
 			b.WriteString("    " + line + "\n")
 		}
 		if g.State == reconciliation.GroupOpen {
-			fmt.Fprintf(&b, "    trueup group decide %d --as repair|leave --by NAME --reason TEXT\n", g.N)
+			b.WriteString("    " + g.Command() + "\n")
 		}
 	}
 	return b.String()

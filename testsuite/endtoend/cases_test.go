@@ -67,7 +67,7 @@ func announcements(t *testing.T, key string, fails int) (address string, all fun
 
 // TestCase_AnnouncedAndDecidedOnItsEvidence: a dispute is announced to a receiver
 // that fails at first, and decided over HTTP on the evidence that it was told; on
-// other evidence nothing is done.
+// other evidence nothing is done. Then the receiver is told that it is closed.
 func TestCase_AnnouncedAndDecidedOnItsEvidence(t *testing.T) {
 	t.Parallel()
 	const key = "a key of the receiver, 32 bytes.."
@@ -108,7 +108,8 @@ func TestCase_AnnouncedAndDecidedOnItsEvidence(t *testing.T) {
 	b.shows("it is requested again", o, func(r records) bool {
 		return len(r.warehouse.Shipments) == 2 && r.warehouse.Shipments[1].State == "waiting"
 	})
-	if n := len(all()); n != 2 {
+	b.until("its end is announced", 30*time.Second, func() bool { return len(all()) >= 3 })
+	if end := all()[2]; len(all()) != 3 || end.kind != "case.closed" || end.order != o.ID || !end.taken {
 		t.Errorf("announced %+v", all())
 	}
 }

@@ -1,0 +1,80 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+)
+
+// What is said of the groups to the outside, as of the cases: when one opens, when
+// it has changed in a way that is worth knowing, and how it ended. Who is told that
+// it opened need not be told of each of its orders.
+
+// tellGroups says what is to be said about the groups by now. One that was open
+// before groups were announced is announced as it stands, once.
+func (s *KeeperState) tellGroups(now time.Time) {
+	s.Tellings = slices.DeleteFunc(s.Tellings, func(t Telling) bool {
+		return !slices.ContainsFunc(s.Status.Groups, func(g reconciliation.Group) bool { return g.N == t.Case })
+	})
+	for _, g := range s.Status.Groups {
+		t := toldOf(s.Tellings, g.N)
+		switch {
+		case !g.Over() && t == nil:
+			s.Tellings = append(s.Tellings, Telling{Case: g.N})
+			s.sayGroup(now, g, reconciliation.CaseOpened)
+		case !g.Over():
+			if worthKnowing(g, t) && !now.Before(t.ChangedAt.Add(changesApart)) {
+				t.Changes++
+				t.ChangedAt = now
+				s.sayGroup(now, g, reconciliation.CaseChanged)
+			}
+		case t != nil && !t.Closed:
+			t.Closed = true
+			s.sayGroup(now, g, reconciliation.CaseClosed)
+		}
+	}
+}
+
+// worthKnowing says that a group is not what was said of it last: it stands
+// elsewhere, somebody has decided, or twice or half as many orders have it. A few
+// more or less with each run are not news.
+func worthKnowing(g reconciliation.Group, t *Telling) bool {
+	return standing(g) != t.Evidence || g.Orders != t.Orders && (g.Orders >= 2*t.Orders || 2*g.Orders <= t.Orders)
+}
+
+// standing says where a group stands, and by whose decision.
+func standing(g reconciliation.Group) string {
+	return fmt.Sprintf("%s %s %s", g.State, g.Decided, g.By)
+}
+
+// sayGroup means an announcement, as say does of a case.
+func (s *KeeperState) sayGroup(now time.Time, g reconciliation.Group, kind reconciliation.AnnouncementKind) {
+	a := reconciliation.GroupAnnouncement{
+		Kind: kind, At: now, Group: g.N, Break: g.Kind.String(), System: g.Kind.System, State: g.State, Why: g.Why,
+		Orders: g.Orders, Looked: g.Looked, Breaks: g.Breaks, Repairs: g.Repairs, AtRisk: slices.Clone(g.Money), Examples: slices.Clone(g.Sample),
+		Since: g.Since, Opened: g.Opened, Deadline: g.Deadline, Proposal: g.Proposal, Alternatives: slices.Clone(g.Alternatives),
+	}
+	if g.Over() {
+		a.Ending = reconciliation.Ending{Closed: g.Closed, Outcome: unreasoned(g.Outcome), Decision: g.Decided, By: g.By}
+	} else {
+		a.Commands = []string{"trueup groups", g.Command()}
+	}
+	t := toldOf(s.Tellings, g.N)
+	t.Evidence, t.Orders = standing(g), g.Orders
+	a.ID = announcementID(a.Saying(), ReconciliationID, g.Opened, t.Changes)
+	s.Unsaid = append(s.Unsaid, a)
+}
+
+// herald sends what is to be said of the groups.
+func (k *keeper) herald(ctx workflow.Context) {
+	h := herald[reconciliation.GroupAnnouncement]{
+		unsaid: &k.Unsaid, act: run.AnnounceGroup,
+		closing: func() bool { return false }, // what is on its way when it continues as new is sent again
+		done:    func(workflow.Context, reconciliation.GroupAnnouncement, error) {},
+	}
+	h.send(ctx)
+}
