@@ -142,7 +142,11 @@ func (x *reading) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
 		return err
 	}
 	left := len(now) // of what is there now, those before it are compared
-	for i := x.known - 1; i >= 0; i-- {
+	first := x.known - 1
+	if x.known > 0 && left >= x.known && &now[0] == &x.all[0] {
+		first = -1 // it was only added to: a long journal is not walked for each command
+	}
+	for i := first; i >= 0; i-- {
 		uid := x.all[i].uid
 		for left > 0 && now[left-1].uid > uid {
 			left--
