@@ -9,6 +9,7 @@ import (
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	simulated "github.com/trueup-orders/trueup/testsuite/simulator/inventory"
 )
 
 // several puts orders there in every state that a look-up tells apart. The id of
@@ -110,4 +111,29 @@ func TestLookupMany_SeveralCalls(t *testing.T) {
 			t.Errorf("%d orders hold stock, want 22", n)
 		}
 	})
+}
+
+// Twenty orders may hold more than one answer shows.
+func TestLookupMany_MoreThanAnAnswer(t *testing.T) {
+	t.Parallel()
+	s := openSimulated(t, simulated.Settings{})
+	mug, _ := s.stock("MUG", 10_000)
+	var lines []order.Quantity
+	for n := range 90 {
+		lines = append(lines, line(n+1, mug, 1))
+	}
+	var subjects []reconcile.Subject
+	for n := range 20 {
+		id := s.order(unique("large", n))
+		subjects = append(subjects, reconcile.Subject{Order: id})
+		if n%2 == 1 {
+			continue
+		}
+		if _, err := s.client.Reserve(t.Context(), request(id, lines...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := s.together(subjects); n != 10 {
+		t.Errorf("%d orders hold stock, want ten", n)
+	}
 }
