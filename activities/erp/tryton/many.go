@@ -28,10 +28,10 @@ func (c *Client) lookupMany(ctx context.Context, s rpc.Session, subjects []recon
 		return nil, err
 	}
 	out := make([]reconcile.Observation, len(subjects))
-	at := map[order.ID]int{}
+	at := map[order.ID][]int{} // one order may be asked for twice
 	for i, subject := range subjects {
 		out[i] = reconcile.Observation{System: order.SystemERP, Order: subject.Order, State: reconcile.Absent, At: c.config.Now(), Strong: true}
-		at[subject.Order] = i
+		at[subject.Order] = append(at[subject.Order], i)
 	}
 	for _, p := range c.papers(b) {
 		found, err := p.find(ctx, s, rpc.Domain{rpc.Patterns(p.by, subjects, "")}, 0)
@@ -40,16 +40,18 @@ func (c *Client) lookupMany(ctx context.Context, s rpc.Session, subjects []recon
 		}
 		for _, d := range found {
 			id, ours, excusable := rpc.BelongsToOne(d.reference, subjects)
-			i := at[id]
 			switch {
 			case !excusable:
 				return nil, rpc.Nonsense("a %s of another order", p.what)
 			case !ours:
 				continue
-			case d.currency != subjects[i].Currency:
-				return nil, rpc.Nonsense("%s %d is in %s, the order in %s", p.what, d.id, d.currency, subjects[i].Currency)
 			}
-			put(&out[i], p, d)
+			for _, i := range at[id] {
+				if d.currency != subjects[i].Currency {
+					return nil, rpc.Nonsense("%s %d is in %s, the order in %s", p.what, d.id, d.currency, subjects[i].Currency)
+				}
+				put(&out[i], p, d)
+			}
 		}
 	}
 	return out, nil

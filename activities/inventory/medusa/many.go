@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -41,7 +42,8 @@ func (c *Client) LookupMany(ctx context.Context, subjects []reconcile.Subject) (
 }
 
 // heldByMany returns the reservations of some orders. One answer must show all of
-// them: pages of what changes meanwhile would miss some.
+// them, for pages of what changes meanwhile would miss some: of orders that hold
+// more, halves are asked for.
 func (c *Client) heldByMany(ctx context.Context, subjects []reconcile.Subject) (map[order.ID][]promise, error) {
 	byReference := map[string]order.ID{}
 	references := make([]string, len(subjects))
@@ -59,6 +61,9 @@ func (c *Client) heldByMany(ctx context.Context, subjects []reconcile.Subject) (
 	if err != nil {
 		return nil, err
 	}
+	if count > lookupLimit && len(subjects) > 1 {
+		return c.heldByHalves(ctx, subjects)
+	}
 	if count != len(records) {
 		return nil, q.nonsense(fmt.Errorf("%d reservations were counted and %d came", count, len(records)))
 	}
@@ -75,4 +80,15 @@ func (c *Client) heldByMany(ctx context.Context, subjects []reconcile.Subject) (
 		held[id] = append(held[id], p)
 	}
 	return held, nil
+}
+
+func (c *Client) heldByHalves(ctx context.Context, subjects []reconcile.Subject) (map[order.ID][]promise, error) {
+	half := len(subjects) / 2
+	held, err := c.heldByMany(ctx, subjects[:half])
+	if err != nil {
+		return nil, err
+	}
+	rest, err := c.heldByMany(ctx, subjects[half:])
+	maps.Copy(held, rest)
+	return held, err
 }

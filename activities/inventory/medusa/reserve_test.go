@@ -1,7 +1,6 @@
 package medusa_test
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -49,11 +48,16 @@ func TestReserve_Concurrently_OneEffect(t *testing.T) {
 		mug, _ := s.stock("MUG", 100)
 		hat, _ := s.stock("HAT", 2) // enough for one of the twins
 		r := request(s.order("42"), line(1, mug, 2), line(2, hat, 2))
-		if err := errors.Join(concurrently(6, func() error {
+		for _, err := range concurrently(6, func() error {
 			_, err := s.client.Reserve(t.Context(), r)
 			return err
-		})...); err != nil && apierr.CodeOf(err) != apierr.InDoubt {
-			t.Error(err)
+		}) {
+			// The real one counts in one moment and lists in the next: what was made in
+			// between is no answer, and read again.
+			between := s.server == nil && apierr.CodeOf(err) == apierr.Garbage
+			if err != nil && apierr.CodeOf(err) != apierr.InDoubt && !between {
+				t.Error(err)
+			}
 		}
 		if _, err := s.client.Reserve(t.Context(), r); err != nil { // whatever they left, a repeat settles
 			t.Fatal(err)

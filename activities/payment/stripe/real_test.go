@@ -87,6 +87,7 @@ func everyRequest(c *stripe.Client, at time.Time) {
 	byWord.Reason = "duplicate"
 	_, _ = c.Refund(ctx, byWord)
 	_, _ = c.Lookup(ctx, reconcile.Subject{Order: "42", PlacedAt: at, Known: []string{"pi_1"}})
+	_, _ = c.LookupMany(ctx, []reconcile.Subject{{Order: "42", PlacedAt: at}, {Order: "43", PlacedAt: at, Known: []string{"pi_1"}}})
 	_, _ = c.OrderOf(ctx, "pi_1")
 	for _, by := range []reconcile.Listing{reconcile.ListChanged, reconcile.ListCreated} {
 		_, _ = c.List(ctx, reconcile.ListRequest{By: by, From: at, To: at.Add(time.Hour), Cursor: map[reconcile.Listing]string{
@@ -157,6 +158,7 @@ func TestReal_AcceptsWhatTheSimulatorAccepts(t *testing.T) {
 		{"POST", "/v1/payment_intents/" + held + "/capture", "amount_to_capture=5000&final_capture=false&expand[]=latest_charge"},
 		{"POST", "/v1/customers", "metadata[order_id]=43&metadata[customer_id]=c1"},
 		{"GET", "/v1/payment_methods/" + method, ""},
+		{"GET", "/v1/payment_intents?created[gte]=1&created[lt]=2&limit=100&expand[]=data.latest_charge&expand[]=data.review", ""},
 		{"POST", "/v1/payment_methods/" + method + "/attach", "customer=" + made.ID},
 		{"POST", "/v1/payment_intents", "amount=100&currency=eur&confirm=true&off_session=true&payment_method=" + method + "&customer=" + made.ID},
 	} {

@@ -76,23 +76,31 @@ func (x fixture) set(t *testing.T, move int64, quantity int) {
 // goods of another one, or with none.
 func (x fixture) typed(t *testing.T, like, reference string, moves ...any) string {
 	t.Helper()
-	var rows []struct {
-		Customer int64 `json:"customer"`
-		Address  int64 `json:"delivery_address"`
-	}
-	raw := x.call(t, returnModel, "read", []any{json.RawMessage("[" + like + "]"), []string{"customer", "delivery_address"}})
-	if err := json.Unmarshal(raw, &rows); err != nil || len(rows) != 1 {
-		t.Fatalf("read %s: %v", raw, err)
-	}
+	who := x.whose(t, like)
 	var ids []int64
-	raw = x.call(t, returnModel, "create", []any{[]any{map[string]any{
-		"reference": reference, "customer": rows[0].Customer, "delivery_address": rows[0].Address, "company": 1, "warehouse": x.place(t),
+	raw := x.call(t, returnModel, "create", []any{[]any{map[string]any{
+		"reference": reference, "customer": who.Customer, "delivery_address": who.Address, "company": 1, "warehouse": x.place(t),
 		"incoming_moves": []any{[]any{"create", append([]any{}, moves...)}},
 	}}})
 	if err := json.Unmarshal(raw, &ids); err != nil || len(ids) != 1 {
 		t.Fatalf("create: %s %v", raw, err)
 	}
 	return fmt.Sprint(ids[0])
+}
+
+type sentBackBy struct {
+	Customer int64 `json:"customer"`
+	Address  int64 `json:"delivery_address"`
+}
+
+func (x fixture) whose(t *testing.T, id string) sentBackBy {
+	t.Helper()
+	var rows []sentBackBy
+	raw := x.call(t, returnModel, "read", []any{json.RawMessage("[" + id + "]"), []string{"customer", "delivery_address"}})
+	if err := json.Unmarshal(raw, &rows); err != nil || len(rows) != 1 {
+		t.Fatalf("read %s: %v", raw, err)
+	}
+	return rows[0]
 }
 
 // like returns the values of an incoming move with another quantity.
