@@ -55,13 +55,13 @@ func (c *Client) heldByMany(ctx context.Context, subjects []reconcile.Subject) (
 		byReference[references[i]] = s.Order
 	}
 	q := call{operation: lookup, method: http.MethodGet, path: "/admin/reservations", limit: maxList, query: url.Values{
-		"line_item_id[]": references, "limit": {strconv.Itoa(lookupLimit)}, "order": {"id"}, "fields": {wanted},
+		"line_item_id[]": references, "limit": {strconv.Itoa(c.atOnce)}, "order": {"id"}, "fields": {wanted},
 	}}
 	records, count, err := c.reservations(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	if count > lookupLimit && len(subjects) > 1 {
+	if count > c.atOnce && len(subjects) > 1 {
 		return c.heldByHalves(ctx, subjects)
 	}
 	if count != len(records) {

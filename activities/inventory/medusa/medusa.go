@@ -65,6 +65,7 @@ type Client struct {
 	token    string
 	location string
 	items    map[string]string // inventory item id by SKU
+	atOnce   int               // how many reservations of several orders one answer may show
 }
 
 var _ inventory.Stock = (*Client)(nil)
@@ -109,7 +110,8 @@ func New(c Config) (*Client, error) {
 	}
 	base.Path = strings.TrimSuffix(base.Path, "/")
 	return &Client{
-		base: base, config: c, now: c.Now, items: map[string]string{},
+		atOnce: lookupLimit,
+		base:   base, config: c, now: c.Now, items: map[string]string{},
 		http: &http.Client{
 			Transport: c.Transport, Timeout: c.Timeout,
 			// A redirected POST would arrive as a GET.
