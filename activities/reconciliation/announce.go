@@ -21,11 +21,11 @@ type AnnouncementKind string
 
 // The kinds.
 const (
-	CaseOpened  AnnouncementKind = "opened"  // it waits for a person
-	CaseChanged AnnouncementKind = "changed" // what it rests on has changed; it is asked about anew
-	CaseDue     AnnouncementKind = "due"     // its deadline is near
-	CasePast    AnnouncementKind = "past"    // its deadline is over; Happened says what happened then
-	CaseClosed  AnnouncementKind = "closed"  // nobody is asked any more; Outcome says why
+	SaysOpened  AnnouncementKind = "opened"  // it waits for a person
+	SaysChanged AnnouncementKind = "changed" // what it rests on has changed; it is asked about anew
+	SaysDue     AnnouncementKind = "due"     // its deadline is near
+	SaysPast    AnnouncementKind = "past"    // its deadline is over; Happened says what happened then
+	SaysClosed  AnnouncementKind = "closed"  // nobody is asked any more; Outcome says why
 )
 
 // Saying is what announcements of cases and of groups have in common.

@@ -68,7 +68,7 @@ func (l *lines) Warn(text string, fields ...any) {
 func TestAnnounceCase_OneLineOneCountOnePost(t *testing.T) {
 	t.Parallel()
 	n := reconciliation.Announcement{
-		ID: "case_1", Kind: reconciliation.CaseDue, Order: "42", Case: 2, Break: "erp.sale.missing", System: order.SystemERP,
+		ID: "case_1", Kind: reconciliation.SaysDue, Order: "42", Case: 2, Break: "erp.sale.missing", System: order.SystemERP,
 		Why: "the sale is gone", Money: 9980, Currency: "EUR", Evidence: "0a1b", Deadline: time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC),
 	}
 	for name, c := range map[string]struct {
@@ -149,7 +149,7 @@ func TestAnnounceGroup_OneLineOneCountOnePost(t *testing.T) {
 			a := &reconciliation.Activities{Receiver: receiver}
 			env.RegisterActivity(a)
 			n := reconciliation.GroupAnnouncement{
-				ID: "group_1", Kind: reconciliation.CaseClosed, Group: 3, Break: c.kind.String(), System: c.kind.System, Orders: 12, Looked: 40,
+				ID: "group_1", Kind: reconciliation.SaysClosed, Group: 3, Break: c.kind.String(), System: c.kind.System, Orders: 12, Looked: 40,
 				AtRisk: []reconcile.Sum{{Currency: "EUR", Minor: 9980}}, Examples: []string{"41", "42"}, Deadline: noon,
 				Ending: reconciliation.Ending{Closed: noon, Outcome: "gone"},
 			}

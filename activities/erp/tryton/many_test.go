@@ -2,14 +2,12 @@ package tryton_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/contract"
 )
 
 // several books orders of one customer in several currencies, as far as a look-up
@@ -63,52 +61,9 @@ func (x fixture) leave(t *testing.T, id order.ID, state string) {
 	}
 }
 
-// together looks orders up at once and fails unless that shows what looking each
-// up shows, in the order asked.
-func (x fixture) together(t *testing.T, subjects []reconcile.Subject) (present int) {
-	t.Helper()
-	seen, err := x.LookupMany(t.Context(), subjects)
-	if err != nil || len(seen) != len(subjects) {
-		t.Fatalf("%d of %d: %v", len(seen), len(subjects), err)
-	}
-	for i, s := range subjects {
-		one, err := x.Lookup(t.Context(), s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if one.State == reconcile.Present {
-			present++
-		}
-		one.At, seen[i].At = time.Time{}, time.Time{}
-		if d := cmp.Diff(one, seen[i]); d != "" {
-			t.Errorf("order %s (-alone +together):\n%s", s.Order, d)
-		}
-	}
-	return present
-}
-
-func shuffle[T any](of []T) {
-	rand.New(rand.NewPCG(1, uint64(len(of)))).Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
-}
-
 func TestLookupMany_IsLookupOfEach(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, x fixture) {
-		subjects := x.several(t)
-		subjects = append(subjects, subjects[1]) // the same order twice
-		for range 2 {
-			shuffle(subjects)
-			if n := x.together(t, subjects); n != len(subjects)-2 {
-				t.Errorf("%d orders of %d are there, want all but two", n, len(subjects))
-			}
-		}
-		for _, s := range subjects {
-			x.together(t, []reconcile.Subject{s})
-		}
-		if none, err := x.LookupMany(t.Context(), nil); err != nil || len(none) != 0 {
-			t.Errorf("of none: %v, %v", none, err)
-		}
-	})
+	onBoth(t, func(t *testing.T, x fixture) { contract.LookupMany(t, x, x.several(t), 7) })
 }
 
 // More than a page of a listing, with more records than that.
@@ -124,24 +79,27 @@ func TestLookupMany_MoreThanAPage(t *testing.T) {
 			subjects = append(subjects, s)
 		}
 		x.drafted(t, subjects[10:230])
-		shuffle(subjects)
+		contract.Shuffle(1, subjects)
 		seen, err := x.LookupMany(t.Context(), subjects)
 		if err != nil || len(seen) != len(subjects) {
 			t.Fatalf("%d of %d: %v", len(seen), len(subjects), err)
 		}
-		present := 0
+		present, few := 0, 0
 		for i, s := range seen {
 			if s.Order != subjects[i].Order || !s.Strong || s.State == reconcile.Present && len(s.ERP.Receipts) != 1 {
 				t.Errorf("observation %d is %+v, want of order %s", i, s, subjects[i].Order)
 			}
 			if s.State == reconcile.Present {
 				present++
+				if i < 20 {
+					few++
+				}
 			}
 		}
 		if present != 221 {
 			t.Errorf("%d orders are there, want 221", present)
 		}
-		x.together(t, subjects[:20])
+		contract.Together(t, x, subjects[:20], few)
 	})
 }
 

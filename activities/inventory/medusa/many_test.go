@@ -1,14 +1,11 @@
 package medusa_test
 
 import (
-	"math/rand/v2"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/contract"
 	simulated "github.com/trueup-orders/trueup/testsuite/simulator/inventory"
 )
 
@@ -42,52 +39,9 @@ func (s *shop) several() []reconcile.Subject {
 	return subjects
 }
 
-// together looks orders up at once and fails unless that shows what looking each
-// up shows, in the order asked.
-func (s *shop) together(subjects []reconcile.Subject) (present int) {
-	s.t.Helper()
-	seen, err := s.client.LookupMany(s.t.Context(), subjects)
-	if err != nil || len(seen) != len(subjects) {
-		s.t.Fatalf("%d of %d: %v", len(seen), len(subjects), err)
-	}
-	for i, subject := range subjects {
-		one, err := s.client.Lookup(s.t.Context(), subject)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if one.State == reconcile.Present {
-			present++
-		}
-		one.At, seen[i].At = time.Time{}, time.Time{}
-		if diff := cmp.Diff(one, seen[i]); diff != "" {
-			s.t.Errorf("order %s (-alone +together):\n%s", subject.Order, diff)
-		}
-	}
-	return present
-}
-
-func shuffle[T any](of []T) {
-	rand.New(rand.NewPCG(1, uint64(len(of)))).Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
-}
-
 func TestLookupMany_IsLookupOfEach(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t *testing.T, s *shop) {
-		subjects := s.several()
-		subjects = append(subjects, subjects[0], subjects[2]) // the same orders twice
-		for range 2 {
-			shuffle(subjects)
-			if n := s.together(subjects); n != len(subjects)-2 {
-				t.Errorf("%d orders of %d hold stock, want all but two", n, len(subjects))
-			}
-		}
-		for _, one := range subjects {
-			s.together([]reconcile.Subject{one})
-		}
-		if none, err := s.client.LookupMany(t.Context(), nil); err != nil || len(none) != 0 {
-			t.Errorf("of none: %v, %v", none, err)
-		}
-	})
+	everywhere(t, func(t *testing.T, s *shop) { contract.LookupMany(t, s.client, s.several(), 6) })
 }
 
 // More orders than one call names: 20, 20 and 5, with reservations in each.
@@ -106,10 +60,8 @@ func TestLookupMany_SeveralCalls(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		shuffle(subjects)
-		if n := s.together(subjects); n != 22 {
-			t.Errorf("%d orders hold stock, want 22", n)
-		}
+		contract.Shuffle(1, subjects)
+		contract.Together(t, s.client, subjects, 22)
 	})
 }
 
@@ -134,7 +86,5 @@ func TestLookupMany_MoreThanAnAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := s.together(subjects); n != 5 {
-		t.Errorf("%d orders hold stock, want five", n)
-	}
+	contract.Together(t, s.client, subjects, 5)
 }

@@ -2,15 +2,14 @@ package smtp_test
 
 import (
 	"fmt"
-	"math/rand/v2"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/contract"
 	simulated "github.com/trueup-orders/trueup/testsuite/simulator/mail"
 )
 
@@ -24,9 +23,9 @@ func (w world) several(t *testing.T) []reconcile.Subject {
 		w.id("4"): 0, w.id("none"): 0,
 	}
 	var subjects []reconcile.Subject
-	for id, n := range want {
+	for _, id := range slices.Sorted(maps.Keys(want)) {
 		subjects = append(subjects, w.subject(id))
-		for i := range n {
+		for i := range want[id] {
 			r := w.request(id, i+1)
 			r.Template = []reconcile.Template{reconcile.MailConfirmation, reconcile.MailCancellation}[i]
 			w.send(t, r)
@@ -40,52 +39,9 @@ func (w world) several(t *testing.T) []reconcile.Subject {
 	return subjects
 }
 
-// together looks orders up at once and fails unless that shows what looking each
-// up shows, in the order asked.
-func (w world) together(t *testing.T, subjects []reconcile.Subject) (present int) {
-	t.Helper()
-	seen, err := w.client.LookupMany(t.Context(), subjects)
-	if err != nil || len(seen) != len(subjects) {
-		t.Fatalf("%d of %d: %v", len(seen), len(subjects), err)
-	}
-	for i, s := range subjects {
-		one, err := w.client.Lookup(t.Context(), s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if one.State == reconcile.Present {
-			present++
-		}
-		one.At, seen[i].At = time.Time{}, time.Time{}
-		if diff := cmp.Diff(one, seen[i]); diff != "" {
-			t.Errorf("order %s (-alone +together):\n%s", s.Order, diff)
-		}
-	}
-	return present
-}
-
-func shuffle[T any](of []T) {
-	rand.New(rand.NewPCG(1, uint64(len(of)))).Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
-}
-
 func TestLookupMany_IsLookupOfEach(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, w world) {
-		subjects := w.several(t)
-		subjects = append(subjects, subjects[0], subjects[1]) // the same orders twice
-		for range 2 {
-			shuffle(subjects)
-			if n := w.together(t, subjects); n < 6 {
-				t.Errorf("%d orders of %d have mail, want six at least", n, len(subjects))
-			}
-		}
-		for _, s := range subjects {
-			w.together(t, []reconcile.Subject{s})
-		}
-		if none, err := w.client.LookupMany(t.Context(), nil); err != nil || len(none) != 0 {
-			t.Errorf("of none: %v, %v", none, err)
-		}
-	})
+	each(t, func(t *testing.T, w world) { contract.LookupMany(t, w.client, w.several(t), 6) })
 }
 
 // More orders than one search names, each with the longest id.
@@ -104,10 +60,8 @@ func TestLookupMany_SeveralSearches(t *testing.T) {
 		for n := 0; n < 60; n += 3 {
 			w.eventually(t, "the mail of "+string(subjects[n].Order), func() bool { return len(w.lookup(t, subjects[n].Order)) == 1 })
 		}
-		shuffle(subjects)
-		if n := w.together(t, subjects); n != 20 {
-			t.Errorf("%d orders have mail, want 20", n)
-		}
+		contract.Shuffle(1, subjects)
+		contract.Together(t, w.client, subjects, 20)
 	})
 }
 
@@ -125,8 +79,6 @@ func TestLookupMany_MoreThanAPage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	shuffle(subjects)
-	if n := w.together(t, subjects); n != 9 {
-		t.Errorf("%d orders have mail, want nine", n)
-	}
+	contract.Shuffle(1, subjects)
+	contract.Together(t, w.client, subjects, 9)
 }

@@ -3,15 +3,13 @@ package stripe_test
 import (
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/contract"
 	gateway "github.com/trueup-orders/trueup/testsuite/simulator/payment"
 )
 
@@ -53,58 +51,21 @@ func (w *world) several() []reconcile.Subject {
 	return subjects
 }
 
-// together looks orders up at once and fails unless that shows what looking each
-// up shows, in the order asked; but for refunds that failed, and the version that
-// they are in.
-func (w *world) together(subjects []reconcile.Subject) (present int) {
-	w.Helper()
-	seen, err := w.client.LookupMany(w.Context(), subjects)
-	if err != nil || len(seen) != len(subjects) {
-		w.Fatalf("%d of %d: %v", len(seen), len(subjects), err)
-	}
-	for i, s := range subjects {
-		one, err := w.client.Lookup(w.Context(), s)
-		if err != nil {
-			w.Fatal(err)
-		}
-		if one.State == reconcile.Present {
-			present++
-		}
-		one.At, seen[i].At = time.Time{}, time.Time{}
-		for n, a := range attemptsOf(one) {
-			left := slices.DeleteFunc(slices.Clone(a.Refunds), func(r reconcile.Refund) bool { return r.State == reconcile.RefundFailed })
-			if len(left) < len(a.Refunds) && n < len(attemptsOf(seen[i])) && len(attemptsOf(seen[i])[n].Refunds) == len(left) {
-				one.Payment.Attempts[n].Refunds, one.Version, seen[i].Version = seen[i].Payment.Attempts[n].Refunds, "", ""
-			}
-		}
-		if diff := cmp.Diff(one, seen[i]); diff != "" {
-			w.Errorf("order %s (-alone +together):\n%s", s.Order, diff)
+// failedLeftOut excuses that refunds which failed are left out, and so the version
+// that they are in.
+func failedLeftOut(one, many *reconcile.Observation) {
+	for n, a := range attemptsOf(*one) {
+		left := slices.DeleteFunc(slices.Clone(a.Refunds), func(r reconcile.Refund) bool { return r.State == reconcile.RefundFailed })
+		if len(left) < len(a.Refunds) && n < len(attemptsOf(*many)) && len(attemptsOf(*many)[n].Refunds) == len(left) {
+			one.Payment.Attempts[n].Refunds, one.Version, many.Version = many.Payment.Attempts[n].Refunds, "", ""
 		}
 	}
-	return present
-}
-
-func shuffle[T any](of []T) {
-	rand.New(rand.NewPCG(1, uint64(len(of)))).Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
 }
 
 func TestLookupMany_IsLookupOfEach(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, gateway.Settings{})
-	subjects := w.several()
-	subjects = append(subjects, subjects[0], subjects[1]) // the same orders twice
-	for range 2 {
-		shuffle(subjects)
-		if n := w.together(subjects); n != len(subjects)-2 {
-			t.Errorf("%d orders of %d were paid, want all but two", n, len(subjects))
-		}
-	}
-	for _, s := range subjects {
-		w.together([]reconcile.Subject{s})
-	}
-	if none, err := w.client.LookupMany(t.Context(), nil); err != nil || len(none) != 0 {
-		t.Errorf("of none: %v, %v", none, err)
-	}
+	contract.LookupMany(t, w.client, w.several(), 10, failedLeftOut)
 }
 
 // More payments than a page shows, old ones and young ones: what lies far back is
@@ -124,10 +85,8 @@ func TestLookupMany_MoreThanAPage(t *testing.T) {
 		}
 	}
 	w.clock.advance(time.Hour)
-	for range 2 {
-		shuffle(subjects)
-		if n := w.together(subjects); n != len(subjects)-2 {
-			t.Errorf("%d orders of %d were paid, want all but two", n, len(subjects))
-		}
+	for seed := range uint64(2) {
+		contract.Shuffle(seed, subjects)
+		contract.Together(t, w.client, subjects, len(subjects)-2, failedLeftOut)
 	}
 }

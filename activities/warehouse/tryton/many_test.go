@@ -2,7 +2,6 @@ package tryton_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/trueup-orders/trueup/activities/warehouse"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/contract"
 )
 
 // several puts orders of one customer there, in every state that a look-up tells
@@ -51,52 +51,9 @@ func (x fixture) several(t *testing.T) []reconcile.Subject {
 	return subjects
 }
 
-// together looks orders up at once and fails unless that shows what looking each
-// up shows, in the order asked.
-func (x fixture) together(t *testing.T, subjects []reconcile.Subject) (present int) {
-	t.Helper()
-	seen, err := x.LookupMany(t.Context(), subjects)
-	if err != nil || len(seen) != len(subjects) {
-		t.Fatalf("%d of %d: %v", len(seen), len(subjects), err)
-	}
-	for i, s := range subjects {
-		one, err := x.Lookup(t.Context(), s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if one.State == reconcile.Present {
-			present++
-		}
-		one.At, seen[i].At = time.Time{}, time.Time{}
-		if d := cmp.Diff(one, seen[i]); d != "" {
-			t.Errorf("order %s (-alone +together):\n%s", s.Order, d)
-		}
-	}
-	return present
-}
-
-func shuffle[T any](of []T) {
-	rand.New(rand.NewPCG(1, uint64(len(of)))).Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
-}
-
 func TestLookupMany_IsLookupOfEach(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, x fixture) {
-		subjects := x.several(t)
-		subjects = append(subjects, subjects[1]) // the same order twice
-		for range 2 {
-			shuffle(subjects)
-			if n := x.together(t, subjects); n != len(subjects)-2 {
-				t.Errorf("%d orders of %d are there, want all but two", n, len(subjects))
-			}
-		}
-		for _, s := range subjects {
-			x.together(t, []reconcile.Subject{s})
-		}
-		if none, err := x.LookupMany(t.Context(), nil); err != nil || len(none) != 0 {
-			t.Errorf("of none: %v, %v", none, err)
-		}
-	})
+	onBoth(t, func(t *testing.T, x fixture) { contract.LookupMany(t, x, x.several(t), 8) })
 }
 
 // More than a page of a listing, with more records than that.
@@ -113,24 +70,27 @@ func TestLookupMany_MoreThanAPage(t *testing.T) {
 			subjects = append(subjects, subject(id))
 		}
 		x.copied(t, like.ID, subjects[10:230])
-		shuffle(subjects)
+		contract.Shuffle(1, subjects)
 		seen, err := x.LookupMany(t.Context(), subjects)
 		if err != nil || len(seen) != len(subjects) {
 			t.Fatalf("%d of %d: %v", len(seen), len(subjects), err)
 		}
-		present := 0
+		present, few := 0, 0
 		for i, o := range seen {
 			if o.Order != subjects[i].Order || !o.Strong || o.State == reconcile.Present && len(o.Warehouse.Returns) != 1 {
 				t.Errorf("observation %d is %+v, want of order %s", i, o, subjects[i].Order)
 			}
 			if o.State == reconcile.Present {
 				present++
+				if i < 20 {
+					few++
+				}
 			}
 		}
 		if present != 222 {
 			t.Errorf("%d orders are there, want 222", present)
 		}
-		x.together(t, subjects[:20])
+		contract.Together(t, x, subjects[:20], few)
 	})
 }
 
