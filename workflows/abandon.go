@@ -34,6 +34,7 @@ func (s *State) unwanted(now time.Time) bool {
 // has its answer by then.
 func (p *process) callWhileWanted(ctx workflow.Context, op Operation) (gaveUp bool, err error) {
 	calling, stop := workflow.WithCancel(ctx)
+	defer stop()
 	ended := false
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for !ended {

@@ -20,7 +20,7 @@ import (
 
 // Telling is what was said about one case, or one group.
 type Telling struct {
-	Case int `json:"c"` // or the number of the group
+	N int `json:"c"` // of the case, or of the group
 	// Evidence is the token that was said last; Changed is set when it may be
 	// another by now, and Changes counts how often that was said.
 	Evidence string `json:"ev,omitempty"`
@@ -42,7 +42,7 @@ const changesApart = time.Hour
 // toldOf returns what was said about a case, or a group; or nil.
 func toldOf(all []Telling, n int) *Telling {
 	for i := range all {
-		if all[i].Case == n {
+		if all[i].N == n {
 			return &all[i]
 		}
 	}
@@ -57,13 +57,13 @@ func (p *process) tell(now time.Time) {
 		t := toldOf(p.Tellings, k.N)
 		switch {
 		case k.Open() && t == nil:
-			p.Tellings = append(p.Tellings, Telling{Case: k.N, Due: !now.Before(k.NearAt()), Past: !now.Before(k.Deadline)})
-			p.say(now, k, reconciliation.CaseOpened)
+			p.Tellings = append(p.Tellings, Telling{N: k.N, Due: !now.Before(k.NearAt()), Past: !now.Before(k.Deadline)})
+			p.say(now, k, reconciliation.SaysOpened)
 		case k.Open():
 			p.tellMore(now, k, t)
 		case t != nil && !t.Closed:
 			t.Closed = true
-			p.say(now, k, reconciliation.CaseClosed)
+			p.say(now, k, reconciliation.SaysClosed)
 		}
 	}
 }
@@ -75,17 +75,17 @@ func (p *process) tellMore(now time.Time, k reconcile.Case, t *Telling) {
 		if p.token(now, k) != t.Evidence {
 			t.Changes++
 			t.ChangedAt = now
-			p.say(now, k, reconciliation.CaseChanged)
+			p.say(now, k, reconciliation.SaysChanged)
 		}
 	}
 	switch {
 	case !t.Past && !now.Before(k.Deadline):
 		t.Due, t.Past = true, true
 		p.note(now, fmt.Sprintf("the deadline of case %d is over: %s", k.N, k.AtDeadline))
-		p.say(now, k, reconciliation.CasePast)
+		p.say(now, k, reconciliation.SaysPast)
 	case !t.Due && !now.Before(k.NearAt()):
 		t.Due = true
-		p.say(now, k, reconciliation.CaseDue)
+		p.say(now, k, reconciliation.SaysDue)
 	}
 }
 
@@ -129,7 +129,7 @@ func (p *process) say(now time.Time, k reconcile.Case, kind reconciliation.Annou
 	if a.Money == 0 {
 		a.Money = k.Step.Amount
 	}
-	if kind == reconciliation.CasePast {
+	if kind == reconciliation.SaysPast {
 		a.Happened = k.AtDeadline
 	}
 	if k.Open() {
@@ -147,7 +147,7 @@ func (p *process) say(now time.Time, k reconcile.Case, kind reconciliation.Annou
 // adopted anew the cases are others, though their numbers are the same, and so
 // are the groups when reconciliation begins anew.
 func announcementID(s reconciliation.Saying, within string, opened time.Time, change int) string {
-	if s.Kind != reconciliation.CaseChanged {
+	if s.Kind != reconciliation.SaysChanged {
 		change = 0
 	}
 	text := fmt.Sprintf("%s/%d/%s/%d/%d", within, s.N, s.Kind, change, opened.UnixNano())

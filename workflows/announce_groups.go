@@ -18,23 +18,23 @@ import (
 // before groups were announced is announced as it stands, once.
 func (s *KeeperState) tellGroups(now time.Time) {
 	s.Tellings = slices.DeleteFunc(s.Tellings, func(t Telling) bool {
-		return !slices.ContainsFunc(s.Status.Groups, func(g reconciliation.Group) bool { return g.N == t.Case })
+		return !slices.ContainsFunc(s.Status.Groups, func(g reconciliation.Group) bool { return g.N == t.N })
 	})
 	for _, g := range s.Status.Groups {
 		t := toldOf(s.Tellings, g.N)
 		switch {
 		case !g.Over() && t == nil:
-			s.Tellings = append(s.Tellings, Telling{Case: g.N})
-			s.sayGroup(now, g, reconciliation.CaseOpened)
+			s.Tellings = append(s.Tellings, Telling{N: g.N})
+			s.sayGroup(now, g, reconciliation.SaysOpened)
 		case !g.Over():
 			if worthKnowing(g, t) && !now.Before(t.ChangedAt.Add(changesApart)) {
 				t.Changes++
 				t.ChangedAt = now
-				s.sayGroup(now, g, reconciliation.CaseChanged)
+				s.sayGroup(now, g, reconciliation.SaysChanged)
 			}
 		case t != nil && !t.Closed:
 			t.Closed = true
-			s.sayGroup(now, g, reconciliation.CaseClosed)
+			s.sayGroup(now, g, reconciliation.SaysClosed)
 		}
 	}
 }

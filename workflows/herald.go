@@ -59,7 +59,7 @@ func (h *herald[A]) next() *A {
 		more := func(before A) bool { return before.Saying().N == s.N }
 		switch {
 		case slices.Contains(h.saying, s.ID):
-		case s.Kind == reconciliation.CaseClosed && slices.ContainsFunc(all[:i], more):
+		case s.Kind == reconciliation.SaysClosed && slices.ContainsFunc(all[:i], more):
 		default:
 			return &all[i]
 		}

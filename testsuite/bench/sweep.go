@@ -283,10 +283,12 @@ func (r *reconciling) floorDay(ctx context.Context, day time.Time) error {
 				return nil
 			})
 		}
-		err := g.Wait()
-		n, _ := r.source.CountDay(ctx, day) // a generated source has no errors
-		r.out.FloorOrders += n
+		if err := g.Wait(); err != nil {
+			return err
+		}
 		r.out.FloorSeconds += clock.Now().Sub(began).Seconds()
+		n, err := r.source.CountDay(ctx, day)
+		r.out.FloorOrders += n
 		return err
 	})
 }

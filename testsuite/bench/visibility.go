@@ -13,7 +13,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/workers"
@@ -21,8 +20,8 @@ import (
 )
 
 // The sweep's intents from the engine's visibility: each order of the crowd is a
-// workflow there, with the memo and the search attributes of an order, and the
-// sweep lists them as it does in production. Those that have ended are closed.
+// workflow there, with the memo and the search attributes that a sweep goes by, and
+// is listed as in production. Those that have ended are closed.
 
 // rememberedQueue is that of workflows which are orders in visibility alone.
 const rememberedQueue = "bench-remembered"
@@ -52,24 +51,17 @@ func (r *reconciling) fromVisibility(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	known := &starters.Client{Engine: &moved{starters.Temporal{Client: r.engine}}, Now: clock.Now}
-	for { // visibility lags behind
-		listed := 0
-		for _, day := range r.crowd.Days() {
-			n, err := known.CountDay(ctx, day)
-			if err != nil {
-				return err
-			}
-			listed += n
-		}
-		if listed >= r.crowd.Orders { // a day's count may have some of the next day's
-			break
-		}
+	engine := &moved{starters.Temporal{Client: r.engine}}
+	for listed := 0; listed < r.crowd.Orders; { // visibility lags behind
 		if err := workers.Wait(ctx, time.Second); err != nil {
 			return fmt.Errorf("visibility lists %d of %d orders: %w", listed, r.crowd.Orders, err)
 		}
+		var err error
+		if listed, err = engine.Count(ctx, "WorkflowType = '"+workflows.OrderType+"'"); err != nil {
+			return err
+		}
 	}
-	r.activities.Days = known
+	r.activities.Days = &starters.Client{Engine: engine, Now: clock.Now}
 	fmt.Fprintf(os.Stderr, "%d orders are workflows of the engine after %.0f s\n", r.crowd.Orders, clock.Now().Sub(began).Seconds())
 	return nil
 }
@@ -79,10 +71,10 @@ func (r *reconciling) remember(ctx context.Context, n int) error {
 	_, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.OrderWorkflowID(r.crowd.ID(n)), TaskQueue: rememberedQueue, Memo: map[string]any{workflows.IntentMemo: intent},
 		TypedSearchAttributes: temporal.NewSearchAttributes(
-			workflows.OutcomeAttribute.ValueSet(string(reconcile.Succeeded)), workflows.AgreementAttribute.ValueSet(string(reconcile.Agreed)),
+			workflows.AgreementAttribute.ValueSet(string(reconcile.Agreed)),
 			workflows.ChangedAttribute.ValueSet(intent.Changed[0].At), workflows.OldestAttribute.ValueSet(intent.PlacedAt),
 		),
-	}, workflows.OrderType, intent.Phase.Ended() || intent.Phase == order.PhaseClosed)
+	}, workflows.OrderType, intent.Phase.Ended())
 	if err != nil {
 		return fmt.Errorf("start a workflow for order %s: %w", intent.Order, err)
 	}

@@ -123,9 +123,6 @@ func (s *stage) shoot(ctx context.Context, profile string) error {
 	return nil
 }
 
-// windowHeight is enough for nearly all histories.
-const windowHeight = 3600
-
 // open opens a page that is high enough for the longest history.
 func (b *browser) open() error {
 	var target struct {
@@ -141,7 +138,7 @@ func (b *browser) open() error {
 		return err
 	}
 	b.session = attached.SessionID
-	size := map[string]any{"width": 1600, "height": windowHeight, "deviceScaleFactor": 1, "mobile": false}
+	size := map[string]any{"width": 1600, "height": 3600, "deviceScaleFactor": 1, "mobile": false}
 	return b.call("Emulation.setDeviceMetricsOverride", size, &struct{}{})
 }
 
@@ -153,27 +150,19 @@ func (b *browser) picture(ctx context.Context, page string) ([]byte, error) {
 	if err := b.call("Page.navigate", map[string]any{"url": page}, &struct{}{}); err != nil {
 		return nil, err
 	}
-	for {
-		clip, err := b.timeline(ctx)
-		if err != nil {
-			return nil, err
-		}
-		var shot struct {
-			Data string `json:"data"`
-		}
-		// Taking more than the window shows changes its size for a moment, at which the
-		// timeline may lay itself out anew.
-		y, _ := clip["y"].(float64)
-		height, _ := clip["height"].(float64)
-		what := map[string]any{"format": "png", "clip": clip, "captureBeyondViewport": y+height > windowHeight}
-		if err := b.call("Page.captureScreenshot", what, &shot); err != nil {
-			return nil, err
-		}
-		if still, err := b.evaluate(whereTheTimelineIs); err != nil || still != nil {
-			data, _ := base64.StdEncoding.DecodeString(shot.Data)
-			return data, err
-		}
+	clip, err := b.timeline(ctx)
+	if err != nil {
+		return nil, err
 	}
+	var shot struct {
+		Data string `json:"data"`
+	}
+	// Taking more than the window shows would change its size for a moment, at which
+	// the timeline lays itself out anew.
+	if err := b.call("Page.captureScreenshot", map[string]any{"format": "png", "clip": clip}, &shot); err != nil {
+		return nil, err
+	}
+	return base64.StdEncoding.DecodeString(shot.Data)
 }
 
 // timeline waits until the page shows the timeline, and returns where.
@@ -208,12 +197,7 @@ const whereTheTimelineIs = `(() => {
 	window.dispatchEvent(new Event("resize")); // it lays itself out by a width that it may have measured too early
 	const r = canvas.parentElement.getBoundingClientRect();
 	if (window.before !== r.height) { window.before = r.height; window.since = Date.now(); return null; }
-	const since = Date.now() - window.since;
-	if (r.height < 100 || since < 2500) return null;
-	// Laid out by no width at all, the names stand left of where they belong, and stay
-	// there until the page is loaded anew.
-	const out = [...canvas.querySelectorAll("*")].some((e) => { const at = e.getBoundingClientRect(); return at.width > 0 && at.x < r.x - 1; });
-	if (out) { location.reload(); return null; }
+	if (r.height < 100 || Date.now() - window.since < 2500) return null;
 	return {x: r.x, y: r.y + window.scrollY, width: r.width, height: r.height, scale: r.height > 1000 ? 0.8 : 1};
 })()`
 

@@ -41,7 +41,7 @@ func messages() []bug {
 			"\t\t\t\t_ = stop\n",
 			played("I-05c"), played("I-05d")),
 		in("workflows/announce.go", "a case that is over is told to nobody",
-			"\t\t\tp.say(now, k, reconciliation.CaseClosed)\n",
+			"\t\t\tp.say(now, k, reconciliation.SaysClosed)\n",
 			"",
 			tested("workflows", "Case_LastThingOfItsOrder_EndIsSaidBeforeTheOrderEnds")),
 		in("activities/reconciliation/keep.go", "a run that was cut short is a good one",

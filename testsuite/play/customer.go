@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"go.temporal.io/api/serviceerror"
-
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/testsuite/script"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
@@ -27,12 +26,10 @@ const patience = 15 * time.Second
 // is answered by nobody asks again.
 func (p *player) ask(what string, send func(ctx context.Context) (said string, err error)) {
 	p.world.Later(func(ctx context.Context) {
-		there := p.world.Answers()
 		said, err := send(ctx)
-		var down *serviceerror.Unavailable // an engine that is back by now
 		switch {
 		case ctx.Err() != nil:
-		case err != nil && (!there || !p.world.Answers() || errors.As(err, &down)):
+		case err != nil && (!p.world.Answers() || starters.Unreachable(err)): // it may be back by now
 			p.story.tell(p.age(), "%s: nobody answers", what)
 			again := p.age() + patience
 			p.busy = max(p.busy, again)
