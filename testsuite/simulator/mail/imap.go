@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"database/sql"
 	"io"
+	"iter"
 	"net"
 	"slices"
 	"strings"
@@ -195,8 +197,12 @@ func (x *reading) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _ *ima
 
 func (x *reading) find(c *imap.SearchCriteria, call simulator.Call, f simulator.Fault) ([]looked, error) {
 	lower(c)
+	places, err := x.places(c, f)
+	if err != nil {
+		return nil, err
+	}
 	var found []looked
-	for i := x.first(c); i < len(x.all); i++ {
+	for i := range places {
 		m := x.all[i]
 		l := looked{
 			m: m, seq: uint32(i + 1), last: x.all[len(x.all)-1].uid, count: uint32(len(x.all)), zone: x.server.settings.Zone,
@@ -216,19 +222,71 @@ func (x *reading) find(c *imap.SearchCriteria, call simulator.Call, f simulator.
 	return found, nil
 }
 
-// first is where a search begins: a range of UIDs to the end is how a client
-// goes on, and not to be walked from the start.
-func (x *reading) first(c *imap.SearchCriteria) int {
-	if len(c.UID) != 1 || len(c.UID[0]) != 1 || len(x.all) == 0 {
-		return 0
+// places are the places in the mailbox at which a search may find something.
+func (x *reading) places(c *imap.SearchCriteria, f simulator.Fault) (iter.Seq[int], error) {
+	if f.Kind == simulator.Foreign {
+		return each(0, len(x.all)), nil // it finds what was not searched for
 	}
-	from, to := uint32(c.UID[0][0].Start), uint32(c.UID[0][0].Stop)
-	if last := x.all[len(x.all)-1].uid; from == 0 || to != 0 && to < from || from > last {
-		return 0
+	begin, end := x.bounds(c)
+	var uids []uint32
+	var named bool
+	err := x.server.frame.View(func(tx *sql.Tx) error {
+		if err := x.server.index.read(tx, x.server.settings); err != nil {
+			return err
+		}
+		if x.server.index.jumbled {
+			begin, end = 0, len(x.all)
+		}
+		uids, named = x.server.index.named(c)
+		return nil
+	})
+	if err != nil || !named {
+		return each(begin, end), err
 	}
-	i, _ := slices.BinarySearchFunc(x.all, from, func(m stored, uid uint32) int { return cmp.Compare(m.uid, uid) })
-	return i
+	return func(yield func(int) bool) {
+		for _, uid := range uids {
+			if i, there := x.place(uid); there && i >= begin && i < end && !yield(i) {
+				return
+			}
+		}
+	}, nil
 }
+
+// place is where in the mailbox a message lies, or would.
+func (x *reading) place(uid uint32) (int, bool) {
+	return slices.BinarySearchFunc(x.all, uid, func(m stored, uid uint32) int { return cmp.Compare(m.uid, uid) })
+}
+
+// bounds is the part of the mailbox in which everything lies that a search may find,
+// where what came later was also shown later. A range of UIDs to the end is how a
+// client goes on, and days are how it looks at a window; neither is to be walked from
+// the start.
+func (x *reading) bounds(c *imap.SearchCriteria) (begin, end int) {
+	end = len(x.all)
+	if end == 0 {
+		return 0, 0
+	}
+	if len(c.UID) == 1 && len(c.UID[0]) == 1 {
+		from, to := uint32(c.UID[0][0].Start), uint32(c.UID[0][0].Stop)
+		if last := x.all[end-1].uid; from != 0 && (to == 0 || to >= from) && from <= last {
+			begin, _ = x.place(from)
+		}
+	}
+	shown := func(at time.Time) int {
+		i, _ := slices.BinarySearchFunc(x.all, at.UnixNano(), func(m stored, at int64) int { return cmp.Compare(m.shown, at) })
+		return i
+	}
+	if !c.Since.IsZero() {
+		begin = max(begin, shown(date(c.Since).Add(-anyZone)))
+	}
+	if !c.Before.IsZero() {
+		end = shown(date(c.Before).Add(anyZone))
+	}
+	return min(begin, end), end
+}
+
+// anyZone is further than the day of any zone is from that of another.
+const anyZone = 48 * time.Hour
 
 func result(kind imapserver.NumKind, found []looked) *imap.SearchData {
 	data := &imap.SearchData{Count: uint32(len(found))}
@@ -333,11 +391,9 @@ func (x *reading) span(set imap.UIDSet) (begin, end int) {
 		}
 		to = max(to, high)
 	}
-	at := func(uid imap.UID) int {
-		i, _ := slices.BinarySearchFunc(x.all, uint32(uid), func(m stored, uid uint32) int { return cmp.Compare(m.uid, uid) })
-		return i
-	}
-	return at(from), at(to + 1)
+	begin, _ = x.place(uint32(from))
+	end, _ = x.place(uint32(to) + 1)
+	return begin, end
 }
 
 func fetch(w *imapserver.FetchResponseWriter, at time.Time, m stored, raw []byte, o *imap.FetchOptions) error {

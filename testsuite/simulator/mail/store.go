@@ -166,60 +166,6 @@ var (
 	lowerHeaderTemplate = strings.ToLower(headerTemplate)
 )
 
-// journalIndex holds the journal without its texts, as far as it was read: a
-// shop's journal is long, and every look-up walks it.
-type journalIndex struct {
-	last   int64 // id of the last message that was read
-	all    []stored
-	gone   bool  // one of them is
-	newest int64 // when the last of them is shown
-}
-
-// journalAsOf returns what the journal showed at a moment, by UID. It may be the
-// index itself, whose records nobody changes.
-func (s *Server) journalAsOf(at time.Time) ([]stored, error) {
-	var seen []stored
-	err := s.frame.View(func(tx *sql.Tx) error {
-		if err := s.index.read(tx, s.settings); err != nil {
-			s.index = journalIndex{} // read in part
-			return err
-		}
-		if all := s.index.all; !s.index.gone && s.index.newest <= at.UnixNano() {
-			seen = all[:len(all):len(all)]
-			return nil
-		}
-		for _, m := range s.index.all {
-			if m.shown <= at.UnixNano() && (m.gone == 0 || m.gone > at.UnixNano()) {
-				seen = append(seen, m)
-			}
-		}
-		return nil
-	})
-	return seen, err
-}
-
-// read adds what came since; the frame's lock is held. The plus keeps SQLite from
-// walking all of the mailbox by its index.
-func (x *journalIndex) read(tx *sql.Tx, settings Settings) error {
-	rows, err := tx.Query(`SELECT id, uid, shown, gone, length(raw), order_id, key, template FROM messages
-		WHERE id > ? AND +mailbox = ? ORDER BY id`, x.last, settings.Journal)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var m stored
-		if err := rows.Scan(&x.last, &m.uid, &m.shown, &m.gone, &m.size, &m.order, &m.key, &m.template); err != nil {
-			return err
-		}
-		m.lowerOrder, m.key, m.template = strings.ToLower(string(m.order)), strings.ToLower(m.key), strings.ToLower(m.template)
-		x.all = append(x.all, m)
-		x.gone = x.gone || m.gone != 0
-		x.newest = max(x.newest, m.shown)
-	}
-	return rows.Err()
-}
-
 // raw returns the text of a message in the journal.
 func (s *Server) raw(uid uint32) ([]byte, error) {
 	var raw []byte
