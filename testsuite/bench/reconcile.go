@@ -108,8 +108,8 @@ func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 		return float64(n)
 	}
 	c := s.Screen
-	fmt.Fprintf(out, "# screening by change: %d orders, %d records on the pages of changes, %.1f s; the floor %.1f s; the feeds alone %.1f s; %d history events\n",
-		c.Orders, c.Records, c.Seconds, c.FloorSeconds, c.FeedSeconds, c.Events)
+	fmt.Fprintf(out, "# screening by change: %d orders in %d runs, %d records on the pages of changes, %.1f s; the floor %.1f s; the feeds alone %.1f s; %d history events\n",
+		c.Orders, c.Runs, c.Records, c.Seconds, c.FloorSeconds, c.FeedSeconds, c.Events)
 	for _, system := range overHTTP {
 		fmt.Fprintf(out, "# calls of %-9s %7d by the screening, %7d of its feeds alone\n", system, c.Requests[system], c.FeedRequests[system])
 	}

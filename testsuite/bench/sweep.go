@@ -65,6 +65,7 @@ type swept struct {
 // screened is what was measured of screening by change.
 type screened struct {
 	Orders       int     `json:"orders"`
+	Runs         int     `json:"runs"`
 	Records      int     `json:"records"`
 	Seconds      float64 `json:"seconds"`
 	FloorSeconds float64 `json:"floor_seconds"` // of making the same reads
@@ -293,7 +294,11 @@ func (r *reconciling) floorDay(ctx context.Context, day time.Time) error {
 	})
 }
 
-// screen has what changed since a day ago compared, as the scheduled run does.
+// mostRuns is how many runs a backlog may take.
+const mostRuns = 100
+
+// screen has what changed since a day ago compared, as the scheduled run does: by
+// one run after the other when it is more than one takes.
 // Its floor is to make the very same reads once more. Only walking the feeds, as
 // little as a run could read where nothing is ever to be looked up, is told beside.
 func (r *reconciling) screen(ctx context.Context) error {
@@ -305,7 +310,15 @@ func (r *reconciling) screen(ctx context.Context) error {
 	var read pages
 	readers := r.activities.Readers
 	r.activities.Readers = read.watch(readers)
-	err := r.counting(out.Requests, func() error { return r.screenOnce(ctx) })
+	err := r.counting(out.Requests, func() error {
+		for behind := true; behind && out.Runs < mostRuns; {
+			var err error
+			if behind, err = r.screenOnce(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	r.activities.Readers = readers
 	if err != nil {
 		return err
@@ -335,27 +348,31 @@ func (r *reconciling) walkFeeds(ctx context.Context) error {
 	return err
 }
 
-func (r *reconciling) screenOnce(ctx context.Context) error {
+// screenOnce is one run, and says whether the next one is to go on where it ended.
+func (r *reconciling) screenOnce(ctx context.Context) (behind bool, err error) {
 	out := &r.out.Screen
 	began, before := clock.Now(), r.source.Confirmed()
 	run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "reconcile", TaskQueue: workflows.Queue}, workflows.ReconcileType, workflows.ReconcileInput{})
 	if err != nil {
-		return err
+		return false, err
 	}
 	var report reconciliation.RunReport
 	if err := run.Get(ctx, &report); err != nil {
-		return err
+		return false, err
 	}
-	out.Seconds, out.Orders, out.Records = (clock.Now().Sub(began) - (r.source.Confirmed() - before)).Seconds(), report.Looked, report.Records
-	if !report.Complete() {
-		r.problem("the run is partial: %s", report.Partly())
+	out.Runs++
+	out.Seconds += (clock.Now().Sub(began) - (r.source.Confirmed() - before)).Seconds()
+	out.Orders += report.Looked
+	out.Records += report.Records
+	if !report.Complete() && (!report.Behind || out.Runs == mostRuns) {
+		r.problem("run %d is partial: %s", out.Runs, report.Partly())
 	}
 	if report.Stock.Found > 0 {
 		r.problem("levels that differ were found: %v", report.Lines)
 	}
 	described, err := r.engine.DescribeWorkflowExecution(ctx, "reconcile", run.GetRunID())
-	out.Events = described.GetWorkflowExecutionInfo().GetHistoryLength()
-	return err
+	out.Events += described.GetWorkflowExecutionInfo().GetHistoryLength()
+	return report.Behind, err
 }
 
 func readThrough(ctx context.Context, r reconciliation.SystemReader, q reconcile.ListRequest) (pages, records int, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +24,10 @@ type Source struct {
 	now    func() time.Time
 
 	readers []reconciliation.SystemReader
+	changes []change // by their time, of all orders that do not settle
+	settle  []int
 	mu      sync.Mutex
+	status  reconciliation.Status
 	steps   map[order.ID][]reconcile.Step
 	kept    []string // what went into the inbox
 	reports []reconciliation.RunReport
@@ -33,13 +37,31 @@ type Source struct {
 	confirmed  time.Duration // how long any did
 }
 
+// change is when an order changed last. One that only settles changed a moment ago,
+// whenever it is asked for.
+type change struct {
+	n  int
+	at time.Time
+}
+
 // NewSource returns the source of a crowd. Its readers are those of the systems
-// that hold the crowd.
+// that hold the crowd. The engine's memory began before the crowd, and everything
+// was verified until a day before its moment.
 func NewSource(c *Crowd, readers []reconciliation.SystemReader, now func() time.Time) *Source {
 	s := &Source{
 		crowd: c, readers: readers, at: map[time.Time]int{}, policy: reconcile.Default().WithMode(reconcile.ModeAuto), now: now,
-		steps: map[order.ID][]reconcile.Step{},
+		steps:   map[order.ID][]reconcile.Step{},
+		changes: make([]change, 0, c.Len()),
+		status:  reconciliation.Status{Since: c.Days()[0].Add(-24 * time.Hour), VerifiedThrough: c.AsOf.Add(-24 * time.Hour)},
 	}
+	for n := range c.Len() {
+		if p, is := c.planted[n]; is && p.Settling {
+			s.settle = append(s.settle, n)
+			continue
+		}
+		s.changes = append(s.changes, change{n, s.known(n).Changed})
+	}
+	slices.SortStableFunc(s.changes, func(x, y change) int { return x.at.Compare(y.at) })
 	for n, day := range c.Days() {
 		s.at[day] = n
 	}
@@ -90,12 +112,13 @@ func (s *Source) DayIntents(_ context.Context, day time.Time, shard reconcile.Sh
 	return all, fmt.Sprint(end), nil
 }
 
-// Status implements reconciliation.Keeper: the engine's memory began before the
-// crowd, and everything was verified until a day ago.
+// Status implements reconciliation.Keeper.
 func (s *Source) Status(context.Context) (reconciliation.Status, error) {
-	return reconciliation.Status{
-		Since: s.crowd.Days()[0].Add(-24 * time.Hour), VerifiedThrough: s.crowd.AsOf.Add(-24 * time.Hour),
-	}, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := s.status
+	status.Reports = slices.Clone(status.Reports)
+	return status, nil
 }
 
 // Members implements reconciliation.Keeper: there is no incident.
@@ -115,13 +138,17 @@ func (s *Source) WouldGrant(ctx context.Context, r reconciliation.GrantRequest) 
 	return s.Grant(ctx, r)
 }
 
-// Report implements reconciliation.Keeper, and keeps what is no part of a run.
+// Report implements reconciliation.Keeper: it keeps what is no part of a run, and
+// takes in what was verified.
 func (s *Source) Report(_ context.Context, r reconciliation.RunReport) (reconciliation.RunReport, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !r.Part {
-		s.reports = append(s.reports, r)
+	if r.Part {
+		return r, nil
 	}
+	s.status.Verify(r, s.now())
+	s.status.Keep(r)
+	s.reports = append(s.reports, r)
 	return r, nil
 }
 
@@ -146,11 +173,17 @@ func (s *Source) Intents(_ context.Context, q reconciliation.IntentQuery) ([]rec
 		}
 		return all, nil
 	}
-	for n := range s.crowd.Len() {
-		if k := s.known(n); !k.Changed.Before(q.Since) && (q.Until.IsZero() || k.Changed.Before(q.Until)) {
-			if all = append(all, k); len(all) == q.Limit {
-				break
-			}
+	within := func(at time.Time) bool { return !at.Before(q.Since) && (q.Until.IsZero() || at.Before(q.Until)) }
+	from, _ := slices.BinarySearchFunc(s.changes, q.Since, func(c change, since time.Time) int { return c.at.Compare(since) })
+	for _, c := range s.changes[from:] {
+		if len(all) == q.Limit || !within(c.at) {
+			break
+		}
+		all = append(all, s.known(c.n))
+	}
+	for _, n := range s.settle {
+		if k := s.known(n); len(all) < q.Limit && within(k.Changed) {
+			all = append(all, k)
 		}
 	}
 	return all, nil
