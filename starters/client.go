@@ -341,6 +341,9 @@ func (c *Client) Orders(ctx context.Context, filter string, limit int) ([]Listed
 
 // Intents lists what orders mean the systems to say, from their memos.
 func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]reconciliation.Known, error) {
+	if len(q.SKUs) > 0 {
+		return c.promised(ctx, q)
+	}
 	filters := []string{fmt.Sprintf("OrderChanged >= '%s' OR OrderAgreement != '%s'", q.Since.UTC().Format(time.RFC3339Nano), reconcile.Agreed)}
 	if q.Since.IsZero() {
 		filters = []string{""} // every order that is remembered

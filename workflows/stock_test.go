@@ -3,6 +3,8 @@ package workflows_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,4 +133,33 @@ func TestStock_LeavesWhileARunLooks_NobodyGoesWithout(t *testing.T) {
 	w.leaves(3*time.Hour, "2", 1)
 	w.Run(5 * day)
 	w.closedAs("2", order.PhaseClosed)
+}
+
+// A SKU that is sold all day is never still. What its goods in motion do not explain is
+// seen all the same, and set once they are still.
+func TestStock_EditedByHandWhileSold_SeenAtOnceAndSetOnceStill(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	run := func(repaired int, line string) {
+		w.Later(func(ctx context.Context) {
+			report, err := w.Client.Reconcile(ctx, workflows.ReconcileInput{})
+			w.Check(err)
+			if report.Stock.Repaired != repaired || !slices.ContainsFunc(report.Lines, func(l string) bool { return strings.Contains(l, line) }) {
+				t.Errorf("the run set %d levels, want %d, and says %q, want %q in it", report.Stock.Repaired, repaired, report.Lines, line)
+			}
+		})
+	}
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "one more is sold, and somebody edits the level", func() {
+		w.submit(w.Age()+time.Second, anOrder("2"))
+		w.edit(w.Inventory, `{"sku":"MUG","stocked":40}`)
+	})
+	w.At(time.Hour+20*time.Second, "a run looks", func() {
+		run(0, "stock MUG: inventory says 40, the warehouse counts 100 and 0 have left uncommitted, and no more than 4 are on their way → set once these are still")
+	})
+	w.At(3*time.Hour, "another one", func() { run(1, "→ set to 100") })
+	w.Run(5 * day)
+	if got := w.story("1"); got.Levels["MUG"] != 100 {
+		t.Errorf("in the end the systems say %+v", got)
+	}
 }

@@ -327,7 +327,7 @@ func (r RunReport) Markdown() string {
 	paragraphs := []string{
 		fmt.Sprintf("Looked at **%d orders** and %d records%s: **%d found**, %d repaired, %d adopted, %d cases, %d left, %d settling.",
 			r.Looked, r.Records, mode, r.Found, r.Repaired, r.Adopted, r.Cases, r.Left, r.Settling),
-		fmt.Sprintf("Stock: %d levels compared, %d differed, %d set from the warehouse's count.", r.Stock.Compared, r.Stock.Found, r.Stock.Repaired),
+		"Stock: " + r.Stock.Text(r.Stock.Repaired) + ".",
 	}
 	if r.Swept != nil {
 		paragraphs[1] = "It " + r.SweptText() + "."

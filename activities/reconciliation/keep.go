@@ -1,6 +1,7 @@
 package reconciliation
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -140,8 +141,22 @@ type Done struct {
 // StockReport is what a run did about levels.
 type StockReport struct {
 	Compared int `json:"compared"`
+	// Moving could not be compared: as many pieces as differ are on their way.
+	Moving   int `json:"moving,omitempty"`
 	Found    int `json:"found"`
 	Repaired int `json:"repaired"`
+}
+
+// Text says it for people; set is how many levels were set, or would be.
+func (s StockReport) Text(set int) string {
+	levels, moving := "levels", ""
+	if s.Compared == 1 {
+		levels = "level"
+	}
+	if s.Moving > 0 {
+		moving = fmt.Sprintf(", %d not compared while their goods are on their way", s.Moving)
+	}
+	return fmt.Sprintf("%d %s compared%s, %d differed, %d set from the warehouse's count", s.Compared, levels, moving, s.Found, set)
 }
 
 // Complete says that every system could be read, and everything was compared:
@@ -297,4 +312,7 @@ type IntentQuery struct {
 	IDs []order.ID `json:"ids,omitempty"`
 	// Open asks for all orders that are not closed instead.
 	Open bool `json:"open,omitempty"`
+	// SKUs asks for all to which one of these is promised instead, closed or not, by
+	// what their latest run says.
+	SKUs []string `json:"skus,omitempty"`
 }

@@ -23,7 +23,7 @@ func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect, 
 	rule := a.Policy.Rule(reconcile.InventoryLevel)
 	var all []levelLooked
 	for _, s := range suspects {
-		level, count, err := look.level(ctx, s.SKU)
+		level, count, err := look.shelf(ctx, s.SKU)
 		if err != nil || level.Stocked == count.Quantity+s.Uncommitted || level.Stocked != s.Level || count.Quantity != s.Count {
 			continue
 		}
@@ -44,7 +44,7 @@ func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect, 
 func levelWants(levels []levelLooked) []reconcile.Want {
 	var wants []reconcile.Want
 	for _, l := range levels {
-		if l.step.Decision == reconcile.Repair {
+		if l.step.Decision == reconcile.Repair && l.suspect.Moving == 0 {
 			wants = append(wants, reconcile.WantOf("", "", l.step))
 		}
 	}
@@ -67,6 +67,9 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 			continue
 		case left:
 			x.out.StockLines = append(x.out.StockLines, line+" → left to "+g.Waits())
+			continue
+		case s.Moving > 0:
+			x.out.StockLines = append(x.out.StockLines, fmt.Sprintf("%s, and no more than %d are on their way → set once these are still", line, s.Moving))
 			continue
 		case grant == nil:
 			x.out.StockLines = append(x.out.StockLines, line+" → not granted: "+c.NotGranted(l.step))
@@ -98,7 +101,7 @@ func grantOf(grants []repair.Grant, b reconcile.Break) *repair.Grant {
 // tried reads back a level that was one of the first few of an incident.
 func (x *acting) tried(ctx context.Context, s StockSuspect, group int) {
 	t := Tried{Group: group, Repaired: 1}
-	level, count, err := x.look.level(ctx, s.SKU)
+	level, count, err := x.look.shelf(ctx, s.SKU)
 	if err == nil && level.Stocked == count.Quantity+s.Uncommitted {
 		t.Verified = 1
 	}

@@ -167,21 +167,30 @@ func (l *looking) lookup(ctx context.Context, system order.System, s reconcile.S
 	return seen, at, err
 }
 
-// level reads a level and what the warehouse counts of it.
-func (l *looking) level(ctx context.Context, sku string) (level reconcile.Level, count reconcile.Count, err error) {
-	err = l.call(ctx, order.SystemInventory, func(ctx context.Context) error {
-		var err error
+// level reads the level of a SKU.
+func (l *looking) level(ctx context.Context, sku string) (level reconcile.Level, err error) {
+	err = l.call(ctx, order.SystemInventory, func(ctx context.Context) (err error) {
 		level, err = l.a.Levels.Level(ctx, sku)
 		return err
 	})
-	if err != nil {
-		return level, count, err
-	}
-	err = l.call(ctx, order.SystemWarehouse, func(ctx context.Context) error {
-		var err error
+	return level, err
+}
+
+// count reads what the warehouse counts of a SKU.
+func (l *looking) count(ctx context.Context, sku string) (count reconcile.Count, err error) {
+	err = l.call(ctx, order.SystemWarehouse, func(ctx context.Context) (err error) {
 		count, err = l.a.Counts.Count(ctx, sku)
 		return err
 	})
+	return count, err
+}
+
+// shelf reads both.
+func (l *looking) shelf(ctx context.Context, sku string) (level reconcile.Level, count reconcile.Count, err error) {
+	if level, err = l.level(ctx, sku); err != nil {
+		return level, count, err
+	}
+	count, err = l.count(ctx, sku)
 	return level, count, err
 }
 

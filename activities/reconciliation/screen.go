@@ -6,14 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-
 	"slices"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-	"golang.org/x/sync/errgroup"
-
-	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 )
@@ -35,7 +30,8 @@ type Screened struct {
 	Suspects   []Suspect      `json:"suspects,omitempty"`
 	Stock      []StockSuspect `json:"stock,omitempty"`
 	Short      []Shortage     `json:"short,omitempty"`
-	Compared   int            `json:"compared"` // levels
+	Compared   int            `json:"compared"`         // levels
+	Moving     int            `json:"moving,omitempty"` // levels that could not be compared: their goods are on their way
 	Unread     []order.System `json:"unread,omitempty"`
 	Exceptions []order.ID     `json:"exceptions,omitempty"`
 	Truncated  bool           `json:"truncated,omitempty"` // not all of the window was compared
@@ -72,6 +68,9 @@ type StockSuspect struct {
 	Level       int64  `json:"level"`
 	Count       int64  `json:"count"`
 	Uncommitted int64  `json:"uncommitted"`
+	// Moving is how many pieces are in motion. They do not explain the difference,
+	// and the level is not set before they are still.
+	Moving int64 `json:"moving,omitempty"`
 }
 
 // Gone is a SKU that a system does not know any more.
@@ -89,7 +88,7 @@ func (s Screened) Report(r RunReport) RunReport {
 		r.Gone = append(r.Gone, g.SKU)
 		r.Lines = append(r.Lines, fmt.Sprintf("stock %s is not known in %s: its level is not compared; it is not watched any more while no order has it", g.SKU, g.System))
 	}
-	r.Stock, r.Only = StockReport{Compared: s.Compared, Found: len(s.Stock)}, !s.Full
+	r.Stock, r.Only = StockReport{Compared: s.Compared, Moving: s.Moving, Found: len(s.Stock)}, !s.Full
 	r.Since, r.TooOld, r.VerifiedThrough = s.Since, s.TooOld, s.Verified
 	r.Behind, r.Span = s.Behind, s.Span
 	if s.Behind {
@@ -237,160 +236,6 @@ func skus(known []Known, seen []string) []string {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
-}
-
-// ManyLevels is an inventory.Reader that reads several levels in the calls of one.
-// What is missing from its answer is asked one by one.
-type ManyLevels interface {
-	Levels(ctx context.Context, skus []string) (map[string]reconcile.Level, error)
-}
-
-// ManyCounts is a warehouse.Reader that counts several SKUs in the calls of one.
-// What is missing from its answer is asked one by one.
-type ManyCounts interface {
-	CountMany(ctx context.Context, skus []string) (map[string]reconcile.Count, error)
-}
-
-// compareStock holds inventory's level of each SKU against the warehouse's
-// count, with what has left and is not committed yet.
-func (a *Activities) compareStock(ctx context.Context, known []Known, out *Screened) {
-	orders := bySKU(known)
-	for skus := range slices.Chunk(out.SKUs, batch) {
-		read := a.stockOf(ctx, skus)
-		for _, sku := range skus {
-			a.compareLevel(ctx, sku, orders[sku], read, out)
-		}
-		activity.RecordHeartbeat(ctx)
-	}
-}
-
-// stock is what was read of several SKUs together.
-type stock struct {
-	levels map[string]reconcile.Level
-	counts map[string]reconcile.Count
-}
-
-// stockOf reads levels and counts together, in the systems that can.
-func (a *Activities) stockOf(ctx context.Context, skus []string) (read stock) {
-	var g errgroup.Group
-	if many, can := a.Levels.(ManyLevels); can && len(skus) > 1 {
-		g.Go(func() (err error) {
-			read.levels, err = many.Levels(ctx, skus)
-			return err
-		})
-	}
-	if many, can := a.Counts.(ManyCounts); can && len(skus) > 1 {
-		g.Go(func() (err error) {
-			read.counts, err = many.CountMany(ctx, skus)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		activity.GetLogger(ctx).Warn("levels could not be read together; they are read one by one", "error", err)
-	}
-	return read
-}
-
-func (a *Activities) compareLevel(ctx context.Context, sku string, known []Known, read stock, out *Screened) {
-	level, found := read.levels[sku]
-	if !found {
-		var err error
-		if level, err = a.Levels.Level(ctx, sku); out.uncompared(sku, order.SystemInventory, err) {
-			return
-		}
-	}
-	count, found := read.counts[sku]
-	if !found {
-		var err error
-		if count, err = a.Counts.Count(ctx, sku); out.uncompared(sku, order.SystemWarehouse, err) {
-			return
-		}
-	}
-	if a.moving(known, sku) {
-		return // its goods are on their way between the two: the next run compares them
-	}
-	out.Compared++
-	if is := count.Quantity + uncommitted(known, sku); level.Stocked != is || level.Reserved > is {
-		a.atOdds(ctx, level, count, out)
-	}
-}
-
-// bySKU returns the orders that each SKU concerns.
-func bySKU(known []Known) map[string][]Known {
-	all := map[string][]Known{}
-	for _, k := range known {
-		for _, sku := range skus([]Known{k}, nil) {
-			all[sku] = append(all[sku], k)
-		}
-	}
-	return all
-}
-
-// uncompared says that a level cannot be compared: its system cannot be read, or
-// does not know the SKU, which is no reason to verify nothing else.
-func (s *Screened) uncompared(sku string, system order.System, err error) bool {
-	switch {
-	case err == nil:
-		return false
-	case apierr.CodeOf(err) == apierr.NotFound:
-		s.Gone = append(s.Gone, Gone{sku, system})
-	default:
-		s.Unread = appendNew(s.Unread, system)
-	}
-	return true
-}
-
-// moving says that an order with the SKU is at work, or was within the time that
-// stock takes to settle: then level and count are in motion.
-func (a *Activities) moving(known []Known, sku string) bool {
-	settling := a.Policy.Rule(reconcile.InventoryLevel).Settling
-	has := func(q order.Quantity) bool { return q.SKU == sku }
-	for _, k := range known {
-		concerned := slices.ContainsFunc(k.Intent.Reserved, has)
-		for _, s := range k.Intent.Shipments {
-			concerned = concerned || slices.ContainsFunc(s.Lines, has)
-		}
-		if !concerned {
-			continue
-		}
-		for _, c := range k.Intent.Changed {
-			if c.System == order.SystemInventory && a.Now().Sub(c.At) < settling {
-				return true
-			}
-		}
-		if slices.Contains(k.Intent.Busy, order.SystemInventory) {
-			return true
-		}
-	}
-	return false
-}
-
-// uncommitted is what has left the warehouse and is still promised: of each
-// order what is promised beyond what is yet to leave. An order of which a part
-// has left and was committed promises only the rest.
-func uncommitted(known []Known, sku string) int64 {
-	n := int64(0)
-	for _, k := range known {
-		out, toLeave, reserved := int64(0), int64(0), int64(0)
-		for _, s := range k.Intent.Shipments {
-			for _, q := range s.Lines {
-				switch {
-				case q.SKU != sku:
-				case s.State == reconcile.ShipmentShipped || s.State == reconcile.ShipmentDelivered:
-					out += q.Quantity
-				default:
-					toLeave += q.Quantity
-				}
-			}
-		}
-		for _, r := range k.Intent.Reserved {
-			if r.SKU == sku {
-				reserved += r.Quantity
-			}
-		}
-		n += min(out, max(0, reserved-toLeave))
-	}
-	return n
 }
 
 func appendNew(systems []order.System, s order.System) []order.System {

@@ -66,7 +66,7 @@ func reportText(r reconciliation.RunReport, now time.Time) string {
 		{"  looked at", fmt.Sprintf("%s and %s, in %s", plural(r.Looked, "order"), plural(r.Records, "record"), r.Finished.Sub(r.Started).Round(time.Millisecond))},
 		{"  found", fmt.Sprintf("%s on %s: %d repaired, %d adopted, %s, %d left; %d settling",
 			plural(r.Found, "break"), plural(r.Suspects, "suspect"), did.Repaired, did.Adopted, plural(did.Cases, "case"), did.Left, r.Settling)},
-		{"  stock", fmt.Sprintf("%s compared, %d differed, %d set from the warehouse's count", plural(r.Stock.Compared, "level"), r.Stock.Found, levels)},
+		{"  stock", r.Stock.Text(levels)},
 		{"  verified through", moment(r.VerifiedThrough, now)},
 	}
 	if len(r.Exceptions) > 0 {

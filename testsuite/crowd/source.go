@@ -173,6 +173,9 @@ func (s *Source) Intents(_ context.Context, q reconciliation.IntentQuery) ([]rec
 		}
 		return all, nil
 	}
+	if len(q.SKUs) > 0 {
+		return nil, errors.New("the crowd's stock is right: nobody asks to whom it is promised")
+	}
 	within := func(at time.Time) bool { return !at.Before(q.Since) && (q.Until.IsZero() || at.Before(q.Until)) }
 	from, _ := slices.BinarySearchFunc(s.changes, q.Since, func(c change, since time.Time) int { return c.at.Compare(since) })
 	for _, c := range s.changes[from:] {

@@ -1,0 +1,198 @@
+package reconciliation
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// What has left and was committed is not promised any more; a run that counted
+// it as such would have inventory's level set too high.
+func TestUncommitted_OfWhatHasLeftInPart(t *testing.T) {
+	t.Parallel()
+	of := func(n int64) []order.Quantity { return []order.Quantity{{Line: 1, SKU: "A", Quantity: n}} }
+	shipment := func(s reconcile.ShipmentState, n int64) reconcile.ShipmentIntent {
+		return reconcile.ShipmentIntent{State: s, Lines: of(n)}
+	}
+	for name, c := range map[string]struct {
+		reserved  int64
+		shipments []reconcile.ShipmentIntent
+		want      int64
+	}{
+		"nothing has left":                        {3, []reconcile.ShipmentIntent{shipment(reconcile.ShipmentRequested, 3)}, 0},
+		"it is promised and not requested yet":    {3, nil, 0},
+		"all has left, nothing is committed":      {3, []reconcile.ShipmentIntent{shipment(reconcile.ShipmentShipped, 3)}, 3},
+		"all has left and is committed":           {0, []reconcile.ShipmentIntent{shipment(reconcile.ShipmentDelivered, 3)}, 0},
+		"a part has left and is not committed":    {3, []reconcile.ShipmentIntent{shipment(reconcile.ShipmentShipped, 1), shipment(reconcile.ShipmentRequested, 2)}, 1},
+		"a part has left and is committed":        {2, []reconcile.ShipmentIntent{shipment(reconcile.ShipmentShipped, 1), shipment(reconcile.ShipmentRequested, 2)}, 0},
+		"a part of what has left is committed":    {3, []reconcile.ShipmentIntent{shipment(reconcile.ShipmentShipped, 2), shipment(reconcile.ShipmentRequested, 2)}, 1},
+		"more is promised than was ever asked of": {9, []reconcile.ShipmentIntent{shipment(reconcile.ShipmentShipped, 1)}, 1},
+	} {
+		i := reconcile.Intent{Shipments: c.shipments}
+		if c.reserved > 0 {
+			i.Reserved = of(c.reserved)
+		}
+		if got := uncommitted([]Known{{Intent: i}}, "A"); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+		if got := uncommitted([]Known{{Intent: i}}, "B"); got != 0 {
+			t.Errorf("%s: %d of another SKU", name, got)
+		}
+	}
+}
+
+// depot is stock, and what orders have of it. Levels and counts are read one by one.
+type depot struct {
+	Keeper
+	Reader
+	known         []Known // of the run
+	elsewhere     []Known // promised, and not changed within it
+	level, count  map[string]int64
+	reserved      map[string]int64
+	asked, looked int
+}
+
+func (d *depot) Level(_ context.Context, sku string) (reconcile.Level, error) {
+	d.looked++
+	return reconcile.Level{SKU: sku, Stocked: d.level[sku], Reserved: d.reserved[sku]}, nil
+}
+
+func (d *depot) Count(_ context.Context, sku string) (reconcile.Count, error) {
+	d.looked++
+	return reconcile.Count{SKU: sku, Quantity: d.count[sku]}, nil
+}
+
+func (d *depot) Intents(_ context.Context, q IntentQuery) ([]Known, error) {
+	d.asked++
+	var all []Known
+	for _, k := range append(append([]Known{}, d.known...), d.elsewhere...) {
+		if k.Promises(q.SKUs...) && len(all) < q.Limit {
+			all = append(all, k)
+		}
+	}
+	return all, nil
+}
+
+// compare compares the stock of some SKUs, and says how long that took.
+func (d *depot) compare(t *testing.T, perSecond float64, skus ...string) (Screened, time.Duration) {
+	t.Helper()
+	a := &Activities{
+		Keeper: d, Levels: d, Counts: d, Policy: reconcile.Default(), Sweeps: Sweeps{RunPerSecond: perSecond},
+	}
+	waited := time.Duration(0)
+	a.Now = func() time.Time { return noon.Add(waited) }
+	a.Wait = func(_ context.Context, d time.Duration) error { waited += d; return nil }
+	out := Screened{SKUs: skus}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	act := func(ctx context.Context) error { a.compareStock(ctx, d.known, &out); return nil }
+	env.RegisterActivity(act)
+	if _, err := env.ExecuteActivity(act); err != nil {
+		t.Fatal(err)
+	}
+	return out, waited
+}
+
+// has is an order to which pieces of A are promised, and that changed its stock at a
+// moment.
+func has(id string, pieces int64, changed time.Time) Known {
+	return Known{Intent: reconcile.Intent{
+		Order: order.ID(id), PlacedAt: noon.Add(-day), Reserved: []order.Quantity{{Line: 1, SKU: "A", Quantity: pieces}},
+		Changed: []reconcile.Changed{{System: order.SystemInventory, At: changed}},
+	}}
+}
+
+// Goods in motion explain a difference of as many pieces, and no greater one: a SKU
+// that is sold all day is compared all the same. It is not set before it is still.
+func TestCompareStock_InMotion_ExplainsAsManyPiecesAndNoMore(t *testing.T) {
+	t.Parallel()
+	long, now := noon.Add(-day), noon.Add(-time.Second)
+	for name, c := range map[string]struct {
+		level, count, reserved  int64
+		known                   []Known
+		compared, moving, short int
+		want                    *StockSuspect
+	}{
+		"it agrees":                          {10, 10, 2, []Known{has("1", 2, now)}, 1, 0, 0, nil},
+		"two are on their way":               {10, 8, 2, []Known{has("1", 2, now)}, 0, 1, 0, nil},
+		"one more is missing":                {10, 7, 2, []Known{has("1", 2, now)}, 1, 0, 0, &StockSuspect{SKU: "A", Level: 10, Count: 7, Moving: 2}},
+		"one more came":                      {10, 13, 2, []Known{has("1", 2, now)}, 1, 0, 0, &StockSuspect{SKU: "A", Level: 10, Count: 13, Moving: 2}},
+		"nothing is on its way":              {10, 9, 2, []Known{has("1", 2, long)}, 1, 0, 0, &StockSuspect{SKU: "A", Level: 10, Count: 9}},
+		"some go without":                    {10, 3, 5, []Known{has("1", 2, long), has("2", 3, long)}, 1, 0, 1, &StockSuspect{SKU: "A", Level: 10, Count: 3}},
+		"who goes without is not known yet":  {10, 1, 5, []Known{has("1", 2, now), has("2", 3, long)}, 1, 0, 0, &StockSuspect{SKU: "A", Level: 10, Count: 1, Moving: 2}},
+		"less is promised than is there now": {4, 3, 5, []Known{has("1", 5, now)}, 0, 1, 0, nil},
+	} {
+		d := &depot{known: c.known, level: map[string]int64{"A": c.level}, count: map[string]int64{"A": c.count}, reserved: map[string]int64{"A": c.reserved}}
+		out, _ := d.compare(t, 0, "A")
+		if out.Compared != c.compared || out.Moving != c.moving || len(out.Short) != c.short {
+			t.Errorf("%s: %d compared, %d in motion, short %+v", name, out.Compared, out.Moving, out.Short)
+		}
+		if got := fmt.Sprintf("%+v", out.Stock); c.want == nil && len(out.Stock) > 0 || c.want != nil && got != fmt.Sprintf("%+v", []StockSuspect{*c.want}) {
+			t.Errorf("%s: suspected is %s, want %+v", name, got, c.want)
+		}
+	}
+}
+
+// Orders that did not change within the run hold stock too. However many SKUs are at
+// odds, these orders are listed once, and a level is suspected only with them.
+func TestCompareStock_AtOdds_PromisedIsListedOnce(t *testing.T) {
+	t.Parallel()
+	d := &depot{level: map[string]int64{}, count: map[string]int64{}, reserved: map[string]int64{}}
+	shipped := func(sku string) Known {
+		k := has("old-"+sku, 0, noon.Add(-day))
+		k.Intent.Reserved = []order.Quantity{{Line: 1, SKU: sku, Quantity: 2}}
+		k.Intent.Shipments = []reconcile.ShipmentIntent{{Key: "s", State: reconcile.ShipmentShipped, Lines: k.Intent.Reserved}}
+		return k
+	}
+	for _, sku := range []string{"A", "B", "C"} {
+		d.level[sku], d.count[sku] = 10, 8 // two have left and are still promised
+		d.elsewhere = append(d.elsewhere, shipped(sku))
+	}
+	d.count["C"] = 5
+	out, _ := d.compare(t, 0, "A", "B", "C")
+	if d.asked != 1 {
+		t.Errorf("the orders were listed %d times", d.asked)
+	}
+	if want := fmt.Sprintf("%+v", []StockSuspect{{SKU: "C", Level: 10, Count: 5, Uncommitted: 2}}); fmt.Sprintf("%+v", out.Stock) != want || out.Truncated {
+		t.Errorf("suspected are %+v, want %s", out.Stock, want)
+	}
+}
+
+// Ten thousand other orders take nothing away from those that are asked for; more of
+// these than a run takes are said, and nothing passes for verified.
+func TestCompareStock_PromisedToMoreThanARunTakes_Said(t *testing.T) {
+	t.Parallel()
+	for promised, truncated := range map[int]bool{mostOrders: false, mostOrders + 1: true} {
+		d := &depot{level: map[string]int64{"A": 2}, count: map[string]int64{"A": 1}, reserved: map[string]int64{}}
+		for n := range promised {
+			d.elsewhere = append(d.elsewhere, has(fmt.Sprint(n), 1, noon.Add(-day)))
+		}
+		for n := range 2 * mostOrders {
+			other := has(fmt.Sprintf("other-%d", n), 1, noon.Add(-day))
+			other.Intent.Reserved[0].SKU = "B"
+			d.known = append(d.known, other)
+		}
+		if out, _ := d.compare(t, 0, "A"); out.Truncated != truncated || (len(out.Missed) > 0) != truncated {
+			t.Errorf("promised to %d: truncated is %t, %q", promised, out.Truncated, out.Missed)
+		}
+	}
+}
+
+// Levels and counts are read at the rate of runs.
+func TestCompareStock_ReadsAtTheRateOfRuns(t *testing.T) {
+	t.Parallel()
+	d := &depot{level: map[string]int64{}, count: map[string]int64{}, reserved: map[string]int64{}}
+	var skus []string
+	for n := range 40 {
+		skus = append(skus, fmt.Sprintf("S%d", n))
+	}
+	if _, took := d.compare(t, 20, skus...); took < 39*time.Second/20 || d.looked != 80 {
+		t.Errorf("%d reads, 40 of each system, took %s", d.looked, took)
+	}
+}
