@@ -192,9 +192,12 @@ func (s Step) Same(other Step) bool {
 		s.Operation == other.Operation && s.Amount == other.Amount && s.Key == other.Key
 }
 
-// NearAt is when a case is announced again: a quarter of its time before the
-// deadline, and at least five minutes, but never in the first half of it.
-func (c Case) NearAt() time.Time {
-	all := c.Deadline.Sub(c.Opened)
-	return c.Deadline.Add(-min(max(all/4, 5*time.Minute), all/2))
+// NearAt is when a case is announced again, see NearDeadline.
+func (c Case) NearAt() time.Time { return NearDeadline(c.Opened, c.Deadline) }
+
+// NearDeadline is when somebody who was asked is asked again: a quarter of the time
+// before the deadline, and at least five minutes, but never in the first half of it.
+func NearDeadline(asked, deadline time.Time) time.Time {
+	all := deadline.Sub(asked)
+	return deadline.Add(-min(max(all/4, 5*time.Minute), all/2))
 }

@@ -11,8 +11,9 @@ import (
 )
 
 // What is said of the groups to the outside, as of the cases: when one opens, when
-// it has changed in a way that is worth knowing, and how it ended. Who is told that
-// it opened need not be told of each of its orders.
+// it has changed in a way that is worth knowing, when its deadline is near and over
+// while nobody has decided, and how it ended. Who is told that it opened need not be
+// told of each of its orders.
 
 // tellGroups says what is to be said about the groups by now. One that was open
 // before groups were announced is announced as it stands, once.
@@ -24,7 +25,7 @@ func (s *KeeperState) tellGroups(now time.Time) {
 		t := toldOf(s.Tellings, g.N)
 		switch {
 		case !g.Over() && t == nil:
-			s.Tellings = append(s.Tellings, Telling{N: g.N})
+			s.Tellings = append(s.Tellings, Telling{N: g.N, Due: !now.Before(g.NearAt()), Past: !now.Before(g.Deadline)})
 			s.sayGroup(now, g, reconciliation.SaysOpened)
 		case !g.Over():
 			if worthKnowing(g, t) && !now.Before(t.ChangedAt.Add(changesApart)) {
@@ -32,10 +33,26 @@ func (s *KeeperState) tellGroups(now time.Time) {
 				t.ChangedAt = now
 				s.sayGroup(now, g, reconciliation.SaysChanged)
 			}
+			s.remind(now, g, t)
 		case t != nil && !t.Closed:
 			t.Closed = true
 			s.sayGroup(now, g, reconciliation.SaysClosed)
 		}
+	}
+}
+
+// remind says that the deadline of a group is near, or over, each once for as long as
+// the same person is asked the same.
+func (s *KeeperState) remind(now time.Time, g reconciliation.Group, t *Telling) {
+	switch {
+	case g.State != reconciliation.GroupOpen:
+		t.Due, t.Past = false, false // somebody has decided; whoever is asked again has a new deadline
+	case !t.Past && !now.Before(g.Deadline):
+		t.Due, t.Past = true, true
+		s.sayGroup(now, g, reconciliation.SaysPast)
+	case !t.Due && !now.Before(g.NearAt()):
+		t.Due = true
+		s.sayGroup(now, g, reconciliation.SaysDue)
 	}
 }
 
@@ -63,9 +80,18 @@ func (s *KeeperState) sayGroup(now time.Time, g reconciliation.Group, kind recon
 	} else {
 		a.Commands = []string{"trueup groups", g.Command()}
 	}
+	opened := g.Opened
+	if kind == reconciliation.SaysDue || kind == reconciliation.SaysPast {
+		opened = g.AskedAt() // who is asked once more is reminded once more
+	}
+	if kind == reconciliation.SaysPast {
+		a.Happened = g.AtDeadline
+	}
 	t := toldOf(s.Tellings, g.N)
-	t.Evidence, t.Orders = standing(g), g.Orders
-	a.ID = announcementID(a.Saying(), ReconciliationID, g.Opened, t.Changes)
+	if kind == reconciliation.SaysOpened || kind == reconciliation.SaysChanged {
+		t.Evidence, t.Orders = standing(g), g.Orders
+	}
+	a.ID = announcementID(a.Saying(), ReconciliationID, opened, t.Changes)
 	s.Unsaid = append(s.Unsaid, a)
 }
 

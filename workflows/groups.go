@@ -60,7 +60,7 @@ func (s *KeeperState) openGroup(settings Settings, run string, i reconcile.Incid
 	rule := settings.Policy.Rule(i.Kind.Field)
 	g := reconciliation.Group{
 		N: s.Status.NextGroup, Kind: i.Kind, State: reconciliation.GroupOpen, Short: i.Short,
-		Opened: now, Run: run, Why: i.Why(), Deadline: now.Add(rule.CaseDeadline),
+		Opened: now, Asked: now, Run: run, Why: i.Why(), Deadline: now.Add(rule.CaseDeadline),
 		Proposal: fmt.Sprintf("find the one cause; then repair: %d at first, and more once those are verified", firstFew),
 		Alternatives: []string{
 			"leave: nothing of it is repaired until trueup switch on " + i.Kind.String(),
@@ -173,7 +173,7 @@ func (s *KeeperState) tried(settings Settings, g *reconciliation.Group, r reconc
 		default:
 			g.State = reconciliation.GroupOpen
 			g.Why = fmt.Sprintf("%d of the %d repaired first, as %s decided, are not put right: stopped again", t.Repaired-t.Verified, t.Repaired, g.By)
-			g.Deadline = now.Add(settings.Policy.Rule(g.Kind.Field).CaseDeadline)
+			g.Asked, g.Deadline = now, now.Add(settings.Policy.Rule(g.Kind.Field).CaseDeadline)
 		}
 	}
 }

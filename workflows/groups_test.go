@@ -195,6 +195,42 @@ func TestIncident_Announced_OnceOpenedDecidedAndHowItEnded(t *testing.T) {
 	}
 }
 
+// While nobody decides, it is said once that the deadline of a group is near, and once
+// that it is over and what happened; and again of the next deadline, when what
+// somebody decided did not put it right.
+func TestIncident_NobodyDecides_RemindedOncePerDeadline(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w, _ := crowd(t, 12, virtual.Options{Cases: r.settings()})
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	deadline := 66*time.Minute + 24*time.Hour
+	var g reconciliation.Group
+	w.At(deadline-7*time.Hour, "not yet", func() { g = w.group(1); r.said("group.opened") })
+	w.At(deadline+2*time.Hour, "decided, but something undoes what is written", func() {
+		r.said("group.opened", "group.due", "group.past")
+		w.decideGroup(1, reconciliation.GroupRepair)
+		w.inject(w.CRM, simulator.Fault{Operation: order.Upsert, Kind: simulator.Vanishes, Times: -1})
+	})
+	again := deadline + 3*time.Hour
+	for n := range 60 {
+		w.At(again+time.Duration(n)*5*time.Second, "switches are read", w.ReadSwitches)
+	}
+	w.runAt(again, workflows.ReconcileInput{})
+	w.At(again+20*time.Minute, "nothing undoes it any more", func() { w.CRM.Frame().Clear("*") })
+	w.Run(again + 26*time.Hour)
+	r.said("group.opened", "group.due", "group.past", "group.changed", "group.changed", "group.due", "group.past")
+	all := r.deliveries()
+	if d := all[1]; d.Timestamp.Before(w.Moment(deadline-6*time.Hour)) || d.Timestamp.After(w.Moment(deadline-5*time.Hour)) || len(d.Data.Commands) == 0 {
+		t.Errorf("near its deadline was announced %+v", d)
+	}
+	if d := all[2]; d.Timestamp.Before(w.Moment(deadline)) || d.Timestamp.After(w.Moment(deadline+time.Hour)) || d.Data.Happened != g.AtDeadline {
+		t.Errorf("after its deadline was announced %+v", d)
+	}
+	if first, next := all[1].Data.Deadline, all[5].Data.Deadline; !first.Equal(g.Deadline) || next.Sub(first) < 24*time.Hour {
+		t.Errorf("the deadlines were %s, and then %s", first, next)
+	}
+}
+
 // What changes again and again is said once an hour at most; then also when no
 // run and no person comes: the change feeds are followed each 47 minutes here.
 func TestIncident_DecidedAgainAndAgain_SaidOnceAnHour(t *testing.T) {

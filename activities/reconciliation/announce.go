@@ -16,7 +16,7 @@ import (
 )
 
 // AnnouncementKind is what is said about a case. A group is one case for many
-// orders, and of it the same is said, but for its deadline.
+// orders, and of it the same is said.
 type AnnouncementKind string
 
 // The kinds.
@@ -115,6 +115,7 @@ type GroupAnnouncement struct {
 	Proposal     string   `json:"proposal"`
 	Alternatives []string `json:"alternatives,omitempty"`
 	Commands     []string `json:"commands,omitempty"`
+	Happened     string   `json:"happened,omitempty"`
 	Ending
 }
 
@@ -146,7 +147,7 @@ func (a *Activities) AnnounceGroup(ctx context.Context, n GroupAnnouncement) err
 	if activity.GetInfo(ctx).Attempt == 1 {
 		activity.GetLogger(ctx).Warn("a group is announced", "kind", string(n.Kind), "group", n.Group, "break", n.Break, "state", string(n.State),
 			"why", n.Why, "orders", n.Orders, "looked", n.Looked, "at_risk", Amounts(n.AtRisk), "examples", strings.Join(n.Examples, " "),
-			"deadline", n.Deadline.UTC().Format(time.RFC3339), "outcome", n.Outcome)
+			"deadline", n.Deadline.UTC().Format(time.RFC3339), "happened", n.Happened, "outcome", n.Outcome)
 		counted(ctx, GroupsAnnounced, n.Kind, cmp.Or(string(n.System), "all"))
 	}
 	return a.post(ctx, n.Saying(), n)

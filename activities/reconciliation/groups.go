@@ -43,9 +43,11 @@ type Group struct {
 	Opened time.Time `json:"opened"` // and by which run
 	Run    string    `json:"run"`
 	Why    string    `json:"why"`
-	// Proposal and Alternatives are what a person may decide, until Deadline.
+	// Proposal and Alternatives are what a person may decide, who was Asked at a moment,
+	// until Deadline.
 	Proposal     string    `json:"proposal"`
 	Alternatives []string  `json:"alternatives"`
+	Asked        time.Time `json:"asked,omitzero"`
 	Deadline     time.Time `json:"deadline"`
 	AtDeadline   string    `json:"at_deadline"`
 	// Decided is what somebody chose, and why; By is unverified until there are
@@ -67,6 +69,17 @@ type Group struct {
 // Command is how it is decided in a terminal.
 func (g Group) Command() string {
 	return fmt.Sprintf("trueup group decide %d --as repair|leave --by NAME --reason TEXT", g.N)
+}
+
+// NearAt is when it is announced again, while nobody has decided.
+func (g Group) NearAt() time.Time { return reconcile.NearDeadline(g.AskedAt(), g.Deadline) }
+
+// AskedAt is since when a person is asked: anew when the first few are not put right.
+func (g Group) AskedAt() time.Time {
+	if g.Asked.IsZero() { // it opened in an older release
+		return g.Opened
+	}
+	return g.Asked
 }
 
 // Over says that it is closed.
