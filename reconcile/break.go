@@ -67,6 +67,17 @@ func (b Break) ID() string {
 	return id
 }
 
+// Place is where a system disagrees, in whatever way: one field of an order, and which
+// of its items.
+type Place struct {
+	Field Field  `json:"f"`
+	Item  string `json:"i,omitempty"`
+}
+
+// Place returns where the break is. What is there with another value, and then not at
+// all, is one break of which more became known: its clock goes on.
+func (b Break) Place() Place { return Place{b.Field, b.Item} }
+
 // Settling is a disagreement that is too young to judge: normal processing may
 // still be under way.
 type Settling struct {
@@ -95,12 +106,12 @@ type Comparison struct {
 }
 
 // Over says that a comparison shows the break of a case to be gone: its system
-// could be judged and says nothing of the kind any more, nor may it yet.
+// could be judged and does not disagree there any more, in whatever way, nor may it yet.
 func (c Comparison) Over(k Case) bool {
 	b := k.Step.Break
 	return !k.Stays && b.Field != "" && slices.Contains(c.Judged, b.System) &&
-		!slices.ContainsFunc(c.Breaks, func(other Break) bool { return other.ID() == b.ID() }) &&
-		!slices.ContainsFunc(c.Settling, func(s Settling) bool { return s.Break.ID() == b.ID() })
+		!slices.ContainsFunc(c.Breaks, func(other Break) bool { return other.Place() == b.Place() }) &&
+		!slices.ContainsFunc(c.Settling, func(s Settling) bool { return s.Break.Place() == b.Place() })
 }
 
 // Decision says what is to be done about a break. The set is closed.
@@ -148,7 +159,10 @@ type Case struct {
 	AtDeadline string    `json:"at_deadline"`
 	// Stays says that no comparison would find the break of the case, so that none
 	// can show it to be over: only a decision closes it. See Comparison.Over.
-	Stays   bool      `json:"stays,omitempty"`
+	Stays bool `json:"stays,omitempty"`
+	// Fought says that what was repaired came back again and again: two writers fight,
+	// and nothing is repaired there by itself while the case is open.
+	Fought  bool      `json:"fought,omitempty"`
 	Closed  time.Time `json:"closed,omitzero"`
 	Outcome string    `json:"outcome,omitempty"` // how it was closed
 	// Evidence is set in answers and never stored: see Grounds.Evidence.

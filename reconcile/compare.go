@@ -63,7 +63,7 @@ func (x *comparing) settle(b Break, until time.Time) {
 		until = x.now
 	}
 	for _, known := range x.result.Settling {
-		if known.Break.ID() == b.ID() {
+		if known.Break.Place() == b.Place() {
 			return
 		}
 	}
@@ -72,7 +72,7 @@ func (x *comparing) settle(b Break, until time.Time) {
 
 func appendBreak(all []Break, b Break) []Break {
 	for _, known := range all {
-		if known.ID() == b.ID() {
+		if known.Place() == b.Place() {
 			return all
 		}
 	}
@@ -127,7 +127,7 @@ func (x *comparing) agree(f finding, o Observation) {
 // judge. A break that was open with the same expectation stays one.
 func (x *comparing) differ(f finding, o Observation, unjudged bool) {
 	b, known := x.breakOf(f, o)
-	carried := slices.ContainsFunc(x.result.Breaks, func(other Break) bool { return other.ID() == b.ID() })
+	carried := slices.ContainsFunc(x.result.Breaks, func(other Break) bool { return other.Place() == b.Place() })
 	switch {
 	case unjudged && carried:
 		return
@@ -154,14 +154,14 @@ func (x *comparing) breakOf(f finding, o Observation) (Break, bool) {
 		}
 	}
 	for _, was := range x.open {
-		if was.ID() != b.ID() || !was.Verified.IsZero() {
+		if was.Place() != b.Place() || !was.Verified.IsZero() {
 			continue
 		}
 		b.FirstSeen, b.Owned, b.Repaired = was.FirstSeen, was.Owned, was.Repaired
 		if b.LastAgreed.IsZero() || !was.LastAgreed.IsZero() && was.LastAgreed.Before(b.LastAgreed) {
 			b.LastAgreed = was.LastAgreed
 		}
-		if was.Expected == b.Expected && was.Observed == b.Observed {
+		if was.Situation == b.Situation && was.Expected == b.Expected && was.Observed == b.Observed {
 			b.Confirmed = was.Confirmed
 			b.SeenAs = cmp.Or(was.SeenAs, was.FirstSeen)
 			if changed, known := x.intent.changed(e.System); known && b.SeenAs.Before(changed) && !o.At.Before(changed) {

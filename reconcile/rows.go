@@ -113,7 +113,7 @@ func (x *judging) state(q question, row *Row) {
 // next says what happens next about a break.
 func (x *judging) next(b Break) string {
 	for _, k := range x.cases {
-		if k.Step.Break.ID() == b.ID() {
+		if k.Step.Break.Place() == b.Place() {
 			return "case " + strconv.Itoa(k.N) + " waits for a person, " + remaining(k.Deadline.Sub(x.now))
 		}
 	}

@@ -32,8 +32,29 @@ func (p *process) raise(now time.Time, step reconcile.Step) {
 			return
 		}
 	}
-	p.raised = append(p.raised, step.Break.ID())
+	p.raised = append(p.raised, raised{step.Break, !compared(step.Break)})
 	p.openCase(now, step, !compared(step.Break))
+}
+
+// raised is what the systems said by themselves: about a break, and whether no
+// comparison finds it.
+type raised struct {
+	about reconcile.Break
+	stays bool
+}
+
+// speaksFor says that attend has a case open about a break, or would.
+func (p *process) speaksFor(b reconcile.Break) bool {
+	return slices.ContainsFunc(p.raised, func(r raised) bool { return sameBreak(r.about, b, r.stays) })
+}
+
+// sameBreak says that two breaks are one. What a comparison finds is one in whatever
+// way its system disagrees; what none finds is told by its name.
+func sameBreak(a, b reconcile.Break, stays bool) bool {
+	if stays {
+		return a.ID() == b.ID()
+	}
+	return a.Place() == b.Place()
 }
 
 // settled says that a person decided a case in a way that leaves nothing to ask,
@@ -86,12 +107,12 @@ func (p *process) ask(ctx workflow.Context, field reconcile.Field, why, proposal
 // the systems agree.
 func (p *process) openCase(now time.Time, step reconcile.Step, stays bool) bool {
 	for i := range p.Cases {
-		if c := &p.Cases[i]; c.Open() && c.Step.Break.ID() == step.Break.ID() {
+		if c := &p.Cases[i]; c.Open() && sameBreak(c.Step.Break, step.Break, stays || c.Stays) {
 			p.renew(now, c, step)
 			return false
 		}
 	}
-	p.own(now, step.Break.ID())
+	p.own(now, step.Break.Place())
 	step.Break.Owned = now
 	deadline := now.Add(p.settings.Policy.Rule(step.Break.Field).CaseDeadline)
 	p.Cases = append(p.Cases, reconcile.Case{
@@ -105,6 +126,9 @@ func (p *process) openCase(now time.Time, step reconcile.Step, stays bool) bool 
 
 // renew lets an open case ask about what is so now, under its number.
 func (p *process) renew(now time.Time, k *reconcile.Case, step reconcile.Step) {
+	if k.Fought {
+		step.Break.Situation, step.Why = reconcile.Conflict, k.Step.Why
+	}
 	if k.Step.Same(step) {
 		return
 	}
@@ -124,9 +148,8 @@ func (p *process) replan(now time.Time, c reconcile.Comparison) {
 		}
 	}
 	for _, step := range reconcile.Plan(p.settings.Policy, p.intent(now), believed, p.Observed, p.Bases) {
-		id := step.Break.ID()
-		n := slices.IndexFunc(p.Cases, func(k reconcile.Case) bool { return k.Open() && k.Step.Break.ID() == id })
-		if n < 0 || p.Cases[n].Stays || slices.Contains(p.raised, id) {
+		n := slices.IndexFunc(p.Cases, func(k reconcile.Case) bool { return k.Open() && !k.Stays && sameBreak(k.Step.Break, step.Break, false) })
+		if n < 0 || p.speaksFor(step.Break) {
 			continue
 		}
 		was, is := p.Cases[n].Step.Break, step.Break
@@ -151,7 +174,7 @@ func (p *process) caseOf(n int) *reconcile.Case {
 // attend would have a case open is not, also when no comparison finds it.
 func (p *process) settleCases(now time.Time, c reconcile.Comparison) {
 	for i := range p.Cases {
-		if k := &p.Cases[i]; k.Open() && c.Over(*k) && !slices.Contains(p.raised, k.Step.Break.ID()) {
+		if k := &p.Cases[i]; k.Open() && c.Over(*k) && !p.speaksFor(k.Step.Break) {
 			p.closeCase(now, k.N, "the systems agree again")
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 )
 
 // The clocks of an order's breaks (D12): Compare keeps when each was last agreed
@@ -12,9 +13,9 @@ import (
 
 // own starts the part of a break's clock in which somebody has it: a repair, an
 // adoption or a person. The first counts.
-func (p *process) own(now time.Time, id string) {
+func (p *process) own(now time.Time, at reconcile.Place) {
 	for i := range p.Breaks {
-		if b := &p.Breaks[i]; b.ID() == id && b.Owned.IsZero() {
+		if b := &p.Breaks[i]; b.Place() == at && b.Owned.IsZero() {
 			b.Owned = now
 		}
 	}

@@ -153,7 +153,7 @@ func (p *process) carryOut(now time.Time, steps []reconcile.Step, in reconciliat
 		case reconcile.Ask:
 			if n := p.refundsGone(now, step.Break); n > 0 {
 				answer.Cases += n
-			} else if !slices.Contains(p.raised, step.Break.ID()) && p.openCase(now, step, false) {
+			} else if !p.speaksFor(step.Break) && p.openCase(now, step, false) {
 				answer.Cases++
 			}
 			say(reconciliation.Line(step, "a person decides"))
@@ -204,7 +204,7 @@ func (p *process) confirm(now time.Time) {
 	}
 	for i := range p.Breaks {
 		for _, b := range c.Breaks {
-			if b.ID() == p.Breaks[i].ID() {
+			if b.Place() == p.Breaks[i].Place() {
 				if p.mayBeOld(b, now) {
 					b.Confirmed = time.Time{}
 				}
@@ -244,7 +244,7 @@ func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) *
 		return nil
 	}
 	op.Status, op.Grant, op.Why = Lost, &grant, ""
-	p.own(now, step.Break.ID())
+	p.own(now, step.Break.Place())
 	p.note(now, fmt.Sprintf("repair %s under grant %d: %s", step.Break.ID(), grant.N, step.Why))
 	p.touch()
 	return op
@@ -332,7 +332,7 @@ func (s *State) latest(system order.System) *Operation {
 // that. Money that somebody moved at the gateway was taken up already: see
 // attend.go.
 func (p *process) accept(now time.Time, b reconcile.Break) {
-	p.own(now, b.ID())
+	p.own(now, b.Place())
 	theirs := []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}}
 	p.Bases = reconcile.Remember(p.Bases, theirs)
 	p.Accepted = reconcile.Remember(p.Accepted, theirs)

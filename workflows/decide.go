@@ -286,7 +286,7 @@ func (p *process) standing(now time.Time, k reconcile.Case) bool {
 		return true
 	}
 	c := p.assess(now)
-	return slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.ID() == k.Step.Break.ID() })
+	return slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.Place() == k.Step.Break.Place() })
 }
 
 // mendByDecision does what the case proposes, as the normal transition.

@@ -38,7 +38,7 @@ func (p *process) assess(now time.Time) reconcile.Comparison {
 	c := p.compare(p.settings.Policy, now)
 	p.Bases = reconcile.Remember(p.Bases, c.Agreed)
 	for _, old := range p.Breaks {
-		if !slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.ID() == old.ID() }) && !settles(c, old) && !unread(c, old.System) {
+		if !slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.Place() == old.Place() }) && !settles(c, old) && !unread(c, old.System) {
 			old.Verified = now
 			if old.Repaired.IsZero() {
 				old.Repaired = now
@@ -48,7 +48,7 @@ func (p *process) assess(now time.Time) reconcile.Comparison {
 	}
 	kept := c.Breaks
 	for _, old := range p.Breaks { // what cannot be read now is not over
-		if unread(c, old.System) && !slices.ContainsFunc(kept, func(b reconcile.Break) bool { return b.ID() == old.ID() }) {
+		if unread(c, old.System) && !slices.ContainsFunc(kept, func(b reconcile.Break) bool { return b.Place() == old.Place() }) {
 			kept = append(kept, old)
 		}
 	}
@@ -57,7 +57,7 @@ func (p *process) assess(now time.Time) reconcile.Comparison {
 }
 
 func settles(c reconcile.Comparison, b reconcile.Break) bool {
-	return slices.ContainsFunc(c.Settling, func(s reconcile.Settling) bool { return s.Break.ID() == b.ID() })
+	return slices.ContainsFunc(c.Settling, func(s reconcile.Settling) bool { return s.Break.Place() == b.Place() })
 }
 
 func unread(c reconcile.Comparison, system order.System) bool {

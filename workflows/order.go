@@ -76,7 +76,7 @@ type process struct {
 	supplying bool
 	// raised are the breaks about which attend would have a case open now: what it
 	// says of them counts, and not what a plan says.
-	raised []string
+	raised []raised
 	// readAt is when all systems were last read together.
 	readAt time.Time
 	// alarm is the timer of the next deadline.

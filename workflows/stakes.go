@@ -39,7 +39,7 @@ func (s *State) stakes() Stakes {
 		if st.Deadline.IsZero() || k.Deadline.Before(st.Deadline) {
 			st.Deadline = k.Deadline
 		}
-		if !slices.ContainsFunc(s.Breaks, func(b reconcile.Break) bool { return b.ID() == k.Step.Break.ID() }) {
+		if !slices.ContainsFunc(s.Breaks, func(b reconcile.Break) bool { return b.Place() == k.Step.Break.Place() }) {
 			st.Money += k.Step.Break.Money
 		}
 	}

@@ -171,7 +171,7 @@ func (c *call) ask(ctx context.Context, client *starters.Client, f breakFilter, 
 // nextOf says what happens next about a break: its case, or who has it.
 func nextOf(v reconcile.Verdict, b reconcile.Break) string {
 	for _, k := range v.Cases {
-		if k.Step.Break.ID() == b.ID() {
+		if k.Step.Break.Place() == b.Place() {
 			return fmt.Sprintf("case %d", k.N)
 		}
 	}
