@@ -19,6 +19,13 @@ func baseOf(bases []Base, f Field, item string) (Base, bool) {
 	return Base{}, false
 }
 
+// Holds says that an observation has a value in just that place.
+func Holds(o Observation, i Intent, b Base) bool {
+	return slices.ContainsFunc(factsFor(i, o), func(f Fact) bool {
+		return f.Field == b.Field && f.Item == b.Item && sameValue(f.Field, spelledFact(f), b.Value)
+	})
+}
+
 // Remember returns the bases with what agreed just now taken in, one per field
 // and item, sorted. A write that was read back is an agreement too.
 func Remember(bases, agreed []Base) []Base {

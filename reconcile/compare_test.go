@@ -262,6 +262,8 @@ func TestSituations_CRM(t *testing.T) {
 	t.Parallel()
 	runSituations(t, []situationCase{
 		{"nothing there", accepted, func(_ *Intent, w *world) { w.crm = CRM{} }, nil,
+			[]string{"crm.contact.missing", "crm.deal.missing"}, []Decision{Ask, Report}, nil},
+		{"it was never there", accepted, func(_ *Intent, w *world) { w.crm = CRM{} }, []Base{{}},
 			[]string{"crm.contact.missing", "crm.deal.missing"}, []Decision{Repair, Repair}, op(order.Upsert, order.Upsert)},
 		{"the deal was lost by hand", accepted, func(_ *Intent, w *world) { w.crm.Deals[0].Stage = DealLost }, nil,
 			[]string{"crm.deal.mismatch"}, repaired, op(order.Upsert)},

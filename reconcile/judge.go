@@ -10,7 +10,7 @@ import (
 
 // Judge answers "did the order succeed?" with its proof. It is made from what
 // the systems said, never from how far our own process believes to be: not
-// failed or cancelled while money is held, an attempt is open or goods are out,
+// failed or cancelled while money or stock is held, an attempt is open or goods are out,
 // and a system that cannot be read makes the answer say so with the last known
 // value and its age. Give it the observations that the comparison was made from.
 func Judge(i Intent, p Policy, observations []Observation, c Comparison, cases []Case, fresh bool, now time.Time) Verdict {
@@ -160,12 +160,15 @@ func liveLines(o Observation, key string) []order.Quantity {
 }
 
 // ended gives an order up only with proof: the gateway and the warehouse were
-// read after our last write and nothing is held, open or out.
+// read after our last write and nothing is held, open or out. What inventory was last
+// seen to hold counts too, and it need not be read for that: stock is no money.
 func (x *judging) ended(outcome Outcome) Outcome {
 	payment, paid := x.known(order.SystemPayment)
 	warehouse, shipped := x.known(order.SystemWarehouse)
+	inventory, released := x.known(order.SystemInventory)
 	switch {
-	case x.intent.Underway, payment.Payment != nil && holdsMoney(*payment.Payment), warehouse.Warehouse != nil && holdsGoods(*warehouse.Warehouse):
+	case x.intent.Underway, payment.Payment != nil && holdsMoney(*payment.Payment), warehouse.Warehouse != nil && holdsGoods(*warehouse.Warehouse),
+		released && inventory.Inventory != nil && holdsStock(*inventory.Inventory):
 		return InProgress
 	case x.inDoubt(order.SystemPayment, order.SystemInventory, order.SystemWarehouse):
 		return OutcomeInDoubt
@@ -202,6 +205,11 @@ func holdsMoney(p Payment) bool {
 // holdsGoods says that goods are out, or that the warehouse is about to ship.
 func holdsGoods(w Warehouse) bool {
 	return slices.ContainsFunc(w.Shipments, func(s Shipment) bool { return s.State.Live() })
+}
+
+// holdsStock says that goods are promised to the order, so that nobody else can have them.
+func holdsStock(i Inventory) bool {
+	return slices.ContainsFunc(i.Reservations, func(r Reservation) bool { return r.Quantity > 0 })
 }
 
 // agreement: what needs a person most comes first.

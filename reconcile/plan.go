@@ -36,7 +36,32 @@ func Plan(p Policy, i Intent, breaks []Break, observations []Observation, bases 
 	for _, b := range sorted {
 		x.steps = append(x.steps, x.step(b))
 	}
+	x.spare()
 	return x.steps
+}
+
+// spare keeps a repair from undoing what somebody did to another SKU: all of an order's
+// reservations are written at once.
+func (x *planning) spare() {
+	asked := ""
+	for _, s := range x.steps {
+		if s.Break.Field == InventoryReserved && s.Decision == Ask {
+			asked = s.Break.Item
+		}
+	}
+	for n, s := range x.steps {
+		if s.Break.Field != InventoryReserved || s.Decision != Repair {
+			continue
+		}
+		stands := slices.IndexFunc(x.intent.Accepted, func(a Base) bool { return a.Field == InventoryReserved && a.Item != s.Break.Item })
+		switch {
+		case asked != "":
+			x.steps[n] = report(s.Break, "waits, for the same write would change what is asked about "+asked)
+		case stands >= 0:
+			x.steps[n] = ask(s.Break, s.Why+"; the same write would undo what was let stand of "+x.intent.Accepted[stands].Item,
+				string(s.Operation)+" all of it", letStand, doneByHand).by(s.Operation, s.Key, s.Amount)
+		}
+	}
 }
 
 // compareBreaks orders breaks as their repairs are done.

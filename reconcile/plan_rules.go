@@ -381,12 +381,15 @@ func (x *planning) crm(b Break) Step {
 		return report(b, "a deal is there before the order has one")
 	case b.Field != CRMContact && b.Field != CRMCarts && x.unrepaired(CRMContact, Missing):
 		return report(b, "waits for the contact, which is missing")
-	case b.Situation == Missing && (!x.removed(b) || x.policy.Rule(b.Field).Strength == FillEmpty):
+	case b.Situation == Missing && !x.removed(b):
 		return repair(b, order.Upsert, "", "the CRM does not have it")
-	case b.Field == CRMCarts:
+	case b.Field == CRMCarts && !x.edited(b):
 		return repair(b, order.Upsert, "", "the cart became this order and is still open")
 	case b.Situation != Missing && !x.edited(b):
 		return repair(b, order.Upsert, "", "our write was lost")
+	}
+	if b.Situation == Missing && x.policy.Rule(b.Field).Strength == FillEmpty {
+		return ask(b, "somebody deleted it in the CRM itself: it may have to be forgotten", "make it again", letStand, doneByHand).by(order.Upsert, "", 0)
 	}
 	switch x.policy.Rule(b.Field).Strength {
 	case Enforce:

@@ -413,13 +413,13 @@ func TestProperty_Compare_FirstSeen_NeverMovesLater(t *testing.T) {
 			}
 			c := Compare(i, judged, w.read(i.Order, when), nil, slices.Concat(open, settling), when)
 			for _, was := range open {
-				n := slices.Index(idsOf(c.Breaks), was.ID())
+				n := slices.IndexFunc(c.Breaks, func(b Break) bool { return b.Place() == was.Place() })
 				if n >= 0 && !c.Breaks[n].FirstSeen.Equal(was.FirstSeen) {
 					t.Fatalf("%s was first seen %s, and now %s", was.ID(), was.FirstSeen, c.Breaks[n].FirstSeen)
 				}
 			}
 			for _, was := range settling {
-				n := slices.Index(idsOf(c.Breaks), was.ID())
+				n := slices.IndexFunc(c.Breaks, func(b Break) bool { return b.Place() == was.Place() })
 				if n >= 0 && c.Breaks[n].FirstSeen.After(was.FirstSeen) {
 					t.Fatalf("%s was first seen settling at %s, and now %s", was.ID(), was.FirstSeen, c.Breaks[n].FirstSeen)
 				}

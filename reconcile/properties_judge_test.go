@@ -18,7 +18,7 @@ func randomly(t *rapid.T) *rand.Rand {
 }
 
 // holds says that the systems hold something of an order: money, an attempt that
-// may still take some, or goods that are out or about to be.
+// may still take some, stock, or goods that are out or about to be.
 func (w *world) holds() bool {
 	for _, a := range w.payment.Attempts {
 		back := a.Refunded
@@ -28,6 +28,11 @@ func (w *world) holds() bool {
 			}
 		}
 		if a.State == AttemptOpen || a.State == AttemptProcessing || a.State == AttemptAuthorized || a.Held > 0 || a.Captured-back-a.Disputed > 0 {
+			return true
+		}
+	}
+	for _, r := range w.inventory.Reservations {
+		if r.Quantity > 0 {
 			return true
 		}
 	}

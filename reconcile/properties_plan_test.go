@@ -456,8 +456,7 @@ func TestProperty_Plan_Edited_NeverSilentlyReverted(t *testing.T) {
 		}
 		for _, s := range Plan(p, i, believed(i, p, w, bases, now), w.read(i.Order, now), bases) {
 			_, agreed := baseNamed(bases, s.Break)
-			empty := s.Break.Situation == Missing && p.Rule(s.Break.Field).Strength == FillEmpty
-			if s.Decision == Repair && agreed && s.Break.Situation != Duplicate && p.Rule(s.Break.Field).Strength != Enforce && !empty {
+			if s.Decision == Repair && agreed && s.Break.Situation != Duplicate && p.Rule(s.Break.Field).Strength != Enforce {
 				t.Fatalf("both agreed on %q, somebody made it %q, and it is set back: %+v", s.Break.Base, s.Break.Observed, s)
 			}
 		}

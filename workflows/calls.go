@@ -260,6 +260,7 @@ func (s *State) ordered() order.Order {
 func (p *process) update(ctx workflow.Context, op Operation) error {
 	var result crm.CustomerResult
 	err := workflow.ExecuteActivity(ctx, people.UpdateCustomer, repair.Write[crm.CustomerRequest]{Grant: op.Grant, Since: op.First, Request: crm.CustomerRequest{
+		Leave:   p.left(op),
 		Contact: crm.ContactRequest{Order: p.Order.ID, Customer: p.Order.Customer, ShipTo: p.shipTo()},
 		Deal: crm.DealRequest{
 			Order: p.Order.ID, Cart: p.Order.CartID, Stage: reconcile.DealStage(op.About), Revenue: p.amount(op.Amount),

@@ -136,10 +136,10 @@ func (p *process) carryOut(now time.Time, steps []reconcile.Step, in reconciliat
 				say(reconciliation.Line(step, "not granted: "+in.NotGranted(step)))
 				continue
 			}
-			op := p.mend(now, step, grants[n])
+			op, why := p.mend(now, step, grants[n], answer)
 			if op == nil {
 				answer.Left++
-				say(reconciliation.Line(step, "cooling down"))
+				say(reconciliation.Line(step, why))
 				continue
 			}
 			begun = append(begun, mended{step, grants[n], op.Operation, op.N, len(answer.Lines)})
@@ -230,26 +230,6 @@ func (p *process) mayBeOld(b reconcile.Break, now time.Time) bool {
 	})
 }
 
-// mend has the operation of a lost intent done again, under its own key, and
-// returns it; nil when that cannot be now.
-func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) *Operation {
-	op := p.again(now, step)
-	if op == nil || op.Status == Open {
-		return nil
-	}
-	if !op.Mended.IsZero() && now.Sub(op.Mended) < p.settings.Policy.CoolDown {
-		step.Break.Situation = reconcile.Conflict
-		step.Why = "it was repaired a moment ago and is back: two writers are fighting"
-		p.openCase(now, step, true)
-		return nil
-	}
-	op.Status, op.Grant, op.Why = Lost, &grant, ""
-	p.own(now, step.Break.Place())
-	p.note(now, fmt.Sprintf("repair %s under grant %d: %s", step.Break.ID(), grant.N, step.Why))
-	p.touch()
-	return op
-}
-
 // again returns the operation that a repair does again: the one whose key the
 // step names, the last of its kind, or a new one where none was ever meant.
 func (p *process) again(now time.Time, step reconcile.Step) *Operation {
@@ -299,11 +279,6 @@ func (p *process) verify(ctx workflow.Context) {
 	_ = workflow.Await(ctx, func() bool { return !pending() || timer.IsReady() })
 	stop()
 	p.readSystems(ctx, disagreeing(p.Breaks), 1)
-	for i := range p.Breaks {
-		if op := p.latest(p.Breaks[i].System); op != nil && op.Mended.After(p.Breaks[i].FirstSeen) {
-			p.Breaks[i].Repaired = op.Mended
-		}
-	}
 }
 
 // disagreeing returns the systems that the breaks are in, in their usual order.
@@ -315,17 +290,6 @@ func disagreeing(breaks []reconcile.Break) []order.System {
 		}
 	}
 	return systems
-}
-
-// latest returns the operation of a system that was last done again, or nil.
-func (s *State) latest(system order.System) *Operation {
-	var last *Operation
-	for i := range s.Operations {
-		if op := &s.Operations[i]; op.System == system && !op.Mended.IsZero() && (last == nil || op.Mended.After(last.Mended)) {
-			last = op
-		}
-	}
-	return last
 }
 
 // accept takes their value for right, for as long as the system says exactly

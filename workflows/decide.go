@@ -308,6 +308,7 @@ func (p *process) mendByDecision(now time.Time, step reconcile.Step) {
 				op.Lines = p.unshipped() // some of it may have left since it was refused
 			}
 			op.Status = Lost
+			op.For = []reconcile.Place{step.Break.Place()}
 		}
 	}
 	p.touch()

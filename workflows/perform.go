@@ -141,10 +141,10 @@ func (p *process) finish(ctx workflow.Context, op *Operation, status OperationSt
 	if op.Grant != nil {
 		op.Grant = nil
 		if status == Done && why == "" {
-			op.Repairs++
-			op.Mended = now
+			p.redo(now, op)
 		}
 	}
+	op.For = nil
 	p.answered(now, op, status)
 	op.Status, op.Ended, op.Why, op.Doubt = status, now, why, false
 	p.news = true

@@ -64,6 +64,8 @@ type State struct {
 	// Accepted are values that stand although they are not what we meant, for as
 	// long as the system says exactly that.
 	Accepted []reconcile.Base `json:"accepted,omitempty"`
+	// Redone are the repairs of the last day, the oldest first.
+	Redone []Redone `json:"redone,omitempty"`
 	Seen     []string         `json:"seen,omitempty"`  // ids of the latest notices
 	Heard    []Heard          `json:"heard,omitempty"` // the latest notices that were news
 	// Hints are the systems that said something changed and were not read since.
@@ -220,6 +222,15 @@ type Operation struct {
 	Repairs    int           `json:"rpr,omitempty"`  // how often reconciliation had it done again
 	Grant      *repair.Grant `json:"grnt,omitempty"` // while it is done again
 	Mended     time.Time     `json:"mnd,omitzero"`   // when it was last done again
+	// For are the breaks that it is done again for: a write of several fields writes
+	// these alone.
+	For []reconcile.Place `json:"for,omitempty"`
+}
+
+// Redone is a repair that was made, by reconciliation itself.
+type Redone struct {
+	Place reconcile.Place `json:"p"`
+	At    time.Time       `json:"at"`
 }
 
 // Key is the operation's idempotency key.

@@ -2,6 +2,7 @@ package crm
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
@@ -31,6 +32,9 @@ type CustomerRequest struct {
 	Contact ContactRequest    `json:"contact"`
 	Deal    DealRequest       `json:"deal"` // its Contact is filled in here
 	Subject reconcile.Subject `json:"subject"`
+	// Leave are the fields that stay as they are there: crm.deal, crm.revenue and
+	// crm.carts. A deal that is not there is made with all of them.
+	Leave []reconcile.Field `json:"leave,omitempty"`
 }
 
 // CustomerResult is what the CRM holds now.
@@ -52,12 +56,24 @@ func (a *Activities) UpdateCustomer(ctx context.Context, in repair.Write[Custome
 	result := CustomerResult{EmailTaken: contact.EmailTaken}
 	result.CRM.Contacts = []reconcile.Contact{contact.Contact}
 	request := in.Request.Deal
-	request.Contact = contact.Contact.ID
+	request.Contact, request.Leave = contact.Contact.ID, in.Request.Leave
 	deal, err := a.Book.UpsertDeal(ctx, request)
 	if err != nil {
 		return CustomerResult{}, apierr.ToEngine("update customer: deal", err)
 	}
 	result.CRM.Deals = []reconcile.Deal{deal}
-	result.CRM.Carts, err = a.Book.CloseCarts(ctx, in.Request.Subject)
+	result.CRM.Carts, err = a.carts(ctx, in.Request)
 	return result, apierr.ToEngine("update customer: close carts", err)
+}
+
+// carts closes the carts that became the order, or says which are open.
+func (a *Activities) carts(ctx context.Context, r CustomerRequest) ([]reconcile.Deal, error) {
+	if !slices.Contains(r.Leave, reconcile.CRMCarts) {
+		return a.Book.CloseCarts(ctx, r.Subject)
+	}
+	seen, err := a.Book.Lookup(ctx, r.Subject)
+	if err != nil || seen.CRM == nil {
+		return nil, err
+	}
+	return seen.CRM.Carts, nil
 }

@@ -62,6 +62,9 @@ type DealRequest struct {
 	Cart    string              `json:"cart,omitempty"`
 	Stage   reconcile.DealStage `json:"stage"`
 	Revenue order.Amount        `json:"revenue"`
+	// Leave are the fields of a deal that is there which stay as they are: its stage
+	// (crm.deal) and its revenue (crm.revenue).
+	Leave []reconcile.Field `json:"leave,omitempty"`
 }
 
 // RevenueChange asks for one change of the revenue of an order's deal, in minor

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
@@ -114,13 +115,17 @@ func (c *Client) readDeal(ctx context.Context, r crm.DealRequest) (reconcile.Dea
 // its meaning: an open deal that a person moved along is still open.
 func (c *Client) differences(has object, r crm.DealRequest, want map[string]string) map[string]string {
 	differs := map[string]string{}
-	if c.stageOf(has) != r.Stage {
+	if c.stageOf(has) != r.Stage && !slices.Contains(r.Leave, reconcile.CRMDeal) {
 		differs["dealstage"], differs["pipeline"] = want["dealstage"], want["pipeline"]
 	}
-	if minor, err := order.ParseMinor(has.get("amount"), r.Revenue.Currency); err != nil || minor != r.Revenue.Minor {
-		differs["amount"] = want["amount"]
+	others := []string{PropertyFromCart, PropertyChannel}
+	if !slices.Contains(r.Leave, reconcile.CRMRevenue) {
+		others = append(others, "deal_currency_code")
+		if minor, err := order.ParseMinor(has.get("amount"), r.Revenue.Currency); err != nil || minor != r.Revenue.Minor {
+			differs["amount"] = want["amount"]
+		}
 	}
-	for _, property := range []string{"deal_currency_code", PropertyFromCart, PropertyChannel} {
+	for _, property := range others {
 		if v, set := want[property]; set && has.get(property) != v {
 			differs[property] = v
 		}

@@ -1,0 +1,150 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/activities/repair"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// How often the same is repaired (D9). What is repaired and is back within the
+// cool-down, or again and again within a day, has another writer who means it: then
+// nothing is repaired there any more, and a person is asked, once.
+
+const (
+	// mostRedone repairs of one place are made within a day.
+	mostRedone = 3
+	// cooler is how many times longer each further repair waits than the one before.
+	cooler = 4
+)
+
+// mend has the operation of a lost intent done again, under its own key, and returns
+// it; or nil and why that cannot be now.
+func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant, answer *reconciliation.Confirmed) (*Operation, string) {
+	if k := p.openCaseOf(step.Break.Field, step.Break.Item); k != nil && k.Fought {
+		p.openCase(now, step.Asked(), false) // it asks about what is so now
+		return nil, fmt.Sprintf("two writers are fighting: case %d waits for a person", k.N)
+	}
+	times := p.redone(step.Break.Place(), now)
+	if why := p.fought(times, now); why != "" {
+		if p.openFight(now, step, why) {
+			answer.Cases++
+		}
+		return nil, why
+	}
+	if until := p.coolUntil(times); until.After(now) {
+		return nil, "repaired lately and back: it cools down until " + until.UTC().Format(time.RFC3339)
+	}
+	op := p.again(now, step)
+	if op == nil || op.Status == Open {
+		return nil, "an operation is under way there"
+	}
+	op.Status, op.Grant, op.Why = Lost, &grant, ""
+	op.For = append(op.For, step.Break.Place())
+	p.own(now, step.Break.Place())
+	p.note(now, fmt.Sprintf("repair %s under grant %d: %s", step.Break.ID(), grant.N, step.Why))
+	p.touch()
+	return op, ""
+}
+
+// fought says why what was repaired at these times is not repaired once more, or
+// nothing.
+func (p *process) fought(times []time.Time, now time.Time) string {
+	switch n := len(times); {
+	case n == 0:
+		return ""
+	case n >= mostRedone:
+		return fmt.Sprintf("it was repaired %d times within a day and is back: two writers are fighting", n)
+	case now.Sub(times[n-1]) < p.settings.Policy.CoolDown:
+		return "it was repaired a moment ago and is back: two writers are fighting"
+	}
+	return ""
+}
+
+// coolUntil is when what was repaired at these times may be repaired once more.
+func (p *process) coolUntil(times []time.Time) time.Time {
+	if len(times) == 0 {
+		return time.Time{}
+	}
+	wait := p.settings.Policy.CoolDown
+	for range len(times) - 1 {
+		wait *= cooler
+	}
+	return times[len(times)-1].Add(wait)
+}
+
+// openFight asks a person who of the two writers is right. A case that asks about the
+// break already asks that now.
+func (p *process) openFight(now time.Time, step reconcile.Step, why string) bool {
+	step = step.Asked()
+	step.Break.Situation, step.Why = reconcile.Conflict, why
+	opened := p.openCase(now, step, false)
+	if k := p.openCaseOf(step.Break.Field, step.Break.Item); k != nil {
+		k.Fought = true
+	}
+	return opened
+}
+
+// redone returns when a place was repaired within the last day.
+func (s *State) redone(at reconcile.Place, now time.Time) []time.Time {
+	var times []time.Time
+	for _, r := range s.Redone {
+		if r.Place == at && now.Sub(r.At) < 24*time.Hour {
+			times = append(times, r.At)
+		}
+	}
+	return times
+}
+
+// redo notes that the repairs for which an operation was done again are made.
+func (p *process) redo(now time.Time, op *Operation) {
+	op.Repairs++
+	op.Mended = now
+	p.Redone = slices.DeleteFunc(p.Redone, func(r Redone) bool { return now.Sub(r.At) >= 24*time.Hour })
+	for _, at := range op.For {
+		p.Redone = append(p.Redone, Redone{at, now})
+		for i := range p.Breaks {
+			if p.Breaks[i].Place() == at {
+				p.Breaks[i].Repaired = now
+			}
+		}
+	}
+}
+
+// left are the fields of the CRM that an update leaves as they are there: those that
+// it is not to repair, and those that stand although they are not what we meant, for as
+// long as this update means nothing else by them than the one before did.
+func (p *process) left(op Operation) []reconcile.Field {
+	var all []reconcile.Field
+	for _, f := range []reconcile.Field{reconcile.CRMDeal, reconcile.CRMRevenue, reconcile.CRMCarts} {
+		named := slices.ContainsFunc(op.For, func(at reconcile.Place) bool { return at.Field == f })
+		if len(op.For) > 0 && !named || len(op.For) == 0 && p.stands(f) && p.unmoved(op, f) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// stands says that the CRM holds a value of the field which was let stand.
+func (p *process) stands(f reconcile.Field) bool {
+	return slices.ContainsFunc(p.Accepted, func(a reconcile.Base) bool {
+		return a.Field == f && reconcile.Holds(p.observed(f.System()), p.intent(a.At), a)
+	})
+}
+
+// unmoved says that an update means the same by a field as the one before.
+func (p *process) unmoved(op Operation, f reconcile.Field) bool {
+	before := p.find(op.Operation, op.N-1)
+	switch {
+	case before == nil:
+		return false
+	case f == reconcile.CRMDeal:
+		return before.About == op.About
+	case f == reconcile.CRMRevenue:
+		return before.Amount == op.Amount
+	}
+	return true
+}
