@@ -115,7 +115,7 @@ func knownOf(id order.ID, l Listed) reconciliation.Known {
 	if l.DecodeMemo(workflows.IntentMemo, &intent) != nil {
 		intent = reconcile.Intent{Order: id, Busy: order.Systems()}
 	}
-	return reconciliation.Known{Intent: intent, Changed: l.Changed, Running: l.Running, Agreed: l.Agreement == string(reconcile.Agreed), Subject: reconcile.Subject{
+	return reconciliation.Known{Intent: intent, Changed: l.Changed, Running: l.Running, Agreed: l.Agreement == string(reconcile.Agreed), Broken: len(l.Breaks) > 0, Subject: reconcile.Subject{
 		Order: intent.Order, PlacedAt: intent.PlacedAt, Currency: intent.Currency,
 		Customer: intent.Customer, Cart: intent.CartID, Known: intent.Payments,
 	}}

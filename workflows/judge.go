@@ -83,7 +83,7 @@ func (p *process) freshVerdict(ctx workflow.Context, _ AskVerdict) (reconcile.Ve
 		now = workflow.Now(ctx)
 	}
 	p.attend(now)
-	p.assess(now)
+	p.settleCases(now, p.assess(now))
 	p.touch()
 	return p.verdict(now, true), nil
 }
@@ -105,7 +105,7 @@ func (p *process) publish(ctx workflow.Context) error {
 	now := workflow.Now(ctx)
 	resting := p.resting(ctx)
 	if resting {
-		p.assess(now)
+		p.settleCases(now, p.assess(now))
 	}
 	v := p.verdict(now, false)
 	workflow.SetCurrentDetails(ctx, v.Markdown())

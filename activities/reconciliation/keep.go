@@ -299,6 +299,8 @@ type Known struct {
 	Running bool              `json:"running"`
 	// Agreed says that the order agreed when it last looked.
 	Agreed bool `json:"agreed,omitempty"`
+	// Broken says that it had open breaks then.
+	Broken bool `json:"broken,omitempty"`
 }
 
 // IntentQuery chooses the orders whose intents are listed: those that changed

@@ -266,7 +266,9 @@ type lookedUp struct {
 	breaks   []reconcile.Break
 	settling int
 	news     []order.System // that have gone further than the order knows
-	why      string         // why it could not be compared
+	// over says that its order has breaks by its own word, and none is there any more.
+	over bool
+	why  string // why it could not be compared
 }
 
 func (s *sweeping) lookUpOne(ctx context.Context, k Known, streams []*stream, ahead aheadOf) lookedUp {
@@ -304,6 +306,7 @@ func (s *sweeping) lookUpOne(ctx context.Context, k Known, streams []*stream, ah
 			out.news = append(out.news, o.System)
 		}
 	}
+	out.over = k.Broken && len(c.Judged) == len(order.Systems()) && len(out.breaks)+out.settling+len(out.news) == 0
 	if len(c.Judged) < len(observations) && out.why == "" {
 		out.why = "an operation is under way"
 	}
@@ -325,7 +328,7 @@ func (s *sweeping) file(id order.ID, f lookedUp) {
 		s.out.LookedUp++
 	}
 	s.out.Settling += f.settling
-	if len(f.breaks)+len(f.news) > 0 { // its own workflow looks again
+	if len(f.breaks)+len(f.news) > 0 || f.over { // its own workflow looks again
 		if len(s.out.Suspects) >= s.mostSuspected() {
 			s.miss("suspects%s: more than %d; the others are found by the next sweep", s.where(), mostSweepSuspects)
 			return

@@ -1,0 +1,278 @@
+package workflows_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/virtual"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// kept is an order that stays open for days, under a policy.
+func kept(t *testing.T, o virtual.Options, policy string) *world {
+	t.Helper()
+	o.Policy = policy
+	w := open(t, o)
+	w.unannounced()
+	w.submit(0, anOrder("1"))
+	return w
+}
+
+const allAuto = "mode: auto\nreturn_window: 240h\n"
+
+// upserts counts the writes of the CRM's deal since a moment.
+func (w *world) upserts(since time.Duration) int {
+	n := 0
+	for _, e := range w.effects(w.CRM, order.Upsert, "1") {
+		if !e.At.Before(w.Moment(since)) {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) switchOff(kind string) {
+	w.Later(func(ctx context.Context) {
+		_, err := w.Client.Switch(ctx, reconciliation.Stop{Kind: kind, Off: true, By: "ada", Reason: "look first"})
+		w.Check(err)
+	})
+}
+
+// An automation of the CRM sets the deal to lost again and again, at the pace of the
+// runs. It is set back a few times, further and further apart, and then nobody writes
+// any more: a person is asked, once, and the case closes when both agree.
+func TestMend_TwoWritersFight_AskedOnceAndNothingWritten(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w := kept(t, virtual.Options{Cases: r.settings(), ReconcileEvery: 15 * time.Minute}, allAuto)
+	for n := range 40 {
+		w.At(10*time.Hour+time.Duration(n)*10*time.Minute+7*time.Minute, "the CRM's automation", func() {
+			w.edit(w.CRM, `{"order":"1","stage":"lost"}`)
+		})
+	}
+	w.At(16*time.Hour, "it fights", func() {
+		if n := w.upserts(10 * time.Hour); n < 1 || n > 3 {
+			t.Errorf("the deal was set back %d times", n)
+		}
+		k := w.open1()
+		if !k.Fought || k.Step.Break.ID() != "crm.deal.conflict" || !strings.Contains(k.Step.Why, "two writers are fighting") {
+			t.Errorf("the case is %+v", k)
+		}
+	})
+	w.At(18*time.Hour, "somebody turns it off and sets the deal", func() { w.edit(w.CRM, `{"order":"1","stage":"won"}`) })
+	w.Run(20 * time.Hour)
+	if n := w.upserts(16 * time.Hour); n != 0 {
+		t.Errorf("it was written %d times more while a person was asked", n)
+	}
+	r.said("case.opened", "case.closed")
+}
+
+// What is back within the cool-down is a fight at once, whatever runs come later.
+func TestMend_BackWithinTheCoolDown_AskedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{}, allAuto)
+	lost := func(at time.Duration) {
+		w.At(at, "somebody sets it to lost", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+	}
+	lost(10 * time.Hour)
+	w.runs(10*time.Hour + time.Minute)
+	lost(10*time.Hour + 3*time.Minute)
+	w.runs(10*time.Hour + 4*time.Minute)
+	w.runs(10*time.Hour + 40*time.Minute)
+	w.runs(13 * time.Hour)
+	w.At(14*time.Hour, "look", func() {
+		if k := w.open1(); !k.Fought {
+			t.Errorf("the case is %+v", k)
+		}
+	})
+	var refused *replied
+	w.At(15*time.Hour, "said to be put right, which it is not", func() { refused = w.decide("1", 1, workflows.DecideByHand) })
+	var done *replied
+	w.At(16*time.Hour, "ours is right", func() { done = w.decide("1", 1, workflows.DecideRepair) })
+	w.Run(17 * time.Hour)
+	if !strings.Contains(refused.Refused, "still says the same") || done.Refused != "" || done.Err != nil {
+		t.Errorf("by hand was answered %+v, and repair %+v", refused, done)
+	}
+	if n := w.upserts(10 * time.Hour); n != 2 || w.story("1").Deal != "won" {
+		t.Errorf("it was written %d times, and the deal is %s", n, w.story("1").Deal)
+	}
+}
+
+// Repairs that are far apart are no fight.
+func TestMend_NowAndThen_Repaired(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{}, allAuto)
+	for n := range 4 {
+		at := 10*time.Hour + time.Duration(n)*20*time.Hour
+		w.At(at, "somebody sets it to lost", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+		w.runs(at + time.Minute)
+	}
+	w.Run(75 * time.Hour)
+	if n := w.upserts(10 * time.Hour); n != 4 || w.story("1").Deal != "won" {
+		t.Errorf("it was written %d times, and the deal is %s", n, w.story("1").Deal)
+	}
+}
+
+// One write of the CRM has stage and revenue in it. A repair of one leaves the other as
+// it is there, whatever keeps that one from being repaired.
+func TestMend_OneFieldOfSeveral_TheOthersStay(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"ask", "report", "ignore"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			w := kept(t, virtual.Options{}, allAuto+"fields:\n  crm.revenue: {mode: "+mode+"}\n")
+			w.At(10*time.Hour, "both are edited", func() {
+				w.edit(w.CRM, `{"order":"1","stage":"lost"}`)
+				w.edit(w.CRM, `{"order":"1","revenue":9000}`)
+			})
+			w.runs(11 * time.Hour)
+			w.runs(12 * time.Hour)
+			w.At(13*time.Hour, "look", func() {
+				if s := w.story("1"); s.Deal != "won" || s.Revenue != 9000 {
+					t.Errorf("the deal is %s with %d", s.Deal, s.Revenue)
+				}
+				cases, err := w.Client.Cases(context.Background(), "1", true)
+				w.Check(err)
+				if open := len(cases) == 1 && cases[0].Open(); open != (mode == "ask") {
+					t.Errorf("the cases are %+v", cases)
+				}
+			})
+			w.Run(14 * time.Hour)
+		})
+	}
+	t.Run("switched off", func(t *testing.T) {
+		t.Parallel()
+		w := kept(t, virtual.Options{}, allAuto)
+		w.At(9*time.Hour, "off", func() { w.switchOff("crm.revenue") })
+		w.At(10*time.Hour, "both are edited", func() {
+			w.edit(w.CRM, `{"order":"1","stage":"lost"}`)
+			w.edit(w.CRM, `{"order":"1","revenue":9000}`)
+		})
+		w.runs(11 * time.Hour)
+		w.Run(13 * time.Hour)
+		if s := w.story("1"); s.Deal != "won" || s.Revenue != 9000 {
+			t.Errorf("the deal is %s with %d", s.Deal, s.Revenue)
+		}
+	})
+}
+
+// What a person let stand stays when another field is repaired, and when the order
+// itself writes something else.
+func TestMend_LetStand_StaysThroughOtherWrites(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{}, allAuto+"fields:\n  crm.revenue: {mode: ask}\n  crm.deal: {mode: ask}\n")
+	w.At(10*time.Hour, "revenue", func() { w.edit(w.CRM, `{"order":"1","revenue":9000}`) })
+	w.runs(11 * time.Hour)
+	w.At(12*time.Hour, "accept", func() { w.decide("1", 1, workflows.DecideAccept) })
+	w.At(12*time.Hour+10*time.Minute, "stage", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+	w.runs(13 * time.Hour)
+	w.At(14*time.Hour, "ours", func() {
+		w.decide("1", 2, workflows.DecideRepair)
+	})
+	w.At(15*time.Hour, "look", func() {
+		if s := w.story("1"); s.Deal != "won" || s.Revenue != 9000 {
+			t.Errorf("the deal is %s with %d", s.Deal, s.Revenue)
+		}
+	})
+	w.Run(16 * time.Hour)
+}
+
+// A difference of which more becomes known is one: its clock and its case go on.
+func TestMend_SituationChanges_OneClockAndOneCase(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w := kept(t, virtual.Options{Cases: r.settings()}, "mode: ask\nreturn_window: 240h\n")
+	w.At(10*time.Hour, "another revenue", func() { w.edit(w.CRM, `{"order":"1","revenue":9000}`) })
+	w.runs(10*time.Hour + 10*time.Minute)
+	w.At(12*time.Hour, "and none", func() { w.edit(w.CRM, `{"order":"1","revenue":0}`) })
+	w.runs(12*time.Hour + 10*time.Minute)
+	var d *replied
+	w.At(13*time.Hour, "said to be put right", func() {
+		k := w.open1()
+		if k.N != 1 || k.Step.Break.ID() != "crm.revenue.missing" || k.Opened.After(w.Moment(11*time.Hour)) {
+			t.Errorf("the case is %+v", k)
+		}
+		breaks := w.Verdict("1").Breaks
+		if len(breaks) != 1 || breaks[0].FirstSeen.After(w.Moment(11*time.Hour)) {
+			t.Errorf("the breaks are %+v", breaks)
+		}
+		d = w.decide("1", 1, workflows.DecideByHand)
+	})
+	w.At(14*time.Hour, "put right", func() { w.edit(w.CRM, `{"order":"1","revenue":9980}`) })
+	w.runs(15 * time.Hour)
+	w.At(15*time.Hour+30*time.Minute, "look", func() {
+		if m := w.Verdict("1").Mended; len(m) != 1 || m[0].Verified.Before(w.Moment(14*time.Hour)) {
+			t.Errorf("mended is %+v", m)
+		}
+	})
+	w.Run(16 * time.Hour)
+	if !strings.Contains(d.Refused, "still says the same") {
+		t.Errorf("by hand was taken: %+v", d)
+	}
+	r.said("case.opened", "case.changed", "case.closed")
+}
+
+// Only what was repaired has a time of its repair.
+func TestMend_AnotherBreakOfTheSystem_IsNotSaidToBeRepaired(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{}, allAuto+"fields:\n  erp.invoices: {strength: enforce}\n")
+	w.At(10*time.Hour, "an invoice goes, and a receipt comes", func() {
+		w.edit(w.ERP, `{"order":"1","kind":"invoice","delete":true}`)
+		w.edit(w.ERP, `{"order":"1","amount":500}`)
+	})
+	w.runs(11 * time.Hour)
+	w.At(12*time.Hour, "look", func() {
+		v := w.Verdict("1")
+		if len(v.Breaks) == 0 || len(v.Mended) == 0 || v.Mended[0].Repaired.IsZero() {
+			t.Errorf("breaks %+v, mended %+v", v.Breaks, v.Mended)
+		}
+		for _, b := range v.Breaks {
+			if !b.Repaired.IsZero() {
+				t.Errorf("nobody repaired %s: %s", b.ID(), b.Clock())
+			}
+		}
+	})
+	w.Run(13 * time.Hour)
+}
+
+// Who deleted a contact may have had to: it is not made again without a word.
+func TestMend_ContactDeleted_Asked(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{}, allAuto)
+	w.At(10*time.Hour, "deleted", func() { w.edit(w.CRM, `{"order":"1","contacts":0}`) })
+	w.runs(11 * time.Hour)
+	w.At(12*time.Hour, "look", func() {
+		if k := w.open1(); k.Step.Break.Field != reconcile.CRMContact || !strings.Contains(k.Step.Why, "forgotten") {
+			t.Errorf("the case is %+v", k)
+		}
+		if n := w.upserts(10 * time.Hour); n != 0 {
+			t.Errorf("%d writes", n)
+		}
+	})
+	w.Run(13 * time.Hour)
+}
+
+// Stock that is still promised to it keeps an order from being called cancelled.
+func TestMend_CancelledWithStockPromised_NotCancelledYet(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{Pace: byHand}, "mode: report\nreturn_window: 240h\n")
+	w.At(time.Hour, "cancel", func() { w.cancel("1") })
+	var before, held, after reconcile.Verdict
+	w.At(2*time.Hour, "ask", func() { w.fresh("1", &before) })
+	w.At(3*time.Hour, "edit", func() { w.edit(w.Inventory, `{"order":"1","reserved":{"MUG":2}}`) })
+	w.At(4*time.Hour, "ask", func() { w.fresh("1", &held) })
+	w.At(5*time.Hour, "edit", func() { w.edit(w.Inventory, `{"order":"1","delete":true}`) })
+	w.At(6*time.Hour, "ask", func() { w.fresh("1", &after) })
+	w.Run(7 * time.Hour)
+	got := []string{fmt.Sprint(before.Outcome), fmt.Sprint(held.Outcome), fmt.Sprint(after.Outcome)}
+	if want := []string{"cancelled", "in_progress", "cancelled"}; !slices.Equal(got, want) {
+		t.Errorf("the verdicts are %q, want %q", got, want)
+	}
+}
