@@ -463,6 +463,29 @@ func TestProperty_Plan_Edited_NeverSilentlyReverted(t *testing.T) {
 	})
 }
 
+// What somebody let stand of one SKU is not undone by a repair of another: all of an
+// order's reservations are written at once.
+func TestProperty_Plan_LetStand_NotUndoneByTheSameWrite(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		i, w := drawLife(t)
+		for range rapid.IntRange(2, 4).Draw(t, "edits") {
+			drawEdit(t, i, w, order.SystemInventory)
+		}
+		n := slices.IndexFunc(compared(i, w).Breaks, func(b Break) bool { return b.Field == InventoryReserved })
+		if n < 0 {
+			return
+		}
+		stands := compared(i, w).Breaks[n]
+		i = Accept(i, stands, now)
+		for _, s := range Plan(judged, i, believed(i, judged, w, nil, now), w.read(i.Order, now), nil) {
+			if s.Decision == Repair && s.Break.Field == InventoryReserved && s.Break.Item != stands.Item {
+				t.Fatalf("%q of %s was let stand, and %s writes all of it: %+v", stands.Observed, stands.Item, s.Operation, s)
+			}
+		}
+	})
+}
+
 // Our own write that was lost is done again wherever it is harmless.
 func TestProperty_Plan_LostWrite_IsDoneAgain(t *testing.T) {
 	t.Parallel()

@@ -735,4 +735,34 @@ var mutants = []mutant{
 		"return report(b, \"the reservation should have been \"+word+\" in part\")",
 		[]string{"Oracle_Inventory"},
 	},
+	{
+		"a deleted contact is made again without a word", "plan_rules.go",
+		"case b.Situation == Missing && !x.removed(b):\n\t\treturn repair(b, order.Upsert",
+		"case b.Situation == Missing && (!x.removed(b) || x.policy.Rule(b.Field).Strength == FillEmpty):\n\t\treturn repair(b, order.Upsert",
+		[]string{"Property_Plan_Edited_NeverSilentlyReverted", "Oracle_Customer"},
+	},
+	{
+		"a reservation is repaired beside a question about another", "plan.go",
+		"case asked != \"\":",
+		"case false:",
+		[]string{"Oracle_Inventory"},
+	},
+	{
+		"what was let stand of one SKU is undone with another", "plan.go",
+		"case stands >= 0:",
+		"case false:",
+		[]string{"Property_Plan_LetStand_NotUndoneByTheSameWrite"},
+	},
+	{
+		"stock that is promised is not held", "judge.go",
+		"released && inventory.Inventory != nil && holdsStock(*inventory.Inventory):",
+		"released && false:",
+		[]string{"Oracle_Inventory"},
+	},
+	{
+		"a break in another situation is another break", "compare.go",
+		"if was.Place() != b.Place() ||",
+		"if was.ID() != b.ID() ||",
+		[]string{"Property_Compare_FirstSeen_NeverMovesLater"},
+	},
 }

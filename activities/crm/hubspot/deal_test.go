@@ -358,3 +358,26 @@ func TestUpsertDeal_Deleted_MadeAgain(t *testing.T) {
 		t.Errorf("deal is %+v, deals are %+v", again, s)
 	}
 }
+
+// What is to be left stays as a person made it, the rest is written, and a deal that is
+// not there is made whole.
+func TestUpsertDeal_Leave_StaysAsItIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	r := dealRequest()
+	r.Leave = []reconcile.Field{reconcile.CRMDeal, reconcile.CRMRevenue}
+	if _, d := w.must(contactRequest(), r); d.Stage != r.Stage || d.Revenue != r.Revenue.Minor {
+		t.Errorf("made is %+v", d)
+	}
+	for leave, want := range map[reconcile.Field]reconcile.Deal{
+		reconcile.CRMDeal:    {Stage: reconcile.DealLost, Revenue: r.Revenue.Minor, Currency: "EUR"},
+		reconcile.CRMRevenue: {Stage: r.Stage, Revenue: 1, Currency: "USD"},
+	} {
+		w.edit(`{"order":"42","stage":"lost","revenue":1,"currency":"USD"}`)
+		r.Leave = []reconcile.Field{leave}
+		d, err := w.book.UpsertDeal(t.Context(), r)
+		if err != nil || d.Stage != want.Stage || d.Revenue != want.Revenue || d.Currency != want.Currency {
+			t.Errorf("with %s left: %+v, %v; want %+v", leave, d, err, want)
+		}
+	}
+}
