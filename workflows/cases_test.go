@@ -449,10 +449,31 @@ func TestCase_FlappingRecord_ChangeSaidOnceAnHour(t *testing.T) {
 	}
 }
 
+// A case whose break is gone closes as soon as the order hears of it.
+func TestCase_BreakIsGone_ClosesByItself(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w := open(t, virtual.Options{Cases: r.settings(), Policy: "mode: auto\nreturn_window: 240h\nfields:\n  crm.deal: {mode: ask}\n"})
+	w.submit(0, anOrder("1"))
+	w.At(7*time.Hour, "somebody changes the deal", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+	w.runs(8 * time.Hour)
+	w.At(9*time.Hour, "and back", func() {
+		w.theCase("1", reconcile.CRMDeal)
+		w.edit(w.CRM, `{"order":"1","stage":"won"}`)
+	})
+	w.At(9*time.Hour+10*time.Minute, "look", func() { w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed) })
+	w.Run(10 * time.Hour)
+	r.said("case.opened", "case.closed")
+	if end := r.deliveries()[1].Data; end.Outcome != "the systems agree again" || end.Decision+end.By != "" {
+		t.Errorf("it was said to have ended as %+v", end)
+	}
+}
+
 func TestDecide_BreakIsGoneMeanwhile_ClosedAndSaidSo(t *testing.T) {
 	t.Parallel()
 	r := receive(t, nil)
 	w := open(t, virtual.Options{Cases: r.settings(), Policy: "mode: auto\nreturn_window: 240h\nfields:\n  crm.deal: {mode: ask}\n"})
+	w.unannounced() // or the order would see by itself that it is over
 	w.submit(0, anOrder("1"))
 	w.At(7*time.Hour, "somebody changes the deal", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
 	w.runs(8 * time.Hour)

@@ -125,9 +125,14 @@ func TestStakes_InTheMemoWhileSystemsDisagree(t *testing.T) {
 			t.Errorf("at stake is %+v, want %+v", s, want)
 		}
 		w.SuggestContinue(workflows.OrderWorkflowID("1"))
+		w.edit(w.CRM, `{"order":"1","revenue":9500}`)
+	})
+	w.At(7*time.Hour+10*time.Minute, "put right", func() {
+		if s, _ := stakes("1"); s.Money != 480 || s.Cases != 1 {
+			t.Errorf("after it continued as new at stake is %+v", s)
+		}
 		w.edit(w.CRM, `{"order":"1","revenue":9980}`)
 	})
-	w.At(7*time.Hour+10*time.Minute, "decided", func() { w.decide("1", 1, workflows.DecideByHand) })
 	w.At(8*time.Hour, "put right by hand", func() {
 		if s, said := stakes("1"); !said || s != (workflows.Stakes{}) {
 			t.Errorf("when all is well again at stake is %+v (%v)\n%s", s, said, w.Verdict("1").Table())

@@ -104,9 +104,6 @@ type publication struct {
 func (p *process) publish(ctx workflow.Context) error {
 	now := workflow.Now(ctx)
 	resting := p.resting(ctx)
-	if resting {
-		p.settleCases(now, p.assess(now))
-	}
 	v := p.verdict(now, false)
 	workflow.SetCurrentDetails(ctx, v.Markdown())
 	outcome, agreement, breaks, oldest := reconcile.Attributes(v, p.Breaks)

@@ -114,6 +114,7 @@ func (p *process) touch() { p.moved++ }
 func (p *process) live(ctx, work workflow.Context) (*State, error) {
 	for {
 		p.advance(work)
+		p.rest(work)
 		p.tell(workflow.Now(work))
 		if err := p.publish(work); err != nil {
 			return nil, err
@@ -131,6 +132,15 @@ func (p *process) live(ctx, work workflow.Context) (*State, error) {
 			})
 		}
 		p.wait(ctx, work)
+	}
+}
+
+// rest takes in how it stands while nothing is under way: what agrees, what does not,
+// and which cases are over.
+func (p *process) rest(ctx workflow.Context) {
+	if p.resting(ctx) {
+		now := workflow.Now(ctx)
+		p.settleCases(now, p.assess(now))
 	}
 }
 

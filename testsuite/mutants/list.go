@@ -755,8 +755,8 @@ var mutants = []mutant{
 	},
 	{
 		"stock that is promised is not held", "judge.go",
-		"released && inventory.Inventory != nil && holdsStock(*inventory.Inventory):",
-		"released && false:",
+		"holdsStock(*inventory.Inventory):",
+		"!holdsStock(*inventory.Inventory) && false:",
 		[]string{"Oracle_Inventory"},
 	},
 	{
