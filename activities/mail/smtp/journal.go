@@ -167,19 +167,13 @@ func (c *Client) list(ctx context.Context, r reconcile.ListRequest) (reconcile.P
 		return reconcile.Page{}, apierr.New(apierr.Conflict, "uidvalidity_changed",
 			errors.New("the mailbox was made anew since the page before; the listing must start again"))
 	}
-	uids, err := j.search(&imap.SearchCriteria{
-		UID: []imap.UIDSet{{imap.UIDRange{Start: after.uid + 1}}},
-		// A day is the server's own, and its zone may be any.
-		Since: r.From.UTC().Add(-24 * time.Hour), Before: r.To.UTC().Add(48 * time.Hour),
-	})
-	if err != nil {
-		return reconcile.Page{}, err
-	}
-	// n:* holds the last message even when that is before n.
-	uids = slices.DeleteFunc(uids, func(u imap.UID) bool { return u <= after.uid })
 	limit := pageLimit
 	if r.Limit > 0 {
 		limit = min(limit, r.Limit)
+	}
+	uids, err := j.after(after.uid, r, limit)
+	if err != nil {
+		return reconcile.Page{}, err
 	}
 	shown := uids[:min(limit, len(uids))]
 	entries, err := j.fetch(shown)
@@ -191,6 +185,31 @@ func (c *Client) list(ctx context.Context, r reconcile.ListRequest) (reconcile.P
 		page.Next = cursor{j.validity, shown[len(shown)-1]}.String()
 	}
 	return page, nil
+}
+
+// after returns the messages of a window that come after one: all of them, or more
+// than a page has. Once it is known where the window begins only what follows is
+// searched, a few pages and then more, for the rest of a busy day is long.
+func (j *journal) after(last imap.UID, r reconcile.ListRequest, limit int) ([]imap.UID, error) {
+	for span := imap.UID(4 * limit); ; span *= 8 {
+		to := last + span
+		if last == 0 || to <= last || to >= j.next { // also where the server does not say which is next
+			to = 0 // to the end
+		}
+		uids, err := j.search(&imap.SearchCriteria{
+			UID: []imap.UIDSet{{imap.UIDRange{Start: last + 1, Stop: to}}},
+			// A day is the server's own, and its zone may be any.
+			Since: r.From.UTC().Add(-24 * time.Hour), Before: r.To.UTC().Add(48 * time.Hour),
+		})
+		if err != nil {
+			return nil, err
+		}
+		// n:* holds the last message even when that is before n.
+		uids = slices.DeleteFunc(uids, func(u imap.UID) bool { return u <= last })
+		if to == 0 || len(uids) > limit {
+			return uids, nil
+		}
+	}
 }
 
 // page sorts messages by order, in the order of their first one.

@@ -3,6 +3,7 @@ package smtp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -263,6 +264,36 @@ func TestList_SeveralPages_EveryMessageOnce(t *testing.T) {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}
 	})
+}
+
+// A page after the first is searched a few pages at a time: what lies far behind, with
+// thousands of other days between, is found all the same.
+func TestList_FarBehindTheFirst_Found(t *testing.T) {
+	t.Parallel()
+	w := simulatedWorld(t, simulated.Settings{})
+	at := w.now().Add(-time.Hour)
+	var all []simulated.Loaded
+	put := func(id string, at time.Time) {
+		raw := "From: " + sender.String() + "\r\nX-Trueup-Order: " + id + "\r\nX-Trueup-Key: order/" + id + "/send/1\r\n\r\nHello\r\n"
+		all = append(all, simulated.Loaded{Raw: []byte(raw), At: at})
+	}
+	put("first", at)
+	for n := range 3_000 {
+		put(fmt.Sprintf("before-%d", n), at.Add(-30*24*time.Hour))
+	}
+	put("second", at)
+	put("third", at)
+	if err := w.server.Load(all); err != nil {
+		t.Fatal(err)
+	}
+	var got []order.ID
+	found, _, _ := w.list(t, reconcile.ListRequest{From: at.Add(-time.Minute), To: at.Add(time.Minute), Limit: 1})
+	for _, o := range found {
+		got = append(got, o.Order)
+	}
+	if diff := cmp.Diff([]order.ID{"first", "second", "third"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }
 
 // A range n:* holds the last message even when n is after it, so that a page

@@ -31,6 +31,7 @@ type journal struct {
 	conn     *bounded
 	client   *imapclient.Client
 	validity uint32
+	next     imap.UID // the next message gets it; 0 where the server does not say
 	sessions chan struct{}
 }
 
@@ -85,7 +86,7 @@ func (c *Client) enter(ctx context.Context, j *journal) error {
 	if err != nil {
 		return j.refused("open the mailbox", err, apierr.Unavailable)
 	}
-	j.validity = selected.UIDValidity
+	j.validity, j.next = selected.UIDValidity, selected.UIDNext
 	return nil
 }
 
