@@ -146,7 +146,7 @@ func TestOrphan_ReceiverIsDown_InboxWaitsUntilItsEndWasSaid(t *testing.T) {
 				if l := w.Published(id()); l.Agreement != "agreed" || len(l.Breaks) != 0 {
 					t.Errorf("it is still listed as %+v", l)
 				}
-				if err := w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Leave: true}); !errors.Is(err, starters.ErrNotNow) {
+				if err := w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Leave: true}); !errors.Is(err, starters.ErrNotNow) || !strings.Contains(err.Error(), "closed already: its order has appeared") {
 					t.Errorf("decided when it was over: %v", err)
 				}
 			})
@@ -225,8 +225,14 @@ func TestOrphan_DecidedOnWhatIsNotSoAnyMore_RefusedWithWhatIs(t *testing.T) {
 		w.Payment.Frame().Clear("*")
 	})
 	w.At(3*time.Hour+30*time.Minute, "decide when it can be read", func() {
-		w.Check(leave(k.Token)) // what could not be read says what it said before
-		w.Check(leave(k.Token)) // the same again
+		w.inject(w.CRM, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+		w.Check(leave(k.Token)) // what cannot be read, and is not the record's own system, said this before
+	})
+	w.At(4*time.Hour, "decide again", func() {
+		w.Check(leave(k.Token)) // the same is no second decision
+		if err := leave(""); !errors.Is(err, starters.ErrNotNow) || !strings.Contains(err.Error(), "me has decided already") {
+			t.Errorf("decided twice: %v", err)
+		}
 		if is := w.unclaimed(order.SystemPayment, *record); is.Decided == nil || !is.Decided.Leave || is.Token != k.Token {
 			t.Errorf("the case is %+v", is)
 		}
