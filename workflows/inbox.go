@@ -139,8 +139,7 @@ func (i *inbox) listen(ctx workflow.Context) {
 // run tries to hand over what is kept, at growing intervals, until nobody is to be
 // asked any more.
 func (i *inbox) run(ctx workflow.Context) error {
-	age := func() time.Duration { return workflow.Now(ctx).Sub(i.Since) }
-	for wait := min(max(5*time.Second, age()), 10*time.Minute); ; wait = min(2*wait, max(10*time.Minute, age()/10)) {
+	for wait := min(max(5*time.Second, i.age(ctx)), 10*time.Minute); ; wait = min(2*wait, max(10*time.Minute, i.age(ctx)/10)) {
 		if err := i.handOver(ctx); err != nil || !i.Closed.IsZero() {
 			return err
 		}
@@ -156,6 +155,9 @@ func (i *inbox) run(ctx workflow.Context) error {
 		}
 	}
 }
+
+// age is how long the record has waited.
+func (i *inbox) age(ctx workflow.Context) time.Duration { return workflow.Now(ctx).Sub(i.Since) }
 
 // handOver gives what is kept to its order, and closes the case when there is one,
 // when somebody has decided, or when it is too old to matter.
@@ -194,7 +196,7 @@ func (i *inbox) handOver(ctx workflow.Context) error {
 func (i *inbox) askAndTell(ctx workflow.Context) error {
 	now := workflow.Now(ctx)
 	switch {
-	case i.Asked.IsZero() && now.Sub(i.Since) >= i.settings.Policy.InboxAfter:
+	case i.Asked.IsZero() && i.age(ctx) >= i.settings.Policy.InboxAfter:
 		if err := i.ask(ctx); err != nil {
 			return err
 		}
