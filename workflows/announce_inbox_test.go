@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
@@ -238,4 +239,49 @@ func TestOrphan_DecidedOnWhatIsNotSoAnyMore_RefusedWithWhatIs(t *testing.T) {
 		}
 	})
 	w.Run(5 * time.Hour)
+}
+
+// Of a record that names no order there is only what was heard of it: its money, and
+// whether something came since.
+func TestOrphan_NamesNoOrder_MoneyAndEvidenceAreWhatWasHeard(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w := deaf(t, virtual.Options{Cases: r.settings()})
+	w.submit(time.Minute, anOrder("1"))
+	record := ""
+	w.At(2*time.Hour, "a payment without a reference", func() {
+		var err error
+		record, err = w.Payment.Start("1", payment.Checkout{Amount: 700, Currency: "eur", Method: "pm_card_visa", Capture: order.CaptureAtOnce, Channel: "shop", Bare: true})
+		w.Check(err)
+	})
+	w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+	var k workflows.InboxCase
+	w.At(19*time.Hour+30*time.Minute, "look", func() {
+		r.said("orphan.opened")
+		k = w.unclaimed(order.SystemPayment, record)
+		if d := r.deliveries()[0].Data; k.Money != 700 || k.Currency != "EUR" || d.Money != 700 || d.Evidence != k.Token ||
+			d.Why != "payment holds "+record+", a payment of 7.00 EUR, succeeded, which names no order" {
+			t.Errorf("announced %+v of %+v", d, k)
+		}
+	})
+	again := w.sweep(19*time.Hour+40*time.Minute, workflows.SweepInput{Day: firstDay}) // which sees it again
+	w.At(20*time.Hour, "the gateway tells of it", func() {
+		if is := w.unclaimed(order.SystemPayment, record); is.Token != k.Token || again.Swept.Kept != 1 {
+			t.Errorf("seen again %d times, its evidence was %s and is %s", again.Swept.Kept, k.Token, is.Token)
+		}
+		w.Check(w.Client.Keep(t.Context(), "", reconciliation.Notice{ID: "evt_x", System: order.SystemPayment, Record: record, Type: "charge.refunded", At: w.Now()}))
+	})
+	w.At(20*time.Hour+time.Second, "a person decides on what was so before", func() {
+		err := w.decideInbox(order.SystemPayment, record, workflows.DecideInbox{Link: "1", Evidence: k.Token})
+		is := w.unclaimed(order.SystemPayment, record)
+		if !errors.Is(err, starters.ErrNotNow) || !strings.Contains(err.Error(), "charge.refunded") || !strings.Contains(err.Error(), is.Token) || is.Token == k.Token {
+			t.Errorf("decided: %v", err)
+		}
+		w.Check(w.decideInbox(order.SystemPayment, record, workflows.DecideInbox{Link: "1", Evidence: is.Token}))
+	})
+	w.Run(21 * time.Hour)
+	r.said("orphan.opened", "orphan.closed")
+	if d := r.deliveries()[1].Data; d.Outcome != "decided: link by me (unverified)" || d.Order != "1" {
+		t.Errorf("it was said to have ended as %+v", d)
+	}
 }
