@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -58,7 +59,7 @@ func (i *inbox) say(now time.Time, kind reconciliation.AnnouncementKind) {
 	}
 	if i.Closed.IsZero() {
 		i.Told.Evidence = i.Token
-		record := fmt.Sprintf("trueup inbox %s %s", i.System, i.Record)
+		record := i.Command()
 		who := fmt.Sprintf(" --evidence %s --by NAME --reason TEXT", i.Token)
 		a.Commands = []string{"trueup inbox", record + " --link ORDER" + who, record + " --leave" + who}
 	} else {
@@ -67,6 +68,19 @@ func (i *inbox) say(now time.Time, kind reconciliation.AnnouncementKind) {
 	}
 	a.ID = announcementID(a.Saying(), InboxWorkflowID(i.System, i.Record), i.Asked, 0)
 	i.Unsaid = append(i.Unsaid, a)
+}
+
+// Command begins the command that decides about the record. What a shell would not
+// take as it is, as a mail's <id> or "uid 7", is quoted.
+func (k InboxCase) Command() string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@", r)
+	}
+	record := k.Record
+	if record == "" || strings.ContainsFunc(record, func(r rune) bool { return !plain(r) }) {
+		record = "'" + strings.ReplaceAll(record, "'", `'\''`) + "'"
+	}
+	return fmt.Sprintf("trueup inbox %s %s", k.System, record)
 }
 
 // why says what the case is about, without personal data.

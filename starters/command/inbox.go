@@ -133,5 +133,5 @@ func decideInboxText(k workflows.InboxCase, now time.Time) string {
 	if k.Token != "" {
 		on = " --evidence " + k.Token
 	}
-	return text + fmt.Sprintf("    trueup inbox %s %s --link ORDER%s --by NAME --reason TEXT, or --leave; forgotten on %s\n", k.System, k.Record, on, k.Until.UTC().Format(time.DateOnly))
+	return text + fmt.Sprintf("    %s --link ORDER%s --by NAME --reason TEXT, or --leave; forgotten on %s\n", k.Command(), on, k.Until.UTC().Format(time.DateOnly))
 }

@@ -88,6 +88,9 @@ func TestInbox(t *testing.T) {
 		Evidence: []string{"crm holds of order stranger: deal is won"}, Until: noon.Add(13 * reconciliation.Day),
 		Token: "0a1b2c3d4e5f", Money: 700, Currency: "EUR", Deadline: noon.Add(22 * time.Hour), AtDeadline: "it waits on",
 	}
+	if text := (workflows.InboxCase{System: order.SystemMail, Record: "<a'1@x>"}).Command(); text != `trueup inbox mail '<a'\''1@x>'` {
+		t.Errorf("a shell would be told %s", text)
+	}
 	var decided []workflows.DecideInbox
 	var refused error
 	x.engine.Answer = func(id string, m starters.Message) (any, error) {
