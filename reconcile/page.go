@@ -1,6 +1,10 @@
 package reconcile
 
-import "time"
+import (
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+)
 
 // Listing chooses what a List call walks through.
 type Listing string
@@ -44,6 +48,10 @@ type Orphan struct {
 	Kind   string    `json:"kind"`   // as "payment", "sale", "shipment"
 	What   string    `json:"what"`   // one line for a person, without personal data
 	At     time.Time `json:"at"`
+	// Money that it holds or took, in minor units, where the system says so; none when
+	// all of it went back.
+	Money    int64          `json:"money,omitempty"`
+	Currency order.Currency `json:"currency,omitempty"`
 }
 
 // Abilities declare what an adapter can do, so that it is checked when a worker

@@ -109,9 +109,7 @@ func checkDecide(m workflows.Decide) []order.Problem {
 	if m.Case < 1 {
 		problems = append(problems, order.Problem{Field: "case", Reason: "is missing, or less than 1"})
 	}
-	if len(m.Evidence) > maxEvidence || strings.ContainsFunc(m.Evidence, func(r rune) bool { return r < '!' || r > '~' }) {
-		problems = append(problems, order.Problem{Field: "evidence", Reason: "is not the token of a case's evidence; trueup cases shows it"})
-	}
+	problems = append(problems, checkEvidence(m.Evidence, "trueup cases")...)
 	switch decisions := Decisions(); {
 	case !slices.Contains(decisions, m.As):
 		problems = append(problems, order.Problem{Field: "as", Reason: fmt.Sprintf("is %q; want one of %v", m.As, decisions)})
@@ -119,6 +117,14 @@ func checkDecide(m workflows.Decide) []order.Problem {
 		problems = append(problems, order.Problem{Field: "amount", Reason: "belongs to a refund alone"})
 	}
 	return problems
+}
+
+// checkEvidence refuses what is no token of evidence, as a command shows them.
+func checkEvidence(token, shows string) []order.Problem {
+	if len(token) > maxEvidence || strings.ContainsFunc(token, func(r rune) bool { return r < '!' || r > '~' }) {
+		return []order.Problem{{Field: "evidence", Reason: "is not the token of a case's evidence; " + shows + " shows it"}}
+	}
+	return nil
 }
 
 // maxEvidence is more than the token of a case's evidence has.

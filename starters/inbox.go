@@ -1,6 +1,7 @@
 package starters
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,46 @@ func (c *Client) Inbox(ctx context.Context, all bool, limit int) ([]workflows.In
 	}
 }
 
+// Orphan is a record that no order claims and about which a person is asked, as
+// visibility lists it.
+type Orphan struct {
+	System order.System     `json:"system"`
+	Record string           `json:"record"`
+	Stakes workflows.Stakes `json:"stakes"`
+}
+
+// Orphans lists the records that no order claims and that wait for a person, the
+// most urgent first, and says whether there were more than it lists. It asks none of
+// them.
+func (c *Client) Orphans(ctx context.Context) ([]Orphan, bool, error) {
+	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running' AND OrderAgreement = '%s'", workflows.InboxType, reconcile.NeedsPerson)
+	var all []Orphan
+	for page, n := []byte(nil), 0; ; {
+		listed, next, err := c.Engine.List(ctx, query, mostDisagreeing-n, page)
+		if err != nil {
+			return nil, false, fmt.Errorf("list the records that no order claims: %w", err)
+		}
+		n += len(listed)
+		for _, l := range listed {
+			system, record, ours := workflows.InboxOf(l.ID)
+			if !ours || l.Agreement != string(reconcile.NeedsPerson) {
+				continue
+			}
+			o := Orphan{System: system, Record: record, Stakes: workflows.Stakes{Cases: 1}}
+			if l.DecodeMemo != nil {
+				_ = l.DecodeMemo(workflows.StakesMemo, &o.Stakes) // one that has not said yet has none
+			}
+			all = append(all, o)
+		}
+		if page = next; len(next) == 0 || n >= mostDisagreeing {
+			slices.SortFunc(all, func(x, y Orphan) int {
+				return cmp.Or(older(x.Stakes.Deadline, y.Stakes.Deadline), cmp.Compare(x.System, y.System), cmp.Compare(x.Record, y.Record))
+			})
+			return all, n >= mostDisagreeing, nil
+		}
+	}
+}
+
 // InboxCase asks what is known about a record that waits for its order.
 func (c *Client) InboxCase(ctx context.Context, system order.System, record string) (workflows.InboxCase, error) {
 	var one workflows.InboxCase
@@ -52,10 +93,11 @@ func (c *Client) InboxCase(ctx context.Context, system order.System, record stri
 }
 
 // DecideInbox decides about a record that no order claims. ErrNotFound when no
-// such record waits, ErrNotNow when somebody else has decided, or no such order
-// is known.
+// such record waits, ErrNotNow when somebody else has decided, when no such order
+// is known, or when the evidence that it was decided on is not so any more: then the
+// text says what is.
 func (c *Client) DecideInbox(ctx context.Context, system order.System, record string, d workflows.DecideInbox) (workflows.InboxCase, error) {
-	problems := CheckAsked(d.By, d.Reason)
+	problems := append(CheckAsked(d.By, d.Reason), checkEvidence(d.Evidence, "trueup inbox")...)
 	if d.Leave == (d.Link != "") {
 		problems = append(problems, order.Problem{Field: "link", Reason: "is missing, unless the record is to be left; and not both"})
 	}
@@ -63,8 +105,12 @@ func (c *Client) DecideInbox(ctx context.Context, system order.System, record st
 		return workflows.InboxCase{}, &InvalidError{Problems: problems}
 	}
 	d.ID = named(d.ID, d)
+	// As of a case, what is refused now may be carried out later: the message has an
+	// id of its own each time.
+	message := wish(workflows.InboxDecideUpdate, d.ID, d)
+	message.ID = fmt.Sprintf("%s-%d", message.ID, c.Now().UnixNano())
 	var now workflows.InboxCase
-	err := c.Engine.Message(ctx, workflows.InboxWorkflowID(system, record), Message{Name: workflows.InboxDecideUpdate, ID: d.ID, Argument: d}, &now)
+	err := c.Engine.Message(ctx, workflows.InboxWorkflowID(system, record), message, &now)
 	if a, ok := errors.AsType[*temporal.ApplicationError](err); ok && a.Type() == workflows.RefusedReason {
 		return now, fmt.Errorf("%w: %s", ErrNotNow, a.Message())
 	}

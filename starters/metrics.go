@@ -46,7 +46,7 @@ func NewGauges(c *Client, log *logrus.Logger) *Gauges {
 // gauges are what Gauges says.
 type gauges struct {
 	read, truncated, disagreeing, breaks, oldest, risk           *prometheus.Desc
-	cases, oldestCase, deadline                                  *prometheus.Desc
+	cases, oldestCase, deadline, orphans                         *prometheus.Desc
 	verified, goodRun, unread, grants, stopped                   *prometheus.Desc
 	planting, plantedSince, plantedFound, plantedMissed, overdue *prometheus.Desc
 	groups, groupDeadline, swept, partial, exceptions            *prometheus.Desc
@@ -58,14 +58,15 @@ func newGauges() gauges {
 	}
 	return gauges{
 		read:        d("overview_read", "1 when the overview could be read, 0 when it could not: then the others are missing."),
-		truncated:   d("overview_truncated", "1 when more orders disagree than are counted."),
+		truncated:   d("overview_truncated", "1 when more orders disagree, or more records wait that no order claims, than are counted."),
 		disagreeing: d("orders_disagreeing", "Orders with an open break."),
 		breaks:      d("open_breaks", "Orders with an open break of this kind.", "system", "kind"),
 		oldest:      d("oldest_break_timestamp_seconds", "When the oldest open break was first seen."),
 		risk:        d("money_at_risk_minor_units", "Money at risk in open breaks and cases, in minor units of the currency.", "currency"),
-		cases:       d("open_cases", "Cases that wait for a person."),
+		cases:       d("open_cases", "Cases that wait for a person: of orders, and of records that no order claims."),
 		oldestCase:  d("oldest_case_timestamp_seconds", "When the oldest open case was opened."),
 		deadline:    d("next_case_deadline_timestamp_seconds", "The deadline of the most urgent open case."),
+		orphans:     d("open_orphans", "Records that no order claims and that wait for a person; they are among the open cases.", "system"),
 		verified:    d("verified_through_timestamp_seconds", "Every order before this moment has been compared in every system, but for a listed few."),
 		goodRun:     d("last_good_run_timestamp_seconds", "When a run last was complete; since when memory reaches before the first."),
 		unread:      d("unread_systems", "1 for a system that the last run could not read.", "system"),
@@ -89,7 +90,7 @@ func newGauges() gauges {
 // Describe implements prometheus.Collector.
 func (g *Gauges) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		g.all.read, g.all.truncated, g.all.disagreeing, g.all.breaks, g.all.oldest, g.all.risk, g.all.cases, g.all.oldestCase, g.all.deadline,
+		g.all.read, g.all.truncated, g.all.disagreeing, g.all.breaks, g.all.oldest, g.all.risk, g.all.cases, g.all.oldestCase, g.all.deadline, g.all.orphans,
 		g.all.verified, g.all.goodRun, g.all.unread, g.all.grants, g.all.stopped,
 		g.all.planting, g.all.plantedSince, g.all.plantedFound, g.all.plantedMissed, g.all.overdue,
 		g.all.groups, g.all.groupDeadline, g.all.swept, g.all.partial, g.all.exceptions,
@@ -172,6 +173,19 @@ func (g *Gauges) sayOrders(s saying, o Overview) {
 		earliest(&oldest, d.Oldest)
 		earliest(&oldestCase, d.Stakes.Opened)
 		earliest(&deadline, d.Stakes.Deadline)
+	}
+	orphans := map[order.System]int{}
+	for _, n := range o.Orphans {
+		orphans[n.System]++
+		cases += n.Stakes.Cases
+		if n.Stakes.Money > 0 {
+			risk[n.Stakes.Currency] += n.Stakes.Money
+		}
+		earliest(&oldestCase, n.Stakes.Opened)
+		earliest(&deadline, n.Stakes.Deadline)
+	}
+	for _, system := range order.Systems() {
+		s.say(g.all.orphans, float64(orphans[system]), string(system))
 	}
 	s.say(g.all.truncated, one(o.More))
 	s.say(g.all.disagreeing, float64(disagreeing))

@@ -31,14 +31,17 @@ import (
 // one list, and all runs of an order in another.
 type visibility struct {
 	*memory.Engine
-	disagreeing, byID []starters.Listed
-	lists             int
+	disagreeing, byID, inbox []starters.Listed
+	lists                    int
 }
 
 func (v *visibility) List(_ context.Context, query string, _ int, _ []byte) ([]starters.Listed, []byte, error) {
 	v.lists++
 	if strings.Contains(query, "WorkflowId IN") {
 		return v.byID, nil, nil
+	}
+	if strings.Contains(query, "'"+workflows.InboxType+"'") {
+		return v.inbox, nil, nil
 	}
 	return v.disagreeing, nil, nil
 }
@@ -116,6 +119,12 @@ func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 		{ID: "order/A-4", Running: true, Started: ago(time.Hour), Agreement: "needs_person",
 			DecodeMemo: stakes(workflows.Stakes{Currency: "KWD", Money: 1000, Cases: 1, Opened: ago(2 * time.Hour), Deadline: noon.Add(2 * time.Hour)})},
 	}
+	engine.inbox = []starters.Listed{
+		{ID: "inbox/payment/pi_1", Running: true, Agreement: "needs_person", DecodeMemo: stakes(workflows.Stakes{Currency: "EUR", Money: 70, Cases: 1, Opened: ago(3 * time.Hour), Deadline: noon.Add(30 * time.Minute)})},
+		{ID: "inbox/payment/pi_2", Running: true, Agreement: "needs_person", DecodeMemo: stakes(workflows.Stakes{Cases: 1, Opened: ago(time.Hour), Deadline: noon.Add(3 * time.Hour)})},
+		// Visibility lags behind: nobody is asked any more.
+		{ID: "inbox/crm/7", Running: true, Agreement: "agreed", DecodeMemo: stakes(workflows.Stakes{Cases: 1, Deadline: ago(time.Hour)})},
+	}
 	engine.byID = []starters.Listed{engine.disagreeing[2], {ID: "order/A-3", Started: ago(time.Hour), Agreement: "agreed"}}
 	client := &starters.Client{Engine: engine, Now: clock}
 	if err := client.EnsureReconciliation(t.Context(), 0); err != nil {
@@ -130,10 +139,11 @@ func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 		`trueup_open_breaks{kind="sale.missing",system="erp"}`:     2,
 		`trueup_open_breaks{kind="revenue.mismatch",system="crm"}`: 1,
 		"trueup_oldest_break_timestamp_seconds":                    at(ago(20 * time.Minute)),
-		`trueup_money_at_risk_minor_units{currency="EUR"}`:         750,
+		`trueup_money_at_risk_minor_units{currency="EUR"}`:         820,
 		`trueup_money_at_risk_minor_units{currency="KWD"}`:         1000,
-		"trueup_open_cases": 3, "trueup_oldest_case_timestamp_seconds": at(ago(2 * time.Hour)),
-		"trueup_next_case_deadline_timestamp_seconds": at(noon.Add(time.Hour)),
+		"trueup_open_cases": 5, "trueup_oldest_case_timestamp_seconds": at(ago(3 * time.Hour)),
+		`trueup_open_orphans{system="payment"}`: 2, `trueup_open_orphans{system="crm"}`: 0,
+		"trueup_next_case_deadline_timestamp_seconds": at(noon.Add(30 * time.Minute)),
 		"trueup_verified_through_timestamp_seconds":   at(ago(time.Minute)),
 		"trueup_last_good_run_timestamp_seconds":      at(ago(time.Hour)),
 		`trueup_unread_systems{system="mail"}`:        1, `trueup_unread_systems{system="erp"}`: 0,
@@ -173,7 +183,7 @@ func TestMetrics_DocumentedAndAlertedOn(t *testing.T) {
 	described := make(chan *prometheus.Desc, 100)
 	starters.NewGauges(&starters.Client{Engine: &memory.Engine{}, Now: clock}, logrus.New()).Describe(described)
 	close(described)
-	names := []string{workflows.DetectionMetric + "_seconds", workflows.RepairMetric + "_seconds", reconciliation.CasesAnnounced + "_total", reconciliation.GroupsAnnounced + "_total"}
+	names := []string{workflows.DetectionMetric + "_seconds", workflows.RepairMetric + "_seconds", reconciliation.CasesAnnounced + "_total", reconciliation.GroupsAnnounced + "_total", reconciliation.OrphansAnnounced + "_total"}
 	for d := range described {
 		names = append(names, regexp.MustCompile(`trueup_\w+`).FindString(d.String()))
 	}

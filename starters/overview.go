@@ -108,12 +108,14 @@ func (c *Client) latestRuns(ctx context.Context, listed []Listed) ([]Listed, err
 type Overview struct {
 	Status reconciliation.Status
 	Orders []Disagreeing
-	// More says that there are more orders than these.
+	// Orphans are the records that no order claims and that wait for a person.
+	Orphans []Orphan
+	// More says that there are more orders, or records, than these.
 	More bool
 }
 
 // Overview reads how the whole installation stands: what the reconciliation
-// workflow knows, and which orders do not agree. It adds no event anywhere.
+// workflow knows, which orders do not agree, and which records no order claims. It adds no event anywhere.
 func (c *Client) Overview(ctx context.Context) (Overview, error) {
 	var o Overview
 	var err error
@@ -123,5 +125,10 @@ func (c *Client) Overview(ctx context.Context) (Overview, error) {
 	if o.Orders, o.More, err = c.Disagreeing(ctx); err != nil {
 		return Overview{}, fmt.Errorf("read the overview: %w", err)
 	}
+	more := false
+	if o.Orphans, more, err = c.Orphans(ctx); err != nil {
+		return Overview{}, fmt.Errorf("read the overview: %w", err)
+	}
+	o.More = o.More || more
 	return o, nil
 }

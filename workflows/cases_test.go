@@ -66,6 +66,11 @@ type delivery struct {
 		AtRisk   []reconcile.Sum `json:"at_risk"`
 		Examples []string        `json:"examples"`
 		Commands []string        `json:"commands"`
+
+		// Of a record that no order claims.
+		System order.System `json:"system"`
+		Record string       `json:"record"`
+		Opened time.Time    `json:"opened"`
 	} `json:"data"`
 }
 

@@ -81,6 +81,13 @@ func OrderOf(workflowID string) (order.ID, bool) {
 	return id, err == nil
 }
 
+// InboxOf returns the system and the record that wait in the inbox with this id.
+func InboxOf(workflowID string) (s order.System, record string, ok bool) {
+	rest, ours := strings.CutPrefix(workflowID, inboxPrefix)
+	system, record, found := strings.Cut(rest, "/")
+	return order.System(system), record, ours && found
+}
+
 // The messages. Updates are answered; signals are not.
 const (
 	SubmitUpdate    = "submit"

@@ -3,7 +3,7 @@ package reconciliation
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,16 +34,17 @@ type Saying struct {
 	ID   string
 	Kind AnnouncementKind
 	At   time.Time
-	// Of is "case" or "group", and N which one.
-	Of string
-	N  int
+	// Of is "case", "group" or "orphan", and N which one; Name where it has a name.
+	Of   string
+	N    int
+	Name string
 }
 
 // Type is what the receiver is told that it is, as "case.opened".
 func (s Saying) Type() string { return s.Of + "." + string(s.Kind) }
 
-// About says what it is about, as "case 1".
-func (s Saying) About() string { return fmt.Sprintf("%s %d", s.Of, s.N) }
+// About says what it is about, as "case 1", or "orphan payment pi_1".
+func (s Saying) About() string { return s.Of + " " + cmp.Or(s.Name, strconv.Itoa(s.N)) }
 
 // Announcement is one thing that is said about a case, once. It has no personal
 // data in it, for it goes wherever an operator lets it go.
@@ -83,7 +84,7 @@ type Ending struct {
 }
 
 // Saying returns what every announcement has.
-func (n Announcement) Saying() Saying { return Saying{n.ID, n.Kind, n.At, "case", n.Case} }
+func (n Announcement) Saying() Saying { return Saying{n.ID, n.Kind, n.At, "case", n.Case, ""} }
 
 // GroupAnnouncement is one thing that is said about a group, once. It has no
 // personal data in it either.
@@ -120,13 +121,48 @@ type GroupAnnouncement struct {
 }
 
 // Saying returns what every announcement has.
-func (n GroupAnnouncement) Saying() Saying { return Saying{n.ID, n.Kind, n.At, "group", n.Group} }
+func (n GroupAnnouncement) Saying() Saying { return Saying{n.ID, n.Kind, n.At, "group", n.Group, ""} }
 
-// CasesAnnounced and GroupsAnnounced count announcements, by kind and system: each
+// OrphanAnnouncement is one thing that is said about a record that no order claims,
+// once. It has no personal data in it either.
+type OrphanAnnouncement struct {
+	ID     string           `json:"id"`
+	Kind   AnnouncementKind `json:"kind"`
+	At     time.Time        `json:"at"`
+	System order.System     `json:"system"`
+	Record string           `json:"record"`
+	// Order is the order that it names, or was linked to.
+	Order order.ID `json:"order,omitempty"`
+	// Break is the kind by which it is listed, as "payment.orphan.unexpected".
+	Break    string         `json:"break"`
+	Why      string         `json:"why"`
+	Proposal string         `json:"proposal"`
+	Money    int64          `json:"money"` // held or taken, where it is known
+	Currency order.Currency `json:"currency,omitempty"`
+	// Evidence is the token of what a decision would rest on then; of one that is
+	// closed, the one that was said last.
+	Evidence string    `json:"evidence"`
+	Since    time.Time `json:"since"` // it was first heard of
+	Opened   time.Time `json:"opened"`
+	Deadline time.Time `json:"deadline"`
+	// Commands are how it is looked at and decided in a terminal; none once it is over.
+	Commands []string `json:"commands,omitempty"`
+	Happened string   `json:"happened,omitempty"`
+	Ending
+}
+
+// Saying returns what every announcement has.
+func (n OrphanAnnouncement) Saying() Saying {
+	return Saying{n.ID, n.Kind, n.At, "orphan", 1, string(n.System) + " " + n.Record}
+}
+
+// CasesAnnounced, GroupsAnnounced and OrphansAnnounced count announcements, by kind and system: each
 // once, however often it has to be sent.
 const (
 	CasesAnnounced  = "trueup_cases_announced"
 	GroupsAnnounced = "trueup_groups_announced"
+
+	OrphansAnnounced = "trueup_orphans_announced"
 )
 
 // AnnounceCase says something about a case: one line in the log, one count, and
@@ -149,6 +185,18 @@ func (a *Activities) AnnounceGroup(ctx context.Context, n GroupAnnouncement) err
 			"why", n.Why, "orders", n.Orders, "looked", n.Looked, "at_risk", Amounts(n.AtRisk), "examples", strings.Join(n.Examples, " "),
 			"deadline", n.Deadline.UTC().Format(time.RFC3339), "happened", n.Happened, "outcome", n.Outcome)
 		counted(ctx, GroupsAnnounced, n.Kind, cmp.Or(string(n.System), "all"))
+	}
+	return a.post(ctx, n.Saying(), n)
+}
+
+// AnnounceOrphan says something about a record that no order claims, as AnnounceCase
+// does about a case.
+func (a *Activities) AnnounceOrphan(ctx context.Context, n OrphanAnnouncement) error {
+	if activity.GetInfo(ctx).Attempt == 1 {
+		activity.GetLogger(ctx).Warn("a record that no order claims is announced", "kind", string(n.Kind), "system", string(n.System), "record", n.Record,
+			"order", string(n.Order), "why", n.Why, "money", n.Money, "currency", string(n.Currency),
+			"evidence", n.Evidence, "deadline", n.Deadline.UTC().Format(time.RFC3339), "happened", n.Happened, "outcome", n.Outcome)
+		counted(ctx, OrphansAnnounced, n.Kind, string(n.System))
 	}
 	return a.post(ctx, n.Saying(), n)
 }

@@ -172,3 +172,42 @@ func TestAnnounceGroup_OneLineOneCountOnePost(t *testing.T) {
 		})
 	}
 }
+
+func TestAnnounceOrphan_OneLineOneCountOnePost(t *testing.T) {
+	t.Parallel()
+	var suite testsuite.WorkflowTestSuite
+	log, count := &lines{}, counts{&sync.Mutex{}, map[string]int64{}, ""}
+	suite.SetLogger(log)
+	suite.SetMetricsHandler(count)
+	env := suite.NewTestActivityEnvironment()
+	var body []byte
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { body, _ = io.ReadAll(q.Body) }))
+	defer server.Close()
+	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	receiver, err := announce.New(server.URL, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, func() time.Time { return noon })
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &reconciliation.Activities{Receiver: receiver}
+	env.RegisterActivity(a)
+	n := reconciliation.OrphanAnnouncement{
+		ID: "orphan_1", Kind: reconciliation.SaysDue, System: order.SystemPayment, Record: "pi_1", Why: "nobody knows it", Money: 9980, Currency: "EUR",
+		Evidence: "0a1b", Deadline: noon,
+	}
+	if _, err := env.ExecuteActivity(a.AnnounceOrphan, n); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{`"type":"orphan.due"`, `"system":"payment"`, `"record":"pi_1"`, `"money":9980`, `"evidence":"0a1b"`} {
+		if !strings.Contains(string(body), part) {
+			t.Errorf("%s is not in %s", part, body)
+		}
+	}
+	if got := count.all[reconciliation.OrphansAnnounced+" due payment"]; got != 1 || len(log.warned) != 1 {
+		t.Fatalf("counted %v, warned %q", count.all, log.warned)
+	}
+	for _, part := range []string{"kind due", "system payment", "record pi_1", "nobody knows it", "money 9980", "evidence 0a1b", "2026-01-02T12:00:00Z"} {
+		if !strings.Contains(log.warned[0], part) {
+			t.Errorf("%q does not say %q", log.warned[0], part)
+		}
+	}
+}

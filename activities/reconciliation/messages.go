@@ -31,6 +31,10 @@ type Notice struct {
 	// Says are digests of the records, where the system is followed by its
 	// contents: see reconcile.Says.
 	Says []string `json:"says,omitempty"`
+	// Money is what the record holds or took, where no order claims it and its system
+	// says so.
+	Money    int64          `json:"money,omitempty"`
+	Currency order.Currency `json:"currency,omitempty"`
 }
 
 // Notices are notices for one order that came together.

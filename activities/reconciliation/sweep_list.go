@@ -261,7 +261,9 @@ func (s *sweeping) keep(ctx context.Context, line string, n Notices) error {
 }
 
 func noticeOfOrphan(system order.System, o reconcile.Orphan) Notice {
-	return Notice{ID: "feed/" + o.Record, System: system, Record: o.Record, Type: o.Kind, At: o.At, What: o.What}
+	return Notice{
+		ID: "feed/" + o.Record, System: system, Record: o.Record, Type: o.Kind, At: o.At, What: o.What, Money: o.Money, Currency: o.Currency,
+	}
 }
 
 func noticeOf(system order.System, o reconcile.Observation, read time.Time) (n Notice, seen string) {

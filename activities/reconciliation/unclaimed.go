@@ -20,26 +20,43 @@ type Unclaimed struct {
 	Notices []Notice     `json:"notices,omitempty"`
 }
 
+// Around is what was found about a record that no order claims.
+type Around struct {
+	// Lines say it to a person.
+	Lines []string `json:"lines"`
+	// Said is what each system answers about the order that the record names; nothing
+	// when it names none.
+	Said []Said `json:"said,omitempty"`
+	// Money is what is held or was taken and stayed, in minor units, where the record
+	// is of payment.
+	Money    int64          `json:"money,omitempty"`
+	Currency order.Currency `json:"currency,omitempty"`
+}
+
+// Said is one system's answer, without when it was given.
+type Said struct {
+	System     order.System `json:"system"`
+	Value      string       `json:"value,omitempty"`
+	Unreadable bool         `json:"unreadable,omitempty"`
+}
+
 const mostEvidence = 60 // lines; a history holds them
 
 // LookAround collects the evidence about a record that no order claims: what was
 // heard of it, and what each system says about the order that it names. It
 // changes nothing and never fails for a system that cannot be read.
-func (a *Activities) LookAround(ctx context.Context, u Unclaimed) ([]string, error) {
-	var lines []string
-	for i, n := range u.Notices {
-		if i == 5 {
-			lines = append(lines, fmt.Sprintf("and %d more notices of it", len(u.Notices)-i))
-			break
+func (a *Activities) LookAround(ctx context.Context, u Unclaimed) (Around, error) {
+	found := Around{Lines: heard(u)}
+	if u.System == order.SystemPayment { // an order that it names says it better, below
+		for _, n := range u.Notices {
+			if n.Currency != "" || n.What != "" {
+				found.Money, found.Currency = n.Money, n.Currency // the newest comes last
+			}
 		}
-		what := n.What
-		if what == "" {
-			what = n.Type
-		}
-		lines = append(lines, fmt.Sprintf("%s, heard of at %s: %s", n.System, n.At.UTC().Format(time.RFC3339), what))
 	}
 	if u.Order == "" {
-		return append(lines, "it names no order"), nil
+		found.Lines = append(found.Lines, "it names no order")
+		return found, nil
 	}
 	// A look-up at the gateway needs a moment to begin at. The order may be older
 	// than its record, by how much nobody knows.
@@ -55,15 +72,55 @@ func (a *Activities) LookAround(ctx context.Context, u Unclaimed) ([]string, err
 		o := reconcile.Read(r.System, u.Order, a.Now(), seen, err)
 		if o.Payment != nil && len(o.Payment.Attempts) > 0 {
 			subject.Currency = o.Payment.Attempts[0].Currency
+			if u.System == order.SystemPayment {
+				found.Money, found.Currency = unclaimedMoney(u.Record, o.Payment.Attempts), subject.Currency
+			}
 		}
 		held = held || o.State == reconcile.Present && (o.System == order.SystemPayment || o.System == order.SystemERP)
-		lines = append(lines, said(o, subject.PlacedAt))
+		found.Lines = append(found.Lines, said(o, subject.PlacedAt))
+		found.Said = append(found.Said, Said{System: r.System, Value: facts(o), Unreadable: o.State == reconcile.Unreadable})
 		activity.RecordHeartbeat(ctx)
 	}
 	if held {
-		lines = append(lines, fmt.Sprintf("order %s may be older than the engine's memory: submit it again, and it is adopted from the systems as it stands", u.Order))
+		found.Lines = append(found.Lines, fmt.Sprintf("order %s may be older than the engine's memory: submit it again, and it is adopted from the systems as it stands", u.Order))
 	}
-	return lines[:min(len(lines), mostEvidence)], nil
+	found.Lines = found.Lines[:min(len(found.Lines), mostEvidence)]
+	return found, nil
+}
+
+// unclaimedMoney adds up what is held, and what was taken and did not go back: by the
+// record itself where it is an attempt, else by all of the order that it names.
+func unclaimedMoney(record string, attempts []reconcile.Attempt) int64 {
+	own, all := int64(0), int64(0)
+	is := false
+	for _, a := range attempts {
+		money := a.Held + max(0, a.Captured-a.Refunded-a.Disputed)
+		all += money
+		if a.ID == record {
+			own, is = money, true
+		}
+	}
+	if is {
+		return own
+	}
+	return all
+}
+
+// heard says what was heard of a record, one notice a line.
+func heard(u Unclaimed) []string {
+	var lines []string
+	for i, n := range u.Notices {
+		if i == 5 {
+			lines = append(lines, fmt.Sprintf("and %d more notices of it", len(u.Notices)-i))
+			break
+		}
+		what := n.What
+		if what == "" {
+			what = n.Type
+		}
+		lines = append(lines, fmt.Sprintf("%s, heard of at %s: %s", n.System, n.At.UTC().Format(time.RFC3339), what))
+	}
+	return lines
 }
 
 // said is what an observation says, in one line.
@@ -78,13 +135,18 @@ func said(o reconcile.Observation, since time.Time) string {
 		return fmt.Sprintf("%s holds nothing of order %s", o.System, o.Order)
 	case reconcile.Present:
 	}
-	var facts []string
+	return fmt.Sprintf("%s holds of order %s: %s", o.System, o.Order, facts(o))
+}
+
+// facts are what an observation says, in one line; nothing when it says nothing.
+func facts(o reconcile.Observation) string {
+	var all []string
 	for _, f := range reconcile.Facts(o) {
 		text := strings.TrimPrefix(string(f.Field), string(o.System)+".")
 		if f.Item != "" {
 			text += " " + f.Item
 		}
-		facts = append(facts, text+" is "+f.Value)
+		all = append(all, text+" is "+f.Value)
 	}
-	return fmt.Sprintf("%s holds of order %s: %s", o.System, o.Order, strings.Join(facts, ", "))
+	return strings.Join(all, ", ")
 }

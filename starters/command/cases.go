@@ -88,7 +88,10 @@ func cases(f *flag.FlagSet) func(*call, []string) (int, error) {
 		if more {
 			c.print("there may be more; --all asks for them\n")
 		}
-		return ExitOK, failed
+		if len(args) > 0 {
+			return ExitOK, failed
+		}
+		return ExitOK, cmp.Or(failed, c.printOrphans(w))
 	}
 }
 
@@ -137,6 +140,39 @@ func (c *call) cases(w wantedCases, args []string, limit int) (found []openCase,
 		}
 	}
 	return found, more, failed
+}
+
+// printOrphans says how many records that no order claims wait for a person too: they
+// are cases of no order.
+func (c *call) printOrphans(w wantedCases) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	ctx, stop := c.within(time.Minute)
+	defer stop()
+	all, _, err := client.Orphans(ctx)
+	if err != nil {
+		return err
+	}
+	waiting := slices.DeleteFunc(all, func(o starters.Orphan) bool { return !w.takesOrphan(o, c.Now()) })
+	if len(waiting) > 0 {
+		until := ""
+		if first := waiting[0].Stakes.Deadline; !first.IsZero() {
+			until = ", the most urgent until " + first.UTC().Format(time.RFC3339) + left(first, c.Now())
+		}
+		c.print("and in the inbox %s that no order claims%s: trueup inbox\n", plural(len(waiting), "record"), until)
+	}
+	return nil
+}
+
+// takesOrphan says whether a record that no order claims is wanted, as takes does of
+// a case.
+func (w wantedCases) takesOrphan(o starters.Orphan, now time.Time) bool {
+	if *w.system != "" && string(o.System) != *w.system {
+		return false
+	}
+	return *w.due == 0 || !o.Stakes.Deadline.IsZero() && !o.Stakes.Deadline.After(now.Add(*w.due))
 }
 
 // ordersOf returns the orders of a list, each once.

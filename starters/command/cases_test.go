@@ -136,3 +136,42 @@ func TestDecide_Stale_ExitCodeAndWhatIsSoNow(t *testing.T) {
 	x.run(command.ExitRefused, "", append(decide, "--json")...)
 	x.says(`"evidence": "ffff"`)
 }
+
+// What waits in the inbox belongs to no order, and is counted where all cases are
+// listed.
+func TestCases_OfNoOrder_CountedOnTheLastLine(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	x.run(command.ExitOK, good(t), "submit", "-")
+	x.engine.Answer = func(string, starters.Message) (any, error) { return []reconcile.Case{surplus(1, 5*time.Hour)}, nil }
+	x.engine.Listed = []starters.Listed{
+		{ID: "order/A-1001", Agreement: "needs_person"},
+		orphan("inbox/crm/7", 20*time.Hour), orphan("inbox/payment/pi_1", -time.Hour), orphan("inbox/mail/<1@x>", 9*time.Hour),
+		{ID: "inbox/erp/9", Agreement: "agreed"},
+	}
+	for _, c := range []struct{ args, want string }{
+		{"cases", "1 open case\nand in the inbox 3 records that no order claims, the most urgent until 2026-01-02T11:00:00Z (overdue for 60 min): trueup inbox\n"},
+		{"cases --system crm", "0 open cases\nand in the inbox 1 record that no order claims, the most urgent until 2026-01-03T08:00:00Z (20 h left): trueup inbox\n"},
+		{"cases --due 10h", "1 open case\nand in the inbox 2 records"},
+		{"cases --system erp", "0 open cases\n"},
+		{"cases A-1001", "1 open case\n"},
+	} {
+		x.run(command.ExitOK, "", strings.Fields(c.args)...)
+		x.says(c.want)
+		if !strings.Contains(c.want, "inbox") && strings.Contains(x.out.String(), "inbox") {
+			t.Errorf("%s speaks of the inbox: %s", c.args, &x.out)
+		}
+	}
+}
+
+// orphan is a record that no order claims as visibility lists it, with so much time
+// left.
+func orphan(id string, left time.Duration) starters.Listed {
+	return starters.Listed{ID: id, Running: true, Agreement: "needs_person", DecodeMemo: func(_ string, into any) error {
+		data, err := json.Marshal(workflows.Stakes{Cases: 1, Deadline: noon.Add(left)})
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(data, into)
+	}}
+}

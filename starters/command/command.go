@@ -92,16 +92,21 @@ type call struct {
 	World
 	ctx        context.Context
 	disconnect func()
+	connected  *starters.Client
 }
 
-// client connects to the engine.
+// client connects to the engine, once.
 func (c *call) client() (*starters.Client, error) {
+	if c.connected != nil {
+		return c.connected, nil
+	}
 	engine, disconnect, err := c.Engine(c.ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.disconnect = disconnect
-	return &starters.Client{Engine: engine, Now: c.Now}, nil
+	c.connected = &starters.Client{Engine: engine, Now: c.Now}
+	return c.connected, nil
 }
 
 // within bounds how long an answer is waited for.

@@ -18,10 +18,11 @@ func inbox(f *flag.FlagSet) func(*call, []string) (int, error) {
 	asJSON := f.Bool("json", false, "print them as JSON")
 	link := f.String("link", "", "the order that SYSTEM RECORD belongs to: it looks at once")
 	leave := f.Bool("leave", false, "leave SYSTEM RECORD as it is, and ask no more")
+	evidence := f.String("evidence", "", "the evidence that it is decided on, as trueup inbox shows it; when it is not so any more nothing is done")
 	by := f.String("by", "", "who decides; recorded as unverified until there are identities")
 	reason := f.String("reason", "", "why")
 	return func(c *call, args []string) (int, error) {
-		d := workflows.DecideInbox{Asked: workflows.Asked{By: *by, Reason: *reason}, Leave: *leave}
+		d := workflows.DecideInbox{Asked: workflows.Asked{By: *by, Reason: *reason}, Leave: *leave, Evidence: *evidence}
 		if *link != "" {
 			id, err := orderID(*link)
 			if err != nil {
@@ -106,14 +107,31 @@ func inboxText(cases []workflows.InboxCase, now time.Time) string {
 		for _, line := range k.Evidence {
 			b.WriteString("    - " + line + "\n")
 		}
+		if k.Money > 0 {
+			fmt.Fprintf(&b, "    at stake: %s\n", order.Amount{Minor: k.Money, Currency: k.Currency})
+		}
 		switch {
 		case k.Decided != nil:
 			fmt.Fprintf(&b, "    decided by %s: %s\n", k.Decided.By, k.Decided.Reason)
+		case !k.Closed.IsZero():
+			fmt.Fprintf(&b, "    closed %s: %s\n", moment(k.Closed, now), k.Outcome)
 		case k.Asked.IsZero():
 			b.WriteString("    its order may still come; later it is a case\n")
 		default:
-			fmt.Fprintf(&b, "    trueup inbox %s %s --link ORDER --by NAME --reason TEXT, or --leave; forgotten on %s\n", k.System, k.Record, k.Until.UTC().Format(time.DateOnly))
+			b.WriteString(decideInboxText(k, now))
 		}
 	}
 	return b.String() + plural(len(cases), "record") + "\n"
+}
+
+// decideInboxText says until when a record should be decided about, and how.
+func decideInboxText(k workflows.InboxCase, now time.Time) string {
+	text, on := "", ""
+	if !k.Deadline.IsZero() {
+		text = fmt.Sprintf("    a case for %s; decide until %s%s; then: %s\n", ago(k.Asked, now), k.Deadline.UTC().Format(time.RFC3339), left(k.Deadline, now), k.AtDeadline)
+	}
+	if k.Token != "" {
+		on = " --evidence " + k.Token
+	}
+	return text + fmt.Sprintf("    %s --link ORDER%s --by NAME --reason TEXT, or --leave; forgotten on %s\n", k.Command(), on, k.Until.UTC().Format(time.DateOnly))
 }

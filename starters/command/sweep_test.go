@@ -86,6 +86,10 @@ func TestInbox(t *testing.T) {
 	old := workflows.InboxCase{
 		System: order.SystemCRM, Record: "order-stranger", Order: "stranger", Since: noon.Add(-3 * time.Hour), Asked: noon.Add(-2 * time.Hour),
 		Evidence: []string{"crm holds of order stranger: deal is won"}, Until: noon.Add(13 * reconciliation.Day),
+		Token: "0a1b2c3d4e5f", Money: 700, Currency: "EUR", Deadline: noon.Add(22 * time.Hour), AtDeadline: "it waits on",
+	}
+	if text := (workflows.InboxCase{System: order.SystemMail, Record: "<a'1@x>"}).Command(); text != `trueup inbox mail '<a'\''1@x>'` {
+		t.Errorf("a shell would be told %s", text)
 	}
 	var decided []workflows.DecideInbox
 	var refused error
@@ -106,7 +110,9 @@ func TestInbox(t *testing.T) {
 		x.engine.Listed = append(x.engine.Listed, starters.Listed{ID: workflows.InboxWorkflowID(k.System, k.Record)})
 	}
 	x.run(command.ExitOK, "", "inbox")
-	x.says("crm order-stranger, for 3 h, names order stranger\n    - crm holds of order stranger: deal is won\n    trueup inbox crm order-stranger --link ORDER",
+	x.says("crm order-stranger, for 3 h, names order stranger\n    - crm holds of order stranger: deal is won\n    at stake: 7.00 EUR\n"+
+		"    a case for 2 h; decide until 2026-01-03T10:00:00Z (22 h left); then: it waits on\n"+
+		"    trueup inbox crm order-stranger --link ORDER --evidence 0a1b2c3d4e5f --by NAME",
 		"forgotten on 2026-01-15", "payment pi_1, for 60 s, names no order\n    its order may still come", "2 records")
 	if q := x.engine.Queries(); len(q) != 1 || q[0] != "WorkflowType = 'Inbox' AND ExecutionStatus = 'Running' AND OrderAgreement = 'needs_person'" {
 		t.Errorf("it was listed by %v", q)
@@ -115,8 +121,8 @@ func TestInbox(t *testing.T) {
 	who := []string{"--by", "me", "--reason", "I looked"}
 	x.run(command.ExitOK, "", append([]string{"inbox", "payment", "pi_1", "--link", "A-1"}, who...)...)
 	x.says("given to order A-1")
-	x.run(command.ExitOK, "", append([]string{"inbox", "crm", "order-stranger", "--leave"}, who...)...)
-	if len(decided) != 2 || decided[0].Link != "A-1" || decided[0].By != "me" || decided[0].ID == "" || !decided[1].Leave {
+	x.run(command.ExitOK, "", append([]string{"inbox", "crm", "order-stranger", "--leave", "--evidence", "0a1b2c3d4e5f"}, who...)...)
+	if len(decided) != 2 || decided[0].Evidence != "" || decided[1].Evidence != "0a1b2c3d4e5f" || decided[0].Link != "A-1" || decided[0].By != "me" || decided[0].ID == "" || !decided[1].Leave {
 		t.Errorf("decided was %+v", decided)
 	}
 	x.run(command.ExitUsage, "", "inbox", "crm", "order-stranger", "--leave")
@@ -128,4 +134,10 @@ func TestInbox(t *testing.T) {
 	refused = temporal.NewNonRetryableApplicationError("no order A-9 is known", workflows.RefusedReason, nil)
 	x.run(command.ExitRefused, "", append([]string{"inbox", "payment", "pi_1", "--link", "A-9"}, who...)...)
 	x.says("no order A-9 is known")
+	refused = temporal.NewNonRetryableApplicationError("what is known of it has changed since; decide on evidence ffff", workflows.RefusedReason, nil)
+	x.run(command.ExitRefused, "", "inbox", "crm", "order-stranger", "--leave", "--evidence", "0a1b2c3d4e5f", "--by", "ada", "--reason", "I looked")
+	x.says("decide on evidence ffff")
+	refused = nil
+	x.run(command.ExitRefused, "", append([]string{"inbox", "crm", "order-stranger", "--leave", "--evidence", "no token"}, who...)...)
+	x.says("evidence is not the token of a case's evidence; trueup inbox shows it")
 }

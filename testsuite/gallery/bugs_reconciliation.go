@@ -54,7 +54,7 @@ func determinism() []bug {
 			"\tlanes := map[order.System]bool{}\n\tfor _, system := range order.Systems() {\n\t\tlanes[system] = true\n\t}\n\tfor system := range lanes {\n\t\tworkflow.Go(",
 			checked()),
 		{"a workflow asks the machine for the time", []overlay.Change{
-			{File: "workflows/inbox.go", From: "age := workflow.Now(ctx).Sub(i.Since)", To: "age := time.Since(i.Since)"},
+			{File: "workflows/inbox.go", From: "{ return workflow.Now(ctx).Sub(i.Since) }", To: "{ return time.Since(i.Since) }"},
 		}, []proof{checked()}},
 	}
 }

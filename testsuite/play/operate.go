@@ -101,7 +101,7 @@ func (p *player) decideInbox(of order.ID, do script.Decide) bool {
 		return false
 	}
 	one := waiting[do.Case-1]
-	d := workflows.DecideInbox{Asked: p.wish(do.By), Leave: true}
+	d := workflows.DecideInbox{Asked: p.wish(do.By), Leave: true, Evidence: one.Token}
 	if do.As == string(workflows.DecideRepair) {
 		d.Leave, d.Link = false, of
 	}

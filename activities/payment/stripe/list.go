@@ -227,13 +227,17 @@ func (b *builder) add(ctx context.Context, pi *api.PaymentIntent) error {
 }
 
 func orphanOf(pi *api.PaymentIntent) reconcile.Orphan {
-	what := "a payment"
+	o := reconcile.Orphan{
+		System: string(order.SystemPayment), Record: pi.ID, Kind: "payment", What: "a payment", At: time.Unix(pi.Created, 0).UTC(),
+	}
 	if a, err := fromStripe(pi.Amount, string(pi.Currency)); err == nil {
-		what = "a payment of " + a.String() + ", " + clip(string(pi.Status), 32)
+		o.What = "a payment of " + a.String() + ", " + clip(string(pi.Status), 32)
 	}
-	return reconcile.Orphan{
-		System: string(order.SystemPayment), Record: pi.ID, Kind: "payment", What: what, At: time.Unix(pi.Created, 0).UTC(),
+	returned := pi.LatestCharge != nil && pi.LatestCharge.Refunded // all of it
+	if a, err := fromStripe(pi.AmountCapturable+pi.AmountReceived, string(pi.Currency)); err == nil && a.Minor > 0 && !returned {
+		o.Money, o.Currency = a.Minor, a.Currency
 	}
+	return o
 }
 
 type events struct {

@@ -1,0 +1,84 @@
+package workflows
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// What a person decides about a record that no order claims. As about any case, it
+// is carried out when a reading of this very moment shows the evidence that it was
+// made on, and otherwise nothing is done.
+
+// outcome is what became of the record, as of a case that a person decided.
+func (d DecideInbox) outcome() string {
+	as := "leave"
+	if !d.Leave {
+		as = "link"
+	}
+	return decidedBy + as + " by " + d.By + unverified + ": " + d.Reason
+}
+
+// decidable refuses a decision when nobody is asked any more. The same decision
+// again is not refused.
+func (i *inbox) decidable(d DecideInbox) error {
+	switch {
+	case i.Decided != nil && i.Decided.ID == d.ID:
+		return nil
+	case i.Decided != nil:
+		return refusedInbox("%s has decided already: %s", i.Decided.By, i.Decided.outcome())
+	case !i.Closed.IsZero():
+		return refusedInbox("it was closed already: %s", i.Outcome)
+	}
+	return nil
+}
+
+func refusedInbox(format string, a ...any) error {
+	return temporal.NewNonRetryableApplicationError(fmt.Sprintf(format, a...), RefusedReason, nil)
+}
+
+// decide carries out what somebody decides. What is linked to an order that
+// nobody knows is refused: a decision starts no order either.
+func (i *inbox) decide(ctx workflow.Context, d DecideInbox) (InboxCase, error) {
+	on := cmp.Or(d.Evidence, i.Token)
+	if err := workflow.Await(ctx, func() bool { return !i.deciding }); err != nil {
+		return i.InboxCase, err
+	}
+	i.deciding = true
+	defer func() { i.deciding = false }()
+	if err := i.decidable(d); err != nil || i.Decided != nil { // another one, or the same, was faster
+		return i.InboxCase, err
+	}
+	read, err := i.look(ctx)
+	if err != nil {
+		return i.InboxCase, err
+	}
+	switch err := i.decidable(d); { // its order may have come meanwhile
+	case err != nil:
+		return i.InboxCase, err
+	case !read:
+		return i.InboxCase, refusedInbox("the %s system cannot be read now, so that nobody knows whether it is still so; nothing was decided: decide again when it can be read", i.System)
+	case on != "" && on != i.Token:
+		return i.InboxCase, refusedInbox("what is known of %s %s has changed since; nothing was done. Now: %s. Look again, and decide on evidence %s",
+			i.System, i.Record, strings.Join(i.Evidence, "; "), i.Token)
+	}
+	if d.Link != "" {
+		placed, err := i.give(ctx, d.Link)
+		if err != nil {
+			return i.InboxCase, err
+		}
+		if !placed {
+			return i.InboxCase, refusedInbox(
+				"no order %s is known; if it may be older than the engine's memory, submit it again: it is adopted from the systems as it stands", d.Link)
+		}
+		if err := i.decidable(d); err != nil { // its own order came first, and has it too
+			return i.InboxCase, err
+		}
+		i.Order = d.Link
+	}
+	i.Decided = &d
+	return i.InboxCase, nil
+}
