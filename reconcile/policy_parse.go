@@ -208,6 +208,9 @@ func (r *policyReader) field(key, value *yaml.Node) {
 }
 
 func (r *policyReader) setting(rule *Rule, key, value *yaml.Node) {
+	if rule.Field == InventoryLevel && r.levelSetting(key, value) {
+		return
+	}
 	switch key.Value {
 	case "mode":
 		mode, ok := r.mode(key, value)
