@@ -92,12 +92,14 @@ func LevelState(b reconcile.Break) string {
 	return "to be confirmed"
 }
 
-// LevelLines tell of the levels that differ, the oldest first, and of those that no
-// run could compare for long.
+// mostLevelLines are shown in the engine's UI.
+const mostLevelLines = 10
+
+// LevelLines tell of the levels that differ, the oldest first.
 func (s Status) LevelLines(now time.Time) []string {
 	var lines []string
 	for _, b := range s.OldestLevels() {
-		lines = append(lines, fmt.Sprintf("stock %s: %s says %s, %s has %s, since %s; %s", b.Item, b.System, b.Observed, b.Right, b.Expected, since(b.FirstSeen, now), LevelState(b)))
+		lines = append(lines, fmt.Sprintf("stock %s: %s says %s and should say %s by the %s, since %s; %s", b.Item, b.System, b.Observed, b.Expected, b.Right, since(b.FirstSeen, now), LevelState(b)))
 	}
 	return lines
 }
