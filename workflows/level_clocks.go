@@ -27,8 +27,8 @@ func (k *keeper) levels(r *reconciliation.RunReport, now time.Time) {
 		k.Status.Levels, k.Status.Moving, k.Agreed = nil, nil, nil
 		return
 	}
-	if len(r.SKUs) == 0 { // it compared none
-		return
+	if len(r.SKUs) == 0 || r.Stock.Found > len(r.Levels) || r.Stock.Moving > len(r.InMotion) {
+		return // it compared none, or is of an older release, which does not say which differed
 	}
 	k.forgetLevels(r.Gone)
 	more := 0
@@ -128,26 +128,23 @@ func (k *keeper) levelsAgree(r *reconciliation.RunReport, right []string, now ti
 // levelsMove keeps since when levels could not be compared, because their goods were
 // on their way each time that a run could look.
 func (k *keeper) levelsMove(r reconciliation.RunReport, now time.Time) {
-	var still []reconciliation.MovingLevel
-	for _, sku := range slices.Sorted(slices.Values(slices.Concat(r.InMotion, r.Unseen))) {
-		m := reconciliation.MovingLevel{SKU: sku, Since: k.Status.MovingSince(sku)}
-		switch {
-		case !m.Since.IsZero():
-		case slices.Contains(r.InMotion, sku):
-			m.Since = now
-		default: // it could not be read, and did not move before
-			continue
-		}
-		if len(still) < mostWatched {
-			still = append(still, m)
+	still := slices.DeleteFunc(k.Status.Moving, func(m reconciliation.MovingLevel) bool {
+		return slices.Contains(r.SKUs, m.SKU) && !slices.Contains(r.InMotion, m.SKU) && !slices.Contains(r.Unseen, m.SKU)
+	})
+	for _, sku := range r.InMotion {
+		known := slices.ContainsFunc(still, func(m reconciliation.MovingLevel) bool { return m.SKU == sku })
+		if !known && len(still) < mostWatched {
+			still = append(still, reconciliation.MovingLevel{SKU: sku, Since: now})
 		}
 	}
+	slices.SortFunc(still, func(x, y reconciliation.MovingLevel) int { return strings.Compare(x.SKU, y.SKU) })
 	k.Status.Moving = still
 }
 
 // forgetLevels forgets the levels of SKUs that a system does not know any more.
 func (k *keeper) forgetLevels(gone []string) {
 	k.Status.Levels = slices.DeleteFunc(k.Status.Levels, func(b reconcile.Break) bool { return slices.Contains(gone, b.Item) })
+	k.Status.Moving = slices.DeleteFunc(k.Status.Moving, func(m reconciliation.MovingLevel) bool { return slices.Contains(gone, m.SKU) })
 	k.disagree(gone...)
 }
 

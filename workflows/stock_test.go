@@ -226,6 +226,11 @@ func TestStock_EditedByHand_HasAClockUntilARunFindsItRight(t *testing.T) {
 		if b, _ := w.status().LevelOf("MUG"); !b.FirstSeen.Equal(seen.FirstSeen) || !b.LastAgreed.Equal(seen.LastAgreed) || !b.Confirmed.Equal(seen.Confirmed) {
 			t.Errorf("the clock was %s and is %s", seen.Clock(), b.Clock())
 		}
+		for _, r := range w.status().Reports {
+			if len(r.Levels) != 0 {
+				t.Errorf("report %s is kept with what the clocks have: %+v", r.Run, r.Levels)
+			}
+		}
 		_, err := w.Client.Switch(t.Context(), reconciliation.Stop{System: order.SystemInventory, By: "me"})
 		w.Check(err)
 	})

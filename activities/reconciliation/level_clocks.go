@@ -29,11 +29,14 @@ func (s Status) LevelOf(sku string) (reconcile.Break, bool) {
 }
 
 // watched are the SKUs that every run compares: those that are watched, and those
-// whose level differs, until it is right again.
+// whose level differs or could not be compared, until it is right again.
 func (s Status) watched() []string {
 	all := slices.Clone(s.SKUs)
 	for _, b := range s.Levels {
 		all = append(all, b.Item)
+	}
+	for _, m := range s.Moving {
+		all = append(all, m.SKU)
 	}
 	return all
 }

@@ -218,6 +218,16 @@ func TestCompareStock_ReportsWhatIsNotRight(t *testing.T) {
 	}
 }
 
+// A level that differs, or could not be compared, is looked at by every run until it is
+// right again, also when no order has it any more and too many others are watched.
+func TestStatus_Watched_WhatIsNotRight(t *testing.T) {
+	t.Parallel()
+	s := Status{SKUs: []string{"B", "D"}, Levels: []reconcile.Break{{Item: "C"}, {Item: "D"}}, Moving: []MovingLevel{{SKU: "A"}}}
+	if got := skus(nil, s.watched()); !slices.Equal(got, []string{"A", "B", "C", "D"}) {
+		t.Errorf("every run compares %v", got)
+	}
+}
+
 // Goods in motion explain a difference, and may hide another: what could not be
 // compared for longer than it may differ unseen is named, with since when.
 func TestWaited_InMotionForLongerThanMayDifferUnseen_Named(t *testing.T) {
