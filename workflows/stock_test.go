@@ -294,6 +294,11 @@ func TestStock_EditedByHand_AsThePolicySays(t *testing.T) {
 				}
 			})
 			w.Run(5 * time.Hour)
+			for _, b := range would.Levels {
+				if !b.Repaired.IsZero() {
+					t.Errorf("a dry run says that the level was set: %s", b.Clock())
+				}
+			}
 			for _, r := range []*reconciliation.RunReport{would, report} {
 				if r.Stock.Found != want.found || !says(r, want.line) && want.line != "" || want.line == "" && says(r, "MUG") || r.Stock.Ignored != (policy == "mode: ignore") {
 					t.Errorf("a run found %d, want %d, and says %q, want %q in it", r.Stock.Found, want.found, r.Lines, want.line)

@@ -111,6 +111,9 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 	r.Levels = withConfirmed(r.Levels, c.Levels)
 	r.Unused, r.Incidents, r.Tried = c.Unused, c.Incidents, c.Tried
 	if r.DryRun {
+		for i := range r.Levels { // they would have been
+			r.Levels[i].Owned, r.Levels[i].Repaired = time.Time{}, time.Time{}
+		}
 		r.Would = &done
 		return r
 	}
