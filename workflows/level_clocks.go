@@ -40,6 +40,9 @@ func (k *keeper) levels(r *reconciliation.RunReport, now time.Time) {
 	if more > 0 {
 		r.Lines = append(r.Lines, fmt.Sprintf("%d levels that differ have no clock yet: those of %d are kept, and no more", more, mostWatched))
 	}
+	if r.Only { // it knows what some orders have of a SKU, and not what all have
+		return
+	}
 	k.levelsMove(*r, now)
 	k.levelsAgree(r, levelsRight(*r), now)
 }
@@ -60,6 +63,7 @@ func levelsRight(r reconciliation.RunReport) []string {
 // levelDiffers begins the clock of a level, or goes on with it. False when there are
 // too many already.
 func (k *keeper) levelDiffers(r *reconciliation.RunReport, seen reconcile.Break) bool {
+	k.still(seen.Item)
 	n, found := slices.BinarySearchFunc(k.Status.Levels, seen.Item, byItem)
 	switch {
 	case !found && len(k.Status.Levels) >= mostWatched:
@@ -144,8 +148,13 @@ func (k *keeper) levelsMove(r reconciliation.RunReport, now time.Time) {
 // forgetLevels forgets the levels of SKUs that a system does not know any more.
 func (k *keeper) forgetLevels(gone []string) {
 	k.Status.Levels = slices.DeleteFunc(k.Status.Levels, func(b reconcile.Break) bool { return slices.Contains(gone, b.Item) })
-	k.Status.Moving = slices.DeleteFunc(k.Status.Moving, func(m reconciliation.MovingLevel) bool { return slices.Contains(gone, m.SKU) })
+	k.still(gone...)
 	k.disagree(gone...)
+}
+
+// still forgets since when levels could not be compared.
+func (k *keeper) still(skus ...string) {
+	k.Status.Moving = slices.DeleteFunc(k.Status.Moving, func(m reconciliation.MovingLevel) bool { return slices.Contains(skus, m.SKU) })
 }
 
 // agreed returns when a run last found a level right; zero when none is known to have.
