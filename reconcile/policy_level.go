@@ -1,6 +1,6 @@
 package reconcile
 
-import "go.yaml.in/yaml/v3"
+import "fmt"
 
 // A stock level belongs to no order, so there is no case to open about one: what a
 // policy says of it is what a run does by itself. Settings that would promise more
@@ -22,20 +22,16 @@ func (r Rule) Tolerates(difference int64) bool {
 	return max(difference, -difference) <= r.Tolerance
 }
 
-// levelSetting refuses what has no effect on a stock level, and says what to
-// choose instead. What it says nothing of is read as for any other field.
-func (r *policyReader) levelSetting(key, value *yaml.Node) (refused bool) {
+// levelRefuses says why a setting has no effect on a stock level, and what to choose
+// instead; nothing of one that has, and of one that no field takes.
+func levelRefuses(setting, value string) string {
 	switch {
-	case value.Kind != yaml.ScalarNode:
-		return false
-	case key.Value == "mode" && value.Value == string(ModeAsk):
-		r.add(value, "%s: mode is ask, but a level belongs to no order that could open a case; want auto (set it from the warehouse's count), report (leave it to a person) or ignore; many levels at once are asked about as one group in any case", InventoryLevel)
-	case key.Value == "strength" && value.Value != string(Enforce):
-		r.add(value, "%s: strength is %q, which has no effect: a level is set from the warehouse's count whoever changed it; want %s, or mode: report to leave it to a person", InventoryLevel, value.Value, Enforce)
-	case key.Value == "max_money" && value.Value != "0":
-		r.add(value, "%s: max_money is %s, which has no effect: to set a level moves no money; bound it by max_count", InventoryLevel, value.Value)
-	default:
-		return false
+	case setting == "mode" && value == string(ModeAsk):
+		return "mode is ask, but a level belongs to no order that could open a case; want auto (set it from the warehouse's count), report (leave it to a person) or ignore; many levels at once are asked about as one group in any case"
+	case setting == "strength" && value != string(Enforce):
+		return fmt.Sprintf("strength is %q, which has no effect: a level is set from the warehouse's count whoever changed it; want %s, or mode: report to leave it to a person", value, Enforce)
+	case setting == "max_money" && value != "0":
+		return fmt.Sprintf("max_money is %s, which has no effect: to set a level moves no money; bound it by max_count", value)
 	}
-	return true
+	return ""
 }

@@ -83,7 +83,8 @@ type process struct {
 	alarm alarm
 	// published is what the search attributes and the memo last said.
 	published publication
-	meter     meter
+	// meter tells the metrics what becomes of breaks.
+	meter meter
 }
 
 // begin takes up the carried state, or makes that of a new order.
