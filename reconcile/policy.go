@@ -159,12 +159,13 @@ func (p Policy) Rule(f Field) Rule {
 }
 
 // WithMode returns the policy with every field at mode, or at what the field
-// allows when that is less.
+// allows when that is less; stock levels, about which nobody is asked, at report
+// in the place of ask.
 func (p Policy) WithMode(mode Mode) Policy {
 	rules := make([]Rule, len(p.Rules))
 	copy(rules, p.Rules)
 	for i := range rules {
-		rules[i].Mode = mode.atMost(rules[i].Allows)
+		rules[i].Mode = rules[i].within(mode)
 	}
 	p.Rules = rules
 	return p

@@ -66,6 +66,9 @@ func defaultRule(f Field) Rule {
 		r.Followers = []order.System{order.SystemWarehouse}
 		// What the customer was promised is promised again, whoever deleted it.
 		r.Strength = Enforce
+		if f == InventoryLevel { // what lies there is counted, whatever inventory says
+			r.Authority, r.Followers = string(order.SystemWarehouse), []order.System{order.SystemInventory}
+		}
 	case order.SystemWarehouse:
 		warehouseRule(&r)
 	case order.SystemERP:

@@ -208,6 +208,12 @@ func (r *policyReader) field(key, value *yaml.Node) {
 }
 
 func (r *policyReader) setting(rule *Rule, key, value *yaml.Node) {
+	if rule.Field == InventoryLevel && value.Kind == yaml.ScalarNode {
+		if why := levelRefuses(key.Value, value.Value); why != "" {
+			r.add(value, "%s: %s", rule.Field, why)
+			return
+		}
+	}
 	switch key.Value {
 	case "mode":
 		mode, ok := r.mode(key, value)

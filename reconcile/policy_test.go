@@ -144,6 +144,33 @@ pay_windows:
 	}
 }
 
+// Nobody can be asked about a stock level, nor is it pressed more or less: what would
+// have no effect is refused with its line and with what to choose instead. A mode for
+// all reports it in the place of a case.
+func TestParse_InventoryLevel_WhatHasNoEffectIsRefused(t *testing.T) {
+	t.Parallel()
+	for setting, says := range map[string]string{
+		"mode: ask": "want auto (set it from the warehouse's count), report (leave it to a person) or ignore", "strength: adopt": "want enforce",
+		"strength: enforce_if_ours": "want enforce", "strength: fill_if_empty": "want enforce", "max_money: 5": "bound it by max_count",
+	} {
+		_, err := Parse([]byte("mode: auto\nfields:\n  inventory.level:\n    " + setting + "\n"))
+		var invalid *PolicyError
+		if !errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Line != 4 || !strings.Contains(invalid.Problems[0].Reason, says) {
+			t.Errorf("%s: %v, want line 4: …%s…", setting, err, says)
+		}
+	}
+	p, err := Parse([]byte("fields: {inventory.level: {mode: auto, strength: enforce, tolerance: 3, settling: 1m, notice_within: 1h, max_count: 2, max_money: 0, case_deadline: 1h}}\n"))
+	if r := p.Rule(InventoryLevel); err != nil || r.Mode != ModeAuto || r.Tolerance != 3 || r.MaxCount != 2 || r.NoticeWithin != time.Hour {
+		t.Errorf("what has an effect is read as %+v, %v", r, err)
+	}
+	for mode, want := range map[Mode]Mode{ModeAsk: ModeReport, ModeAuto: ModeAuto, ModeReport: ModeReport, ModeIgnore: ModeIgnore} {
+		p, err := Parse([]byte("mode: " + string(mode) + "\n"))
+		if got := p.Rule(InventoryLevel).Mode; err != nil || got != want || p.Rule(InventoryReserved).Mode != mode {
+			t.Errorf("mode %s for all is %s for levels, want %s: %v", mode, got, want, err)
+		}
+	}
+}
+
 func TestParse_NotAPolicy(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

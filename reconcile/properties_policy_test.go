@@ -38,6 +38,9 @@ func drawPolicy(t *rapid.T) Policy {
 		r.Tolerance = rapid.Int64Range(0, 1_000_000).Draw(t, "tolerance")
 		r.MaxCount = rapid.IntRange(0, 1000).Draw(t, "count")
 		r.MaxMoney = rapid.Int64Range(0, 1_000_000).Draw(t, "money")
+		if r.Field == InventoryLevel { // a file cannot say what has no effect on it
+			r.Mode, r.Strength, r.MaxMoney = r.within(r.Mode), Enforce, 0
+		}
 	}
 	if one(t, 3) {
 		p.withPayWindow(MethodWindow{rapid.StringMatching(`[a-z0-9_]{1,12}`).Draw(t, "method"), seconds("window", 60, 100_000)})
@@ -108,12 +111,19 @@ func TestProperty_Parse_Override_ChangesOnlyWhatItNames(t *testing.T) {
 			if general != "" {
 				want.Rules[n].Mode = general.atMost(want.Rules[n].Allows)
 			}
+			if want.Rules[n].Field == InventoryLevel && general == ModeAsk {
+				want.Rules[n].Mode = ModeReport
+			}
 		}
 		r := &want.Rules[rapid.IntRange(0, len(want.Rules)-1).Draw(t, "rule")]
 		var settings []string
 		set := func(text string) { settings = append(settings, text) }
 		if one(t, 2) {
-			r.Mode = rapid.SampledFrom([]Mode{ModeIgnore, ModeReport, ModeAsk, ModeAuto}).Draw(t, "mode").atMost(r.Allows)
+			modes := []Mode{ModeIgnore, ModeReport, ModeAsk, ModeAuto}
+			if r.Field == InventoryLevel {
+				modes = []Mode{ModeIgnore, ModeReport, ModeAuto}
+			}
+			r.Mode = rapid.SampledFrom(modes).Draw(t, "mode").atMost(r.Allows)
 			set("mode: " + string(r.Mode))
 		}
 		if one(t, 2) {
@@ -235,6 +245,9 @@ func TestProperty_Policy_WithMode_NeverAboveWhatIsAllowed(t *testing.T) {
 		all := p.WithMode(mode)
 		for n, r := range all.Rules {
 			want := min(slices.Index(modes, mode), slices.Index(modes, r.Allows))
+			if r.Field == InventoryLevel && mode == ModeAsk {
+				want = slices.Index(modes, ModeReport)
+			}
 			if slices.Index(modes, r.Mode) != want {
 				t.Fatalf("%s in mode %s of %s, allows %s", r.Field, r.Mode, mode, r.Allows)
 			}

@@ -60,8 +60,8 @@ func newGauges() gauges {
 		read:        d("overview_read", "1 when the overview could be read, 0 when it could not: then the others are missing."),
 		truncated:   d("overview_truncated", "1 when more orders disagree, or more records wait that no order claims, than are counted."),
 		disagreeing: d("orders_disagreeing", "Orders with an open break."),
-		breaks:      d("open_breaks", "Orders with an open break of this kind.", "system", "kind"),
-		oldest:      d("oldest_break_timestamp_seconds", "When the oldest open break was first seen."),
+		breaks:      d("open_breaks", "Orders with an open break of this kind; of level.mismatch, SKUs.", "system", "kind"),
+		oldest:      d("oldest_break_timestamp_seconds", "When the oldest open break was first seen, of an order or of a stock level."),
 		risk:        d("money_at_risk_minor_units", "Money at risk in open breaks and cases, in minor units of the currency.", "currency"),
 		cases:       d("open_cases", "Cases that wait for a person: of orders, and of records that no order claims."),
 		oldestCase:  d("oldest_case_timestamp_seconds", "When the oldest open case was opened."),
@@ -186,6 +186,10 @@ func (g *Gauges) sayOrders(s saying, o Overview) {
 	}
 	for _, system := range order.Systems() {
 		s.say(g.all.orphans, float64(orphans[system]), string(system))
+	}
+	for _, b := range o.Status.Levels {
+		kinds[b.Kind().String()]++
+		earliest(&oldest, b.FirstSeen)
 	}
 	s.say(g.all.truncated, one(o.More))
 	s.say(g.all.disagreeing, float64(disagreeing))

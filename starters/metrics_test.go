@@ -87,6 +87,11 @@ func gaugesOf(t *testing.T, engine starters.Engine, now func() time.Time) *conne
 	return m
 }
 
+// level is a stock level that differs since a moment.
+func level(sku string, since time.Time) reconcile.Break {
+	return reconcile.Break{System: order.SystemInventory, Field: reconcile.InventoryLevel, Situation: reconcile.Mismatch, Item: sku, Expected: "8", Observed: "9", FirstSeen: since}
+}
+
 func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 	t.Parallel()
 	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
@@ -103,6 +108,7 @@ func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 		Coverage: reconciliation.Coverage{
 			Through: ago(72 * time.Hour), Partial: []reconciliation.PartialDay{{}}, Exceptions: []reconciliation.Exception{{Order: "A-7"}, {Order: "A-8"}},
 		},
+		Levels: []reconcile.Break{level("MUG", ago(26*time.Hour)), level("TSHIRT", ago(time.Minute))},
 		Canary: &reconciliation.Canary{Order: "canary-1", Every: time.Hour, Since: ago(3 * time.Hour), Missed: 2,
 			Last: &reconciliation.Planted{N: 3, Missed: ago(time.Minute)}},
 	}
@@ -136,11 +142,12 @@ func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 	at := func(moment time.Time) float64 { return float64(moment.Unix()) }
 	for name, want := range map[string]float64{
 		"trueup_overview_read": 1, "trueup_overview_truncated": 0, "trueup_orders_disagreeing": 2,
-		`trueup_open_breaks{kind="sale.missing",system="erp"}`:     2,
-		`trueup_open_breaks{kind="revenue.mismatch",system="crm"}`: 1,
-		"trueup_oldest_break_timestamp_seconds":                    at(ago(20 * time.Minute)),
-		`trueup_money_at_risk_minor_units{currency="EUR"}`:         820,
-		`trueup_money_at_risk_minor_units{currency="KWD"}`:         1000,
+		`trueup_open_breaks{kind="sale.missing",system="erp"}`:         2,
+		`trueup_open_breaks{kind="revenue.mismatch",system="crm"}`:     1,
+		`trueup_open_breaks{kind="level.mismatch",system="inventory"}`: 2,
+		"trueup_oldest_break_timestamp_seconds":                        at(ago(26 * time.Hour)), // of a level: older than any order's
+		`trueup_money_at_risk_minor_units{currency="EUR"}`:             820,
+		`trueup_money_at_risk_minor_units{currency="KWD"}`:             1000,
 		"trueup_open_cases": 5, "trueup_oldest_case_timestamp_seconds": at(ago(3 * time.Hour)),
 		`trueup_open_orphans{system="payment"}`: 2, `trueup_open_orphans{system="crm"}`: 0,
 		"trueup_next_case_deadline_timestamp_seconds": at(noon.Add(30 * time.Minute)),
@@ -161,7 +168,7 @@ func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 		}
 	}
 	for name := range got {
-		if strings.Contains(name, "A-") || strings.Contains(name, "JPY") || strings.Contains(name, "canary-1") {
+		if strings.Contains(name, "A-") || strings.Contains(name, "JPY") || strings.Contains(name, "canary-1") || strings.Contains(name, "MUG") {
 			t.Errorf("%s names an order, or counts one that agrees", name)
 		}
 	}
@@ -183,7 +190,10 @@ func TestMetrics_DocumentedAndAlertedOn(t *testing.T) {
 	described := make(chan *prometheus.Desc, 100)
 	starters.NewGauges(&starters.Client{Engine: &memory.Engine{}, Now: clock}, logrus.New()).Describe(described)
 	close(described)
-	names := []string{workflows.DetectionMetric + "_seconds", workflows.RepairMetric + "_seconds", reconciliation.CasesAnnounced + "_total", reconciliation.GroupsAnnounced + "_total", reconciliation.OrphansAnnounced + "_total"}
+	names := []string{
+		workflows.DetectionMetric + "_seconds", workflows.RepairMetric + "_seconds", workflows.LateMetric + "_total",
+		reconciliation.CasesAnnounced + "_total", reconciliation.GroupsAnnounced + "_total", reconciliation.OrphansAnnounced + "_total",
+	}
 	for d := range described {
 		names = append(names, regexp.MustCompile(`trueup_\w+`).FindString(d.String()))
 	}
@@ -218,7 +228,7 @@ func TestMetrics_DocumentedAndAlertedOn(t *testing.T) {
 	if err := decoder.Decode(&file); err != nil {
 		t.Fatal(err)
 	}
-	if len(file.Groups) != 1 || len(file.Groups[0].Rules) != 5 {
+	if len(file.Groups) != 1 || len(file.Groups[0].Rules) != 6 {
 		t.Fatalf("the rules are %+v", file)
 	}
 	for _, r := range file.Groups[0].Rules {

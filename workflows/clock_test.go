@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -80,6 +81,47 @@ func TestClock_DealChangedByHand_EachStageOnce(t *testing.T) {
 		if want := regexp.MustCompile(name + `_seconds_count\{.*system="crm".*\} 1\n`); !want.MatchString(answer.Body.String()) {
 			t.Errorf("%s was not measured once", name)
 		}
+	}
+}
+
+// What was noticed later than its field allows, as far as anybody knows, is counted
+// once, and noted with by how much; what was noticed in time is not.
+func TestClock_NoticedLate_CountedAndNoted(t *testing.T) {
+	t.Parallel()
+	for within, late := range map[string]bool{"1h": true, "24h": false} {
+		t.Run(within, func(t *testing.T) {
+			t.Parallel()
+			metrics := connect.NewMetrics()
+			w := open(t, virtual.Options{
+				ReconcileEvery: 20 * time.Minute, Metrics: metrics, Pace: byHand,
+				Policy: "mode: auto\nreturn_window: 24h\nfields: {crm.deal: {notice_within: " + within + "}}\n",
+			})
+			w.CRM.Frame().HandleNotifications("", simulator.Drop)
+			w.submit(0, anOrder("1"))
+			w.At(6*time.Hour+time.Minute, "somebody loses the deal", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+			w.At(8*time.Hour, "put right", func() {
+				v := w.Verdict("1")
+				if len(v.Mended) != 1 {
+					t.Errorf("want one break that is over:\n%s", v.Table())
+					return
+				}
+				took, _ := v.Mended[0].Detection()
+				if took < 5*time.Hour || took > 7*time.Hour {
+					t.Errorf("it was noticed after %s at most", took)
+				}
+				e, err := w.Client.Explain(t.Context(), "1")
+				w.Check(err)
+				text := fmt.Sprint(e)
+				want := fmt.Sprintf("crm.deal.mismatch noticed late: up to %s after both last agreed, %s longer than its notice_within of 1h0m0s", took.Round(time.Second), (took - time.Hour).Round(time.Second))
+				if n := strings.Count(text, want); late != (n == 1) || !late && strings.Contains(text, "noticed late") {
+					t.Errorf("its story tells %d times %q:\n%s", n, want, text)
+				}
+			})
+			w.Run(9 * time.Hour)
+			if got := measuredOnce(t, metrics, workflows.LateMetric+"_total", `field="crm.deal".*system="crm"`); got != late {
+				t.Errorf("counted as noticed late: %t, want %t", got, late)
+			}
+		})
 	}
 }
 

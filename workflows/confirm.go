@@ -209,11 +209,21 @@ func (p *process) confirm(now time.Time) {
 					b.Confirmed = time.Time{}
 				}
 				if took, bounded := b.Detection(); bounded && p.Breaks[i].Confirmed.IsZero() && !b.Confirmed.IsZero() {
-					p.measured(DetectionMetric, b.System, took)
+					p.detected(now, b, took)
 				}
 				p.Breaks[i] = b
 			}
 		}
+	}
+}
+
+// detected measures how long a break that is confirmed had gone unseen at most, and
+// notes where that is too long.
+func (p *process) detected(now time.Time, b reconcile.Break, took time.Duration) {
+	p.meter.measured(DetectionMetric, b.System, took)
+	if late := noticedLate(p.settings.Policy, b); late != "" {
+		p.meter.late(b)
+		p.note(now, b.ID()+" "+late)
 	}
 }
 

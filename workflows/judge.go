@@ -70,7 +70,7 @@ func (p *process) mended(b reconcile.Break) {
 	if len(p.Mended) > mostMended {
 		p.Mended = p.Mended[len(p.Mended)-mostMended:]
 	}
-	p.measured(RepairMetric, b.System, b.Verified.Sub(b.FirstSeen))
+	p.meter.measured(RepairMetric, b.System, b.Verified.Sub(b.FirstSeen))
 	p.note(b.Verified, fmt.Sprintf("%s is over; it was seen for %s", b.ID(), b.Verified.Sub(b.FirstSeen).Round(time.Second)))
 }
 

@@ -135,9 +135,12 @@ const (
 	StakesMemo = "stakes"
 )
 
-// The metrics that orders measure, by system: how long a break that was confirmed
+// The metrics that orders, and reconciliation for levels, measure, by system: how long a break that was confirmed
 // had gone unseen at most, and from the first sight of one until it was over.
 const (
 	DetectionMetric = "trueup_break_detection"
 	RepairMetric    = "trueup_break_repair"
+	// LateMetric counts, by system and field, the breaks that were confirmed and had
+	// gone unseen for longer than the field's notice_within, as far as anybody knows.
+	LateMetric = "trueup_breaks_noticed_late"
 )

@@ -83,9 +83,8 @@ type process struct {
 	alarm alarm
 	// published is what the search attributes and the memo last said.
 	published publication
-	// measure tells the metrics how long something about a system took; nil where
-	// nobody measures.
-	measure func(name string, system order.System, took time.Duration)
+	// meter tells the metrics what becomes of breaks.
+	meter meter
 }
 
 // begin takes up the carried state, or makes that of a new order.

@@ -14,10 +14,6 @@ import (
 // was ever found any more? See activities/reconciliation/plant.go for what is
 // written, and where.
 
-// plantGrace is what a run that begins in time may take beyond the notice-within
-// time of the field.
-const plantGrace = 5 * time.Minute
-
 // plants begins to plant breaks where the settings name a canary order, and ends
 // what an earlier canary still has. Without one it adds no event.
 func (k *keeper) plants(ctx workflow.Context) {
@@ -104,7 +100,7 @@ func (k *keeper) make(ctx workflow.Context, p *reconciliation.Planted) {
 		return
 	}
 	p.Made = workflow.Now(ctx)
-	p.Due = p.Made.Add(k.settings.Policy.Rule(reconcile.CRMRevenue).NoticeWithin + plantGrace)
+	p.Due = p.Made.Add(k.settings.Policy.Rule(reconcile.CRMRevenue).NoticeWithin + noticeGrace)
 }
 
 // end sees to it that the deal is right again.

@@ -25,6 +25,8 @@ type KeeperState struct {
 	// said, or on its way.
 	Tellings []Telling                          `json:"tellings,omitempty"`
 	Unsaid   []reconciliation.GroupAnnouncement `json:"unsaid,omitempty"`
+	// Agreed says when the levels of SKUs that are watched were last right.
+	Agreed []agreedAt `json:"agreed,omitempty"`
 	// Window and Count are how an hour's budget was kept before Status.Spent.
 	Window time.Time `json:"window,omitzero"`
 	Count  int       `json:"count,omitempty"`
@@ -39,7 +41,7 @@ func (w *Workflows) Reconciliation(ctx workflow.Context, carried *KeeperState) e
 	if err != nil {
 		return err
 	}
-	k := &keeper{KeeperState: carried, settings: settings}
+	k := &keeper{KeeperState: carried, settings: settings, meter: metered(ctx)}
 	if k.KeeperState == nil {
 		since := workflow.GetInfo(ctx).WorkflowStartTime
 		k.KeeperState = &KeeperState{Status: reconciliation.Status{Since: since, VerifiedThrough: since, NextGrant: 1}}
@@ -65,6 +67,7 @@ func (w *Workflows) Reconciliation(ctx workflow.Context, carried *KeeperState) e
 type keeper struct {
 	*KeeperState
 	settings Settings
+	meter    meter
 }
 
 func (k *keeper) listen(ctx workflow.Context) {
@@ -108,13 +111,15 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 		return r, nil
 	}
 	k.watch(&r)
+	k.levels(&r, now)
 	k.sighted(now, r)
 	k.Status.Verify(r, now)
 	k.cover(r, workflow.Now(ctx))
 	r.VerifiedThrough = k.Status.VerifiedThrough
 	kept := r
 	kept.Unused = nil
-	kept.Incidents = nil // the groups have them
+	kept.Levels, kept.InMotion, kept.Unseen = nil, nil, nil // the clocks have them
+	kept.Incidents = nil                                    // the groups have them
 	k.Status.Keep(kept)
 	k.tell(ctx)
 	return r, nil

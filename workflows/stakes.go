@@ -55,14 +55,5 @@ func (p *process) begin(ctx workflow.Context) {
 	if _, said := workflow.GetInfo(ctx).Memo.GetFields()[StakesMemo]; said {
 		p.published.stakes = p.stakes()
 	}
-	metrics := workflow.GetMetricsHandler(ctx) // silent while a history is replayed
-	p.measure = func(name string, system order.System, took time.Duration) {
-		metrics.WithTags(map[string]string{"system": string(system)}).Timer(name).Record(took)
-	}
-}
-
-func (p *process) measured(name string, system order.System, took time.Duration) {
-	if p.measure != nil {
-		p.measure(name, system, took)
-	}
+	p.meter = metered(ctx)
 }

@@ -3,13 +3,18 @@ package workflows_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/starters/connect"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
@@ -161,5 +166,200 @@ func TestStock_EditedByHandWhileSold_SeenAtOnceAndSetOnceStill(t *testing.T) {
 	w.Run(5 * day)
 	if got := w.story("1"); got.Levels["MUG"] != 100 {
 		t.Errorf("in the end the systems say %+v", got)
+	}
+}
+
+// measuredOnce says whether a metric of a system counts one.
+func measuredOnce(t *testing.T, m *connect.Metrics, name, labels string) bool {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	m.Handler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	return regexp.MustCompile(name + `\{.*` + labels + `.*\} 1\n`).MatchString(answer.Body.String())
+}
+
+func says(r *reconciliation.RunReport, part string) bool {
+	return slices.ContainsFunc(r.Lines, func(l string) bool { return strings.Contains(l, part) })
+}
+
+// noneDiffers says that no level has a clock at an age, nor is in motion.
+func (w *world) noneDiffers(age time.Duration) {
+	w.t.Helper()
+	w.At(age, "all levels are right", func() {
+		if s := w.status(); len(s.Levels)+len(s.Moving) != 0 {
+			w.t.Errorf("the levels that differ are %+v, in motion %+v", s.Levels, s.Moving)
+		}
+	})
+}
+
+// A level that somebody edits has one clock over all runs, also when reconciliation
+// continues as new: last agreed is the run before, first seen the first that saw it.
+// What a run sets is over when the next one finds it right, and how long that took is
+// measured; noticed later than the policy wants it is counted.
+func TestStock_EditedByHand_HasAClockUntilARunFindsItRight(t *testing.T) {
+	t.Parallel()
+	metrics := connect.NewMetrics()
+	w := open(t, virtual.Options{Pace: byHand, Metrics: metrics})
+	w.submit(0, anOrder("1"))
+	w.runAt(2*time.Hour, workflows.ReconcileInput{})
+	w.At(2*time.Hour+time.Minute, "somebody edits the level, and levels are not set", func() {
+		w.edit(w.Inventory, `{"sku":"MUG","stocked":40}`)
+		_, err := w.Client.Switch(t.Context(), reconciliation.Stop{System: order.SystemInventory, Off: true, By: "me", Reason: "test"})
+		w.Check(err)
+	})
+	first := w.runAt(5*time.Hour, workflows.ReconcileInput{})
+	var seen reconcile.Break
+	w.At(5*time.Hour+5*time.Minute, "seen", func() {
+		all := w.status().Levels
+		if len(all) != 1 {
+			t.Errorf("the levels that differ are %+v", all)
+			return
+		}
+		seen = all[0]
+		if seen.Item != "MUG" || seen.Expected != "100" || seen.Observed != "40" || seen.LastAgreed.Sub(w.Moment(2*time.Hour)).Abs() > time.Minute ||
+			seen.FirstSeen.Sub(w.Moment(5*time.Hour)).Abs() > time.Minute || seen.Confirmed.Before(seen.FirstSeen) || !seen.Repaired.IsZero() {
+			t.Errorf("the level is %+v", seen)
+		}
+		w.SuggestContinue(workflows.ReconciliationID)
+	})
+	second := w.runAt(7*time.Hour, workflows.ReconcileInput{})
+	w.At(7*time.Hour+5*time.Minute, "still", func() {
+		if b, _ := w.status().LevelOf("MUG"); !b.FirstSeen.Equal(seen.FirstSeen) || !b.LastAgreed.Equal(seen.LastAgreed) || !b.Confirmed.Equal(seen.Confirmed) {
+			t.Errorf("the clock was %s and is %s", seen.Clock(), b.Clock())
+		}
+		for _, r := range w.status().Reports {
+			if len(r.Levels) != 0 {
+				t.Errorf("report %s is kept with what the clocks have: %+v", r.Run, r.Levels)
+			}
+		}
+		_, err := w.Client.Switch(t.Context(), reconciliation.Stop{System: order.SystemInventory, By: "me"})
+		w.Check(err)
+	})
+	w.runAt(8*time.Hour, workflows.ReconcileInput{})
+	w.At(8*time.Hour+5*time.Minute, "set", func() {
+		if b, _ := w.status().LevelOf("MUG"); b.Repaired.Before(w.Moment(8*time.Hour)) || !b.Owned.Equal(b.Repaired) || !b.FirstSeen.Equal(seen.FirstSeen) {
+			t.Errorf("once it was set the clock is %s", b.Clock())
+		}
+		if measuredOnce(t, metrics, workflows.RepairMetric+"_seconds_count", `system="inventory"`) {
+			t.Error("it passes for over before anybody has looked again")
+		}
+	})
+	last := w.runAt(9*time.Hour, workflows.ReconcileInput{})
+	w.noneDiffers(9*time.Hour + 30*time.Minute)
+	w.Run(10 * time.Hour)
+	if strings.Contains(strings.Join(first.Lines, "\n"), "as seen since") || !says(second, ", as seen since "+seen.FirstSeen.Format(time.RFC3339)+" (2h0m") || !says(last, "stock MUG is right again; it was seen to differ for 4h0m") {
+		t.Errorf("the runs say %q, %q and %q", first.Lines, second.Lines, last.Lines)
+	}
+	if late := "stock MUG: noticed late: up to 3h0m"; !says(first, late) || !says(first, ", 2h45m") || says(second, late) {
+		t.Errorf("three hours after it agreed the run says %q, and the next one %q", first.Lines, second.Lines)
+	}
+	for name, labels := range map[string]string{
+		workflows.DetectionMetric + "_seconds_count": `system="inventory"`, workflows.RepairMetric + "_seconds_count": `system="inventory"`,
+		workflows.LateMetric + "_total": `field="inventory.level".*system="inventory"`,
+	} {
+		if !measuredOnce(t, metrics, name, labels) {
+			t.Errorf("%s was not measured once", name)
+		}
+	}
+}
+
+// The policy of levels is obeyed: what it reports, ignores or tolerates is not set, and
+// only what it reports is said and has a clock.
+func TestStock_EditedByHand_AsThePolicySays(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[string]struct {
+		level int64
+		found int
+		line  string
+	}{
+		"mode: auto":                 {100, 1, "→ set to 100"},
+		"mode: report":               {97, 1, "the warehouse counts 100 and 0 have left uncommitted → reported"},
+		"mode: ignore":               {97, 0, ""},
+		"mode: auto, tolerance: 3":   {97, 0, ""},
+		"mode: auto, tolerance: 2":   {100, 1, "→ set to 100"},
+		"mode: report, tolerance: 3": {97, 0, ""},
+	} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Pace: byHand, Policy: "mode: auto\nreturn_window: 24h\nfields: {inventory.level: {" + policy + "}}\n"})
+			w.submit(0, anOrder("1"))
+			w.At(time.Hour, "somebody edits the level", func() { w.edit(w.Inventory, `{"sku":"MUG","stocked":97}`) })
+			would := w.runAt(2*time.Hour, workflows.ReconcileInput{DryRun: true})
+			report := w.runAt(3*time.Hour, workflows.ReconcileInput{})
+			w.At(4*time.Hour, "afterwards", func() {
+				if got := w.story("1").Levels["MUG"]; got != want.level {
+					t.Errorf("the level is %d, want %d", got, want.level)
+				}
+				if got := len(w.status().Levels); got != want.found {
+					t.Errorf("%d levels have a clock, want %d", got, want.found)
+				}
+			})
+			w.Run(5 * time.Hour)
+			for _, b := range would.Levels {
+				if !b.Repaired.IsZero() {
+					t.Errorf("a dry run says that the level was set: %s", b.Clock())
+				}
+			}
+			for _, r := range []*reconciliation.RunReport{would, report} {
+				if r.Stock.Found != want.found || !says(r, want.line) && want.line != "" || want.line == "" && says(r, "MUG") || r.Stock.Ignored != (policy == "mode: ignore") {
+					t.Errorf("a run found %d, want %d, and says %q, want %q in it", r.Stock.Found, want.found, r.Lines, want.line)
+				}
+			}
+		})
+	}
+}
+
+// A level that a person puts right is over too, and passes for no repair of ours.
+func TestStock_EditedByHand_PutRightByHand(t *testing.T) {
+	t.Parallel()
+	metrics := connect.NewMetrics()
+	w := open(t, virtual.Options{Pace: byHand, Metrics: metrics, Policy: "mode: report\nreturn_window: 24h\n"})
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "somebody edits the level", func() { w.edit(w.Inventory, `{"sku":"MUG","stocked":97}`) })
+	w.runAt(2*time.Hour, workflows.ReconcileInput{})
+	w.At(3*time.Hour, "and back", func() {
+		if b, differs := w.status().LevelOf("MUG"); !differs || !b.LastAgreed.IsZero() {
+			t.Errorf("what no run had found right before is %+v", b)
+		}
+		w.edit(w.Inventory, `{"sku":"MUG","stocked":100}`)
+	})
+	report := w.runAt(4*time.Hour, workflows.ReconcileInput{})
+	w.noneDiffers(4*time.Hour + 30*time.Minute)
+	w.Run(5 * time.Hour)
+	if !says(report, "stock MUG is right again") {
+		t.Errorf("the run says %q", report.Lines)
+	}
+	for _, name := range []string{workflows.RepairMetric, workflows.DetectionMetric} {
+		if measuredOnce(t, metrics, name+"_seconds_count", `system="inventory"`) {
+			t.Errorf("%s was measured", name)
+		}
+	}
+}
+
+// An order whose goods are on their way for hours explains a small difference all the
+// time: that nobody can compare the level is said once it lasts too long, and ends.
+func TestStock_InMotionForLong_NamedWithSinceWhen(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "a parcel leaves, and its level cannot be set", func() {
+		w.inject(w.Inventory, simulator.Fault{Operation: order.Adjust, Kind: simulator.Unavailable, Times: -1})
+		w.work("1", 1, "shipped")
+	})
+	w.At(2*time.Hour, "somebody edits it", func() { w.edit(w.Inventory, `{"sku":"MUG","stocked":101}`) })
+	first := w.runAt(2*time.Hour+10*time.Minute, workflows.ReconcileInput{})
+	early := w.runAt(2*time.Hour+20*time.Minute, workflows.ReconcileInput{})
+	long := w.runAt(2*time.Hour+30*time.Minute, workflows.ReconcileInput{})
+	w.At(2*time.Hour+35*time.Minute, "said", func() {
+		if s := w.status(); len(s.Moving) != 1 || s.Moving[0].SKU != "MUG" || s.Moving[0].Since.Sub(w.Moment(2*time.Hour+10*time.Minute)).Abs() > time.Minute || len(s.Levels) != 0 {
+			t.Errorf("in motion is %+v, and different %+v", s.Moving, s.Levels)
+		}
+		w.Inventory.Frame().Clear("*")
+	})
+	after := w.runAt(4*time.Hour, workflows.ReconcileInput{})
+	w.noneDiffers(4*time.Hour + 30*time.Minute)
+	w.Run(5 * time.Hour)
+	const line = "stock MUG could not be compared since "
+	if says(first, line) || says(early, line) || !says(long, line) || says(after, line) || first.Stock.Moving != 1 || after.Stock.Moving != 0 {
+		t.Errorf("the runs say %q, %q, %q and %q", first.Lines, early.Lines, long.Lines, after.Lines)
 	}
 }

@@ -70,6 +70,8 @@ type ConfirmedAll struct {
 	Unanswered []order.ID  `json:"unanswered,omitempty"`
 	Stock      StockReport `json:"stock"`
 	StockLines []string    `json:"stock_lines,omitempty"`
+	// Levels are those that differed when they were read again, and when they were set.
+	Levels []reconcile.Break `json:"levels,omitempty"`
 	// Unused are grants that were not needed, Incidents what was found of each
 	// incident, and Tried what came of the first few repairs of one.
 	Unused    []int64              `json:"unused,omitempty"`
@@ -106,8 +108,12 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 	done.Left += len(c.Unanswered)
 	done.Levels = c.Stock.Repaired
 	r.Lines = append(r.Lines, c.StockLines...)
+	r.Levels = withConfirmed(r.Levels, c.Levels)
 	r.Unused, r.Incidents, r.Tried = c.Unused, c.Incidents, c.Tried
 	if r.DryRun {
+		for i := range r.Levels { // they would have been
+			r.Levels[i].Owned, r.Levels[i].Repaired = time.Time{}, time.Time{}
+		}
 		r.Would = &done
 		return r
 	}
@@ -185,7 +191,7 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	if err != nil {
 		return x.out, err
 	}
-	levels := a.lookAtLevels(ctx, in.Stock, x.look)
+	levels := a.lookAtLevels(ctx, in.Stock, status, x.look)
 	x.out.Incidents = a.incidents(in, all, levels, status.Groups)
 	if len(all) == 0 && len(levels) == 0 {
 		return x.out, nil

@@ -95,6 +95,12 @@ type RunReport struct {
 	Settling int `json:"settling"`
 	// Stock counts levels: compared, differing, and set from the warehouse.
 	Stock StockReport `json:"stock"`
+	// Levels are those that differ, sorted by SKU, InMotion the SKUs that could not be
+	// compared, and Unseen those that could not be read. All others of SKUs were
+	// compared, and are right.
+	Levels   []reconcile.Break `json:"levels,omitempty"`
+	InMotion []string          `json:"in_motion,omitempty"`
+	Unseen   []string          `json:"unseen,omitempty"`
 	// Unread are the systems that could not be read: a run with any of them is
 	// partial and verifies nothing.
 	Unread []order.System `json:"unread,omitempty"`
@@ -145,10 +151,15 @@ type StockReport struct {
 	Moving   int `json:"moving,omitempty"`
 	Found    int `json:"found"`
 	Repaired int `json:"repaired"`
+	// Ignored says that none was compared, for the policy says so.
+	Ignored bool `json:"ignored,omitempty"`
 }
 
 // Text says it for people; set is how many levels were set, or would be.
 func (s StockReport) Text(set int) string {
+	if s.Ignored {
+		return "levels are not compared, for the policy ignores them"
+	}
 	levels, moving := "levels", ""
 	if s.Compared == 1 {
 		levels = "level"
@@ -209,6 +220,10 @@ type Status struct {
 	Outstanding int       `json:"outstanding"` // grants
 	NextGrant   int64     `json:"next_grant"`
 	SKUs        []string  `json:"skus,omitempty"`
+	// Levels are the clocks of the levels that differ, sorted by SKU, and Moving says
+	// since when a level could not be compared.
+	Levels []reconcile.Break `json:"levels,omitempty"`
+	Moving []MovingLevel     `json:"moving,omitempty"`
 	// Coverage says which sealed days were swept.
 	Coverage Coverage `json:"coverage,omitzero"`
 	// Canary is what is known of the planted breaks; nil where none are planted.

@@ -19,18 +19,18 @@ type levelLooked struct {
 // lookAtLevels reads the levels and the counts again. One that moves meanwhile
 // is left for the next run: what has left uncommitted is no longer known, and a
 // level too high sells what is not there.
-func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect, look *looking) []levelLooked {
+func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect, status Status, look *looking) []levelLooked {
 	rule := a.Policy.Rule(reconcile.InventoryLevel)
 	var all []levelLooked
 	for _, s := range suspects {
 		level, count, err := look.shelf(ctx, s.SKU)
-		if err != nil || level.Stocked == count.Quantity+s.Uncommitted || level.Stocked != s.Level || count.Quantity != s.Count {
+		if err != nil || rule.Tolerates(level.Stocked-count.Quantity-s.Uncommitted) || level.Stocked != s.Level || count.Quantity != s.Count {
 			continue
 		}
-		b := reconcile.Break{
-			System: order.SystemInventory, Field: reconcile.InventoryLevel, Situation: reconcile.Mismatch, Item: s.SKU,
-			Expected: strconv.FormatInt(count.Quantity+s.Uncommitted, 10), Observed: strconv.FormatInt(level.Stocked, 10),
-			Right: string(order.SystemWarehouse), FirstSeen: a.Now(), Confirmed: a.Now(),
+		b := s.asBreak()
+		b.Confirmed = a.Now()
+		if known, open := status.LevelOf(s.SKU); open {
+			b.LastAgreed, b.FirstSeen = known.LastAgreed, known.FirstSeen
 		}
 		step := reconcile.Step{Break: b, Decision: reconcile.Repair, System: order.SystemInventory, Operation: order.Adjust}
 		if rule.Mode != reconcile.ModeAuto {
@@ -39,6 +39,15 @@ func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect, 
 		all = append(all, levelLooked{s, step})
 	}
 	return all
+}
+
+// asBreak is the level as a break, whose clock begins with this run.
+func (s StockSuspect) asBreak() reconcile.Break {
+	return reconcile.Break{
+		System: order.SystemInventory, Field: reconcile.InventoryLevel, Situation: reconcile.Mismatch, Item: s.SKU,
+		Expected: strconv.FormatInt(s.Count+s.Uncommitted, 10), Observed: strconv.FormatInt(s.Level, 10),
+		Right: string(order.SystemWarehouse), FirstSeen: s.Seen,
+	}
 }
 
 func levelWants(levels []levelLooked) []reconcile.Want {
@@ -58,6 +67,10 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 	for _, l := range levels {
 		s, c := l.suspect, Confirmation{Groups: granted.Groups, Refused: refused}
 		line := fmt.Sprintf("stock %s: inventory says %d, the warehouse counts %d and %d have left uncommitted", s.SKU, s.Level, s.Count, s.Uncommitted)
+		if b := l.step.Break; b.FirstSeen.Before(s.Seen) { // an earlier run has seen it
+			line += ", as seen since " + since(b.FirstSeen, a.Now())
+		}
+		x.out.Levels = append(x.out.Levels, l.step.Break)
 		x.out.Stock.Found++
 		grant := grantOf(grants, l.step.Break)
 		g, left := c.LeftTo(l.step)
@@ -81,6 +94,9 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 			continue
 		}
 		x.out.Stock.Repaired++
+		b := &x.out.Levels[len(x.out.Levels)-1]
+		b.Repaired = a.Now()
+		b.Owned = b.Repaired
 		x.out.StockLines = append(x.out.StockLines, fmt.Sprintf("%s → set to %d", line, set.Stocked))
 		if grant.Group != 0 {
 			x.tried(ctx, s, grant.Group)

@@ -22,16 +22,23 @@ type Screen struct {
 // Screened is what a screening found. It only suspects: the orders' own
 // workflows confirm.
 type Screened struct {
-	From       time.Time      `json:"from"`
-	To         time.Time      `json:"to"`
-	Looked     int            `json:"looked"`
-	Records    int            `json:"records"`
-	Settling   int            `json:"settling"`
-	Suspects   []Suspect      `json:"suspects,omitempty"`
-	Stock      []StockSuspect `json:"stock,omitempty"`
-	Short      []Shortage     `json:"short,omitempty"`
-	Compared   int            `json:"compared"`         // levels
-	Moving     int            `json:"moving,omitempty"` // levels that could not be compared: their goods are on their way
+	From     time.Time      `json:"from"`
+	To       time.Time      `json:"to"`
+	Looked   int            `json:"looked"`
+	Records  int            `json:"records"`
+	Settling int            `json:"settling"`
+	Suspects []Suspect      `json:"suspects,omitempty"`
+	Stock    []StockSuspect `json:"stock,omitempty"`
+	Short    []Shortage     `json:"short,omitempty"`
+	Compared int            `json:"compared"`         // levels
+	Moving   int            `json:"moving,omitempty"` // levels that could not be compared: their goods are on their way
+	// InMotion are those, and Unseen the SKUs that could not be read. Ignored says that
+	// no level was compared, for the policy says so. Waited says, one a line, which
+	// levels could not be compared for longer than they may differ unseen.
+	InMotion   []string       `json:"in_motion,omitempty"`
+	Unseen     []string       `json:"unseen,omitempty"`
+	Ignored    bool           `json:"ignored,omitempty"`
+	Waited     []string       `json:"waited,omitempty"`
 	Unread     []order.System `json:"unread,omitempty"`
 	Exceptions []order.ID     `json:"exceptions,omitempty"`
 	Truncated  bool           `json:"truncated,omitempty"` // not all of the window was compared
@@ -71,6 +78,8 @@ type StockSuspect struct {
 	// Moving is how many pieces are in motion. They do not explain the difference,
 	// and the level is not set before they are still.
 	Moving int64 `json:"moving,omitempty"`
+	// Seen is when the run saw it differ.
+	Seen time.Time `json:"seen,omitzero"`
 }
 
 // Gone is a SKU that a system does not know any more.
@@ -88,7 +97,12 @@ func (s Screened) Report(r RunReport) RunReport {
 		r.Gone = append(r.Gone, g.SKU)
 		r.Lines = append(r.Lines, fmt.Sprintf("stock %s is not known in %s: its level is not compared; it is not watched any more while no order has it", g.SKU, g.System))
 	}
-	r.Stock, r.Only = StockReport{Compared: s.Compared, Moving: s.Moving, Found: len(s.Stock)}, !s.Full
+	r.Stock, r.Only = StockReport{Compared: s.Compared, Moving: s.Moving, Found: len(s.Stock), Ignored: s.Ignored}, !s.Full
+	r.InMotion, r.Unseen = s.InMotion, s.Unseen
+	for _, suspect := range s.Stock {
+		r.Levels = append(r.Levels, suspect.asBreak())
+	}
+	r.Lines = append(r.Lines, s.Waited...)
 	r.Since, r.TooOld, r.VerifiedThrough = s.Since, s.TooOld, s.Verified
 	r.Behind, r.Span = s.Behind, s.Span
 	if s.Behind {
@@ -141,8 +155,9 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	}
 	s.into(&out)
 	s.choose(&out, status)
-	out.SKUs = skus(known, status.SKUs)
+	out.SKUs = skus(known, status.watched())
 	a.compareStock(ctx, known, &out)
+	out.Waited = a.waited(status, out.InMotion)
 	out.goOn(status, s.feed.late)
 	return out, nil
 }

@@ -90,6 +90,13 @@ func (s Status) Markdown(now time.Time) string {
 		text += "\n\n**Backlog:** " + line + "."
 	}
 	text += "\n\nBudget: " + s.Left(now) + ".\n"
+	lines := s.LevelLines(now)
+	for _, line := range lines[:min(len(lines), mostLevelLines)] {
+		text += "\n- **Differs:** " + line
+	}
+	if more := len(lines) - mostLevelLines; more > 0 {
+		text += fmt.Sprintf("\n- and %d more levels", more)
+	}
 	for _, stop := range s.Stops {
 		text += "\n- **Off:** " + stop.Line()
 	}

@@ -24,6 +24,9 @@ import (
 // Goods of an order that is at work, or was a moment ago, are in motion between the
 // two. They explain a difference of as many pieces and no greater one, so that a level
 // is not left alone for as long as somebody buys.
+//
+// The policy of inventory.level is obeyed: ignore compares nothing, and a difference
+// of at most its tolerance is none.
 
 // ManyLevels is an inventory.Reader that reads several levels in the calls of one.
 // What is missing from its answer is asked one by one.
@@ -42,20 +45,25 @@ type comparing struct {
 	a    *Activities
 	look *looking
 	out  *Screened
+	rule reconcile.Rule // of levels
 }
 
 // compareStock holds inventory's level of each SKU against the warehouse's count.
 func (a *Activities) compareStock(ctx context.Context, known []Known, out *Screened) {
-	c := comparing{a, a.looking(a.Sweeps.RunPerSecond), out}
+	c := comparing{a, a.looking(a.Sweeps.RunPerSecond), out, a.Policy.Rule(reconcile.InventoryLevel)}
+	if c.rule.Mode == reconcile.ModeIgnore {
+		out.Ignored = true
+		return
+	}
 	orders := bySKU(known)
 	var odd []string
 	for skus := range slices.Chunk(out.SKUs, batch) {
 		for _, s := range c.read(ctx, skus) {
-			switch s.with(a, orders[s.sku]).judge() {
+			switch s.with(a, orders[s.sku]).judge(c.rule) {
 			case agrees:
 				out.Compared++
 			case inMotion:
-				out.Moving++
+				c.moves(s.sku)
 			case atOdds:
 				out.Compared++
 				odd = append(odd, s.sku)
@@ -66,6 +74,7 @@ func (a *Activities) compareStock(ctx context.Context, known []Known, out *Scree
 		return
 	}
 	if err := c.again(ctx, odd); err != nil {
+		out.Unseen = append(out.Unseen, odd...)
 		activity.GetLogger(ctx).Warn("stock that is at odds could not be looked at again; the next run compares it", "skus", odd, "error", err)
 	}
 }
@@ -93,16 +102,22 @@ const (
 	atOdds
 )
 
-func (s shelf) judge() standing {
+func (s shelf) judge(rule reconcile.Rule) standing {
 	is := s.count.Quantity + s.uncommitted
 	differs, missing := max(s.level.Stocked-is, is-s.level.Stocked), s.level.Reserved-is
 	switch {
-	case differs == 0 && missing <= 0:
+	case rule.Tolerates(differs) && missing <= 0:
 		return agrees
-	case differs <= s.moving && missing <= s.moving:
+	case differs <= s.moving+rule.Tolerance && missing <= s.moving:
 		return inMotion
 	}
 	return atOdds
+}
+
+// moves notes a level that nobody can compare now.
+func (c comparing) moves(sku string) {
+	c.out.Moving++
+	c.out.InMotion = append(c.out.InMotion, sku)
 }
 
 // again looks again at stock that is at odds. What is promised of all of it is listed
@@ -129,12 +144,18 @@ func (c comparing) again(ctx context.Context, odd []string) error {
 
 // suspect notes a level that differs, and the orders that go without.
 func (c comparing) suspect(s shelf, orders []Known) {
-	if s.judge() != atOdds {
+	switch s.judge(c.rule) {
+	case agrees:
 		return
+	case inMotion:
+		c.out.Compared--
+		c.moves(s.sku)
+		return
+	case atOdds:
 	}
-	if s.level.Stocked != s.count.Quantity+s.uncommitted {
+	if !c.rule.Tolerates(s.level.Stocked - s.count.Quantity - s.uncommitted) {
 		c.out.Stock = append(c.out.Stock, StockSuspect{
-			SKU: s.sku, Level: s.level.Stocked, Count: s.count.Quantity, Uncommitted: s.uncommitted, Moving: s.moving,
+			SKU: s.sku, Level: s.level.Stocked, Count: s.count.Quantity, Uncommitted: s.uncommitted, Moving: s.moving, Seen: c.a.Now(),
 		})
 	}
 	if s.level.Reserved > s.count.Quantity+s.uncommitted && s.moving == 0 {
@@ -298,6 +319,7 @@ func (s *Screened) uncompared(sku string, system order.System, err error) bool {
 		s.Gone = append(s.Gone, Gone{sku, system})
 	default:
 		s.Unread = appendNew(s.Unread, system)
+		s.Unseen = append(s.Unseen, sku)
 	}
 	return true
 }

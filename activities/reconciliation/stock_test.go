@@ -2,7 +2,9 @@ package reconciliation
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,10 +58,26 @@ type depot struct {
 	level, count  map[string]int64
 	reserved      map[string]int64
 	asked, looked int
+	rule          func(*reconcile.Rule) // of levels; nil: the built-in one
+	unread        string                // a SKU whose level cannot be read
+}
+
+// rules is the policy by which levels are compared.
+func (d *depot) rules() reconcile.Policy {
+	p := reconcile.Default()
+	for n := range p.Rules {
+		if r := &p.Rules[n]; r.Field == reconcile.InventoryLevel && d.rule != nil {
+			d.rule(r)
+		}
+	}
+	return p
 }
 
 func (d *depot) Level(_ context.Context, sku string) (reconcile.Level, error) {
 	d.looked++
+	if sku == d.unread {
+		return reconcile.Level{}, errors.New("no answer")
+	}
 	return reconcile.Level{SKU: sku, Stocked: d.level[sku], Reserved: d.reserved[sku]}, nil
 }
 
@@ -83,7 +101,7 @@ func (d *depot) Intents(_ context.Context, q IntentQuery) ([]Known, error) {
 func (d *depot) compare(t *testing.T, perSecond float64, skus ...string) (Screened, time.Duration) {
 	t.Helper()
 	a := &Activities{
-		Keeper: d, Levels: d, Counts: d, Policy: reconcile.Default(), Sweeps: Sweeps{RunPerSecond: perSecond},
+		Keeper: d, Levels: d, Counts: d, Policy: d.rules(), Sweeps: Sweeps{RunPerSecond: perSecond},
 	}
 	waited := time.Duration(0)
 	a.Now = func() time.Time { return noon.Add(waited) }
@@ -133,9 +151,93 @@ func TestCompareStock_InMotion_ExplainsAsManyPiecesAndNoMore(t *testing.T) {
 		if out.Compared != c.compared || out.Moving != c.moving || len(out.Short) != c.short {
 			t.Errorf("%s: %d compared, %d in motion, short %+v", name, out.Compared, out.Moving, out.Short)
 		}
+		if c.want != nil {
+			c.want.Seen = noon
+		}
 		if got := fmt.Sprintf("%+v", out.Stock); c.want == nil && len(out.Stock) > 0 || c.want != nil && got != fmt.Sprintf("%+v", []StockSuspect{*c.want}) {
 			t.Errorf("%s: suspected is %s, want %+v", name, got, c.want)
 		}
+	}
+}
+
+// The tolerance leaves a difference of so many pieces alone, whichever way it is, and
+// beside it goods in motion explain as many; who goes without is said all the same.
+func TestCompareStock_Tolerance(t *testing.T) {
+	t.Parallel()
+	long, now := noon.Add(-day), noon.Add(-time.Second)
+	for name, c := range map[string]struct {
+		level, count, reserved           int64
+		changed                          time.Time
+		compared, moving, suspect, short int
+	}{
+		"as many too few":                   {8, 10, 2, long, 1, 0, 0, 0},
+		"as many too many":                  {12, 10, 2, long, 1, 0, 0, 0},
+		"one more too few":                  {7, 10, 2, long, 1, 0, 1, 0},
+		"one more too many":                 {13, 10, 2, long, 1, 0, 1, 0},
+		"as many beside those in motion":    {14, 10, 2, now, 0, 1, 0, 0},
+		"one more beside those in motion":   {15, 10, 2, now, 1, 0, 1, 0},
+		"a little too few, and promised":    {2, 1, 2, long, 1, 0, 0, 1},
+		"far too few of them, and promised": {5, 1, 2, long, 1, 0, 1, 1},
+	} {
+		d := &depot{
+			known: []Known{has("1", 2, c.changed)}, rule: func(r *reconcile.Rule) { r.Tolerance = 2 },
+			level: map[string]int64{"A": c.level}, count: map[string]int64{"A": c.count}, reserved: map[string]int64{"A": c.reserved},
+		}
+		out, _ := d.compare(t, 0, "A")
+		if out.Compared != c.compared || out.Moving != c.moving || len(out.Stock) != c.suspect || len(out.Short) != c.short {
+			t.Errorf("%s: %d compared, %d in motion, suspected %+v, short %+v", name, out.Compared, out.Moving, out.Stock, out.Short)
+		}
+	}
+}
+
+// What the policy ignores is not even read, and the report says that it was not compared.
+func TestCompareStock_Ignored_NothingIsRead(t *testing.T) {
+	t.Parallel()
+	d := &depot{rule: func(r *reconcile.Rule) { r.Mode = reconcile.ModeIgnore }, level: map[string]int64{"A": 1}, count: map[string]int64{"A": 9}}
+	out, _ := d.compare(t, 0, "A")
+	if report := out.Report(RunReport{}); d.looked+d.asked != 0 || len(report.Levels) != 0 || !report.Stock.Ignored || report.Stock.Text(0) != "levels are not compared, for the policy ignores them" {
+		t.Errorf("%d were read, and the report says %+v", d.looked, report)
+	}
+}
+
+// What differs, what moves and what could not be read is told apart, for the rest is
+// right and ends its clock.
+func TestCompareStock_ReportsWhatIsNotRight(t *testing.T) {
+	t.Parallel()
+	d := &depot{
+		known: []Known{has("1", 2, noon.Add(-time.Second))}, unread: "D",
+		level: map[string]int64{"A": 10, "B": 5, "C": 5}, count: map[string]int64{"A": 8, "B": 3, "C": 5}, reserved: map[string]int64{},
+	}
+	out, _ := d.compare(t, 0, "A", "B", "C", "D")
+	r := out.Report(RunReport{})
+	if !slices.Equal(r.InMotion, []string{"A"}) || !slices.Equal(r.Unseen, []string{"D"}) || len(r.Levels) != 1 {
+		t.Fatalf("in motion %v, not read %v, different %+v", r.InMotion, r.Unseen, r.Levels)
+	}
+	if b := r.Levels[0]; b.ID() != "inventory.level.mismatch.B" || b.Expected != "3" || b.Observed != "5" || b.Right != "warehouse" || !b.FirstSeen.Equal(noon) || !b.Confirmed.IsZero() {
+		t.Errorf("the break is %+v", b)
+	}
+}
+
+// A level that differs, or could not be compared, is looked at by every run until it is
+// right again, also when no order has it any more and too many others are watched.
+func TestStatus_Watched_WhatIsNotRight(t *testing.T) {
+	t.Parallel()
+	s := Status{SKUs: []string{"B", "D"}, Levels: []reconcile.Break{{Item: "C"}, {Item: "D"}}, Moving: []MovingLevel{{SKU: "A"}}}
+	if got := skus(nil, s.watched()); !slices.Equal(got, []string{"A", "B", "C", "D"}) {
+		t.Errorf("every run compares %v", got)
+	}
+}
+
+// Goods in motion explain a difference, and may hide another: what could not be
+// compared for longer than it may differ unseen is named, with since when.
+func TestWaited_InMotionForLongerThanMayDifferUnseen_Named(t *testing.T) {
+	t.Parallel()
+	a := &Activities{Policy: reconcile.Default(), Now: func() time.Time { return noon }}
+	status := Status{Moving: []MovingLevel{{"A", noon.Add(-16 * time.Minute)}, {"B", noon.Add(-14 * time.Minute)}, {"C", noon.Add(-time.Hour)}}}
+	got := a.waited(status, []string{"D", "B", "A"}) // and C is still by now
+	want := "stock A could not be compared since 2026-03-02T11:44:00Z (16m0s), which is longer than its notice_within of 15m0s: as many pieces as differ are on their way"
+	if !slices.Equal(got, []string{want}) {
+		t.Errorf("named are %q, want %q", got, want)
 	}
 }
 
@@ -159,7 +261,7 @@ func TestCompareStock_AtOdds_PromisedIsListedOnce(t *testing.T) {
 	if d.asked != 1 {
 		t.Errorf("the orders were listed %d times", d.asked)
 	}
-	if want := fmt.Sprintf("%+v", []StockSuspect{{SKU: "C", Level: 10, Count: 5, Uncommitted: 2}}); fmt.Sprintf("%+v", out.Stock) != want || out.Truncated {
+	if want := fmt.Sprintf("%+v", []StockSuspect{{SKU: "C", Level: 10, Count: 5, Uncommitted: 2, Seen: noon}}); fmt.Sprintf("%+v", out.Stock) != want || out.Truncated {
 		t.Errorf("suspected are %+v, want %s", out.Stock, want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
@@ -16,9 +17,11 @@ import (
 
 // The orders on which systems disagree: found by visibility, sorted by what the
 // asker wants to see first, and for those that are shown with each break as the
-// order itself knows it.
+// order itself knows it. Stock levels that differ stand among them: they belong to no
+// order, and reconciliation knows them.
 
-// broken is one break of one order, as it is shown.
+// broken is one break of one order, as it is shown, or of a stock level, whose order
+// is empty.
 type broken struct {
 	Order order.ID        `json:"order"`
 	Break reconcile.Break `json:"break"`
@@ -137,13 +140,19 @@ func (c *call) breaks(ctx context.Context, client *starters.Client, f breakFilte
 	wanted := f.orders(all, c.Now())
 	left := max(0, len(wanted)-f.limit)
 	shown, failed := c.ask(ctx, client, f, wanted[:len(wanted)-left])
+	levels, err := c.levels(ctx, client, f)
+	failed = errors.Join(failed, err)
+	if over := len(levels) - f.limit; over > 0 {
+		levels, left = levels[:f.limit], left+over
+	}
+	shown = append(shown, levels...)
 	f.sort(shown)
 	if asJSON {
 		return ExitOK, errors.Join(c.json(shown), failed)
 	}
 	c.print("%s", breakTable(shown, c.Now()))
 	if left > 0 || more {
-		c.print("there are more orders; --limit asks for them, --system, --kind and --older-than for fewer\n")
+		c.print("there are more orders or levels; --limit asks for them, --system, --kind and --older-than for fewer\n")
 	}
 	return ExitOK, failed
 }
@@ -166,6 +175,28 @@ func (c *call) ask(ctx context.Context, client *starters.Client, f breakFilter, 
 		}
 	}
 	return shown, failed
+}
+
+// levels returns the stock levels that differ, the oldest first; none where
+// reconciliation does not run, for then nobody compares them.
+func (c *call) levels(ctx context.Context, client *starters.Client, f breakFilter) ([]broken, error) {
+	if f.outcome != "" || f.agreement != "" {
+		return nil, nil // these are of orders
+	}
+	s, err := client.Status(ctx)
+	switch {
+	case errors.Is(err, starters.ErrNotFound) || errors.Is(err, starters.ErrClosed):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("these are not all: the stock levels that differ: %w", err)
+	}
+	var all []broken
+	for _, b := range s.OldestLevels() {
+		if age := c.Now().Sub(b.FirstSeen); age >= f.olderThan && f.wants(kindOf(b)) {
+			all = append(all, broken{Break: b, Age: age, Next: reconciliation.LevelState(b)})
+		}
+	}
+	return all, nil
 }
 
 // nextOf says what happens next about a break: its case, or who has it.
@@ -195,7 +226,7 @@ func breakTable(shown []broken, now time.Time) string {
 			money = order.Amount{Minor: b.Money, Currency: x.Currency}.String()
 			risk[x.Currency] += b.Money
 		}
-		rows = append(rows, []string{string(x.Order), b.ID(), ago(b.FirstSeen, now), money, short(b.Expected), short(b.Observed), b.Right, x.Next})
+		rows = append(rows, []string{dash(string(x.Order)), b.ID(), ago(b.FirstSeen, now), money, short(b.Expected), short(b.Observed), b.Right, x.Next})
 	}
 	text := columns(rows) + plural(len(shown), "break")
 	var currencies []order.Currency

@@ -7,12 +7,79 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/starters/command"
 	"github.com/trueup-orders/trueup/workflows"
 )
+
+// Stock levels that differ belong to no order: they stand among the breaks of orders,
+// by their age, and in the status.
+func TestOrders_Breaks_AndStatus_TellOfLevels(t *testing.T) {
+	t.Parallel()
+	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
+	level := func(sku string, since time.Duration, confirmed, repaired time.Time) reconcile.Break {
+		return reconcile.Break{
+			System: order.SystemInventory, Field: reconcile.InventoryLevel, Situation: reconcile.Mismatch, Item: sku, Expected: "100", Observed: "40",
+			Right: "warehouse", LastAgreed: ago(since + 15*time.Minute), FirstSeen: ago(since), Confirmed: confirmed, Repaired: repaired,
+		}
+	}
+	status := reconciliation.Status{
+		Since: ago(48 * time.Hour), SKUs: []string{"CAP", "MUG", "SOCK", "TSHIRT"}, Moving: []reconciliation.MovingLevel{{SKU: "CAP", Since: ago(3 * time.Hour)}},
+		Levels: []reconcile.Break{level("MUG", time.Hour, noon, time.Time{}), level("SOCK", 5*time.Hour, noon, noon), level("TSHIRT", time.Minute, time.Time{}, time.Time{})},
+	}
+	x := newTerminal(t)
+	sale := reconcile.Break{System: order.SystemERP, Field: reconcile.ERPSale, Situation: reconcile.Missing, Expected: "9980", Observed: "", Right: "order", FirstSeen: ago(3 * time.Hour)}
+	x.engine.Answer = func(_ string, m starters.Message) (any, error) {
+		switch m.Name {
+		case workflows.VerdictQuery:
+			return reconcile.Verdict{Order: "A-1", Currency: "EUR", Breaks: []reconcile.Break{sale}}, nil
+		case workflows.StatusQuery:
+			return status, nil
+		}
+		return workflows.Submitted{Phase: order.PhaseAccepted}, nil
+	}
+	x.run(command.ExitOK, strings.ReplaceAll(good(t), "A-1001", "A-1"), "submit", "-")
+	x.engine.Listed = []starters.Listed{{ID: "order/A-1", Running: true, Started: noon, Agreement: "disagreeing", Breaks: []string{"erp.sale.missing"}, Oldest: ago(3 * time.Hour)}}
+	client := starters.Client{Engine: x.engine, Now: func() time.Time { return noon }}
+	if err := client.EnsureReconciliation(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	x.run(command.ExitOK, "", "orders", "--breaks")
+	want := `ORDER  BREAK                            AGE     AT RISK  EXPECTED  SAYS  RIGHT      NOW
+-      inventory.level.mismatch.SOCK    5 h     -        100       40    warehouse  set, to be verified
+A-1    erp.sale.missing                 3 h     -        9980      -     order      to be confirmed
+-      inventory.level.mismatch.MUG     60 min  -        100       40    warehouse  confirmed
+-      inventory.level.mismatch.TSHIRT  60 s    -        100       40    warehouse  to be confirmed
+4 breaks
+`
+	if got := x.out.String(); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	for args, levels := range map[string]int{
+		"--kind level": 3, "--system inventory": 3, "--system erp": 0, "--older-than 30m": 2, "--agreement disagreeing": 0, "--limit 1": 1, "--kind level --limit 2": 2,
+	} {
+		x.run(command.ExitOK, "", append([]string{"orders", "--breaks"}, strings.Fields(args)...)...)
+		if got := strings.Count(x.out.String(), "inventory.level"); got != levels {
+			t.Errorf("%s lists %d levels, want %d:\n%s", args, got, levels, x.out.String())
+		}
+		if more := strings.Contains(x.out.String(), "there are more"); more != strings.Contains(args, "--limit") {
+			t.Errorf("%s says that there are more: %t", args, more)
+		}
+	}
+	x.run(command.ExitOK, "", "status")
+	x.says("4 SKUs; 3 differ; 1 not compared while goods are on their way, CAP since 2026-01-02T09:00:00Z (3 h ago)", `
+SKU     AGE     INVENTORY SAYS  SHOULD BE  LAST AGREED                        NOW
+SOCK    5 h     40              100        2026-01-02T06:45:00Z (5 h ago)     set, to be verified
+MUG     60 min  40              100        2026-01-02T10:45:00Z (75 min ago)  confirmed
+TSHIRT  60 s    40              100        2026-01-02T11:44:00Z (16 min ago)  to be confirmed
+`)
+	if got := status.Markdown(noon); !strings.Contains(got, "- **Differs:** stock SOCK: inventory says 40 and should say 100 by the warehouse, since 2026-01-02T07:00:00Z (5h0m0s); set, to be verified\n- **Differs:** stock MUG") {
+		t.Errorf("the engine's UI says\n%s", got)
+	}
+}
 
 func TestOrders_Breaks(t *testing.T) {
 	t.Parallel()

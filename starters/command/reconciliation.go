@@ -163,7 +163,7 @@ func statusText(s reconciliation.Status, now time.Time) string {
 		{"memory since", moment(s.Since, now)},
 		{"budget", s.Left(now)},
 		{"grants out", strconv.Itoa(s.Outstanding)},
-		{"levels watched", plural(len(s.SKUs), "SKU")},
+		{"levels watched", levelsWatched(s, now)},
 	}
 	if n := len(s.Reports); n > 0 && !s.Reports[n-1].Since.IsZero() {
 		rows = append(rows, []string{"judged since", moment(s.Reports[n-1].Since, now)})
@@ -185,7 +185,7 @@ func statusText(s reconciliation.Status, now time.Time) string {
 		rows = append(rows, []string{string(c.System) + " followed to", moment(c.Through, now)})
 	}
 	rows = append(rows, coverage(s.Coverage, now)...)
-	b.WriteString(columns(rows) + groupsText(s.Groups, now, false))
+	b.WriteString(columns(rows) + levelsText(s, now) + groupsText(s.Groups, now, false))
 	if len(s.Reports) == 0 {
 		b.WriteString("\nno run has reported yet\n")
 		return b.String()
@@ -201,6 +201,40 @@ func statusText(s reconciliation.Status, now time.Time) string {
 	}
 	b.WriteString("\n" + columns(table))
 	return b.String()
+}
+
+// levelsWatched says of how many SKUs the levels are compared, and how many differ or
+// could not be compared.
+func levelsWatched(s reconciliation.Status, now time.Time) string {
+	text := plural(len(s.SKUs), "SKU")
+	if n := len(s.Levels); n > 0 {
+		text += fmt.Sprintf("; %d differ", n)
+	}
+	if n := len(s.Moving); n > 0 {
+		oldest := slices.MinFunc(s.Moving, func(x, y reconciliation.MovingLevel) int { return x.Since.Compare(y.Since) })
+		text += fmt.Sprintf("; %d not compared while goods are on their way, %s since %s", n, oldest.SKU, moment(oldest.Since, now))
+	}
+	return text
+}
+
+// mostLevels are shown of the stock levels that differ; trueup orders --breaks has all.
+const mostLevels = 20
+
+// levelsText prints the stock levels that differ, the oldest first.
+func levelsText(s reconciliation.Status, now time.Time) string {
+	if len(s.Levels) == 0 {
+		return ""
+	}
+	rows := [][]string{{"SKU", "AGE", "INVENTORY SAYS", "SHOULD BE", "LAST AGREED", "NOW"}}
+	all := s.OldestLevels()
+	for _, b := range all[:min(len(all), mostLevels)] {
+		rows = append(rows, []string{b.Item, ago(b.FirstSeen, now), b.Observed, b.Expected, moment(b.LastAgreed, now), reconciliation.LevelState(b)})
+	}
+	text := "\n" + columns(rows)
+	if more := len(all) - mostLevels; more > 0 {
+		text += fmt.Sprintf("and %d more: trueup orders --breaks --kind level\n", more)
+	}
+	return text
 }
 
 // planted says what became of the planted breaks.

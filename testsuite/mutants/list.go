@@ -676,9 +676,15 @@ var mutants = []mutant{
 		[]string{"Property_Parse_NamesEveryProblem"},
 	},
 	{
-		"a mode for all is above what is allowed", "policy.go",
-		"rules[i].Mode = mode.atMost(rules[i].Allows)",
-		"rules[i].Mode = mode",
+		"a mode for all is above what is allowed", "policy_level.go",
+		"mode = mode.atMost(r.Allows)",
+		"",
+		[]string{"Property_Policy_WithMode_NeverAboveWhatIsAllowed"},
+	},
+	{
+		"somebody is asked about a level", "policy_level.go",
+		"r.Field == InventoryLevel && mode == ModeAsk",
+		"r.Field == InventoryLevel && mode == ModeAuto",
 		[]string{"Property_Policy_WithMode_NeverAboveWhatIsAllowed"},
 	},
 	{
