@@ -88,13 +88,17 @@ func (p *process) openFight(now time.Time, step reconcile.Step, why string) bool
 	return opened
 }
 
-// redone returns when a place was repaired within the last day.
-func (s *State) redone(at reconcile.Place, now time.Time) []time.Time {
+// redone returns when a place was repaired within the last day. Of the breaks that are
+// planted in the canary order, again and again, only the last counts.
+func (p *process) redone(at reconcile.Place, now time.Time) []time.Time {
 	var times []time.Time
-	for _, r := range s.Redone {
+	for _, r := range p.Redone {
 		if r.Place == at && now.Sub(r.At) < 24*time.Hour {
 			times = append(times, r.At)
 		}
+	}
+	if p.Order.ID == p.settings.Canary && at.Field == reconcile.CRMRevenue {
+		times = times[max(0, len(times)-1):]
 	}
 	return times
 }
