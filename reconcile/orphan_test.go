@@ -51,7 +51,8 @@ func TestOrphanToken_AnotherForWhatDiffers(t *testing.T) {
 		}
 		seen[token] = what
 	}
-	if OrphanToken(order.SystemERP, "1", []string{"a"}, nil) != OrphanToken(order.SystemERP, "1", []string{"a"}, nil) {
+	once, again := OrphanToken(order.SystemERP, "1", []string{"a"}, nil), OrphanToken(order.SystemERP, "1", []string{"a"}, nil)
+	if once != again {
 		t.Error("the same has two tokens")
 	}
 }

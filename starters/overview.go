@@ -125,7 +125,7 @@ func (c *Client) Overview(ctx context.Context) (Overview, error) {
 	if o.Orders, o.More, err = c.Disagreeing(ctx); err != nil {
 		return Overview{}, fmt.Errorf("read the overview: %w", err)
 	}
-	more := false
+	var more bool
 	if o.Orphans, more, err = c.Orphans(ctx); err != nil {
 		return Overview{}, fmt.Errorf("read the overview: %w", err)
 	}

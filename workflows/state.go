@@ -66,8 +66,8 @@ type State struct {
 	Accepted []reconcile.Base `json:"accepted,omitempty"`
 	// Redone are the repairs of the last day, the oldest first.
 	Redone []Redone `json:"redone,omitempty"`
-	Seen     []string         `json:"seen,omitempty"`  // ids of the latest notices
-	Heard    []Heard          `json:"heard,omitempty"` // the latest notices that were news
+	Seen   []string `json:"seen,omitempty"`  // ids of the latest notices
+	Heard  []Heard  `json:"heard,omitempty"` // the latest notices that were news
 	// Hints are the systems that said something changed and were not read since.
 	Hints []Hint  `json:"hints,omitempty"`
 	Audit []Entry `json:"audit,omitempty"`

@@ -281,8 +281,9 @@ func (c comparing) read(ctx context.Context, skus []string) []shelf {
 	}
 	var all []shelf
 	for _, sku := range skus {
-		s, err := shelf{sku: sku}, error(nil)
+		s := shelf{sku: sku}
 		var found bool
+		var err error
 		if s.level, found = levels[sku]; !found {
 			if s.level, err = c.look.level(ctx, sku); c.out.uncompared(sku, order.SystemInventory, err) {
 				continue
