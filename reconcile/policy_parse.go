@@ -219,13 +219,7 @@ func (r *policyReader) setting(rule *Rule, key, value *yaml.Node) {
 			rule.Mode = mode
 		}
 	case "strength":
-		strength := Strength(value.Value)
-		switch strength {
-		case Enforce, EnforceOurs, FillEmpty, AdoptTheirs:
-			rule.Strength = strength
-		default:
-			r.add(value, "%s: strength is %q; want %s, %s, %s or %s", rule.Field, value.Value, Enforce, EnforceOurs, FillEmpty, AdoptTheirs)
-		}
+		r.strength(rule, value)
 	case "tolerance":
 		r.number(key, value, &rule.Tolerance)
 	case "max_money":
