@@ -340,3 +340,21 @@ func TestReconcile_FeedMissedWhatARunSees_OrderIsTold(t *testing.T) {
 	w.At(28*time.Hour, "look", func() { w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed) })
 	w.Run(29 * time.Hour)
 }
+
+// A repair is the usual operation of its order: goods that are requested again
+// leave, are paid for, booked, taken out of stock and told of as any others, once.
+func TestReconcile_RequestDeleted_MadeAgainAndWhatFollowsOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.At(30*time.Minute, "somebody deletes the request", func() { w.edit(w.Warehouse, `{"order":"1","delete":true}`) })
+	run := w.runAt(40*time.Minute, workflows.ReconcileInput{})
+	w.leaves(2*time.Hour, "1", newest)
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+	if run.Repaired != 1 {
+		t.Errorf("the run repaired %d: %v", run.Repaired, run.Lines)
+	}
+	if n := len(w.effects(w.Payment, order.Capture, "1")); n != 1 {
+		t.Errorf("captured %d times", n)
+	}
+}
