@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
@@ -14,11 +15,17 @@ import (
 	"github.com/trueup-orders/trueup/reconcile"
 )
 
+// forRuns is the priority of what an order does in the systems for a run: its
+// readings and repairs wait behind the calls of orders that are under way, which
+// customers wait for and which have the middle one, 3.
+var forRuns = temporal.Priority{PriorityKey: 5}
+
 // reconcile looks again at what a run suspects: it believes a break only when
 // two readings agree, repairs it as the normal transition, reads back, and asks
 // a person where no rule decides (D6, D9).
 func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation) (reconciliation.Confirmed, error) {
 	work, _ := workflow.NewDisconnectedContext(ctx)
+	work = workflow.WithPriority(work, forRuns)
 	answer := reconciliation.Confirmed{Order: p.Order.ID}
 	var err error
 	if p.settings, err = p.refresh(ctx, p.settings); err != nil {

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/activities/repair"
@@ -339,6 +343,63 @@ func TestReconcile_FeedMissedWhatARunSees_OrderIsTold(t *testing.T) {
 	})
 	w.At(28*time.Hour, "look", func() { w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed) })
 	w.Run(29 * time.Hour)
+}
+
+// What is read and written for a run waits behind the calls of orders that are under
+// way: what normal processing does, and what a person asks, has the usual priority.
+func TestReconcile_ReadsAndRepairs_WaitBehindOrders(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.unannounced()
+	var lock sync.Mutex
+	seen := map[string]int{} // by workflow, activity and priority
+	w.Scheduled = func(workflowID, activity string, o workflow.ActivityOptions) {
+		lock.Lock()
+		defer lock.Unlock()
+		seen[fmt.Sprintf("%s %s %d", workflowID, activity, o.Priority.PriorityKey)]++
+	}
+	expect := func(what string, want map[string]int) {
+		t.Helper()
+		lock.Lock()
+		defer lock.Unlock()
+		for call := range seen {
+			echo := want["order/1 ReadBooks 0"] == 0 && call == "order/1 ReadBooks 0" // a feed may tell it of its own sale
+			if echo || !strings.HasPrefix(call, "order/1 ") && !strings.HasPrefix(call, "stock/") {
+				delete(seen, call)
+			}
+		}
+		if diff := cmp.Diff(want, seen); diff != "" {
+			t.Errorf("%s scheduled, by priority (-want +got):\n%s", what, diff)
+		}
+		clear(seen)
+	}
+	reads := func(priority string, also map[string]int) map[string]int {
+		for _, read := range []string{"ReadPayment", "ReadReservations", "ReadShipments", "ReadBooks", "ReadCRM", "ReadMail"} {
+			also["order/1 "+read+" "+priority]++
+		}
+		return also
+	}
+	w.submit(0, anOrder("1"))
+	w.At(50*time.Minute, "somebody loses the deal, and counts", func() {
+		expect("the order itself", map[string]int{
+			"order/1 AuthorizePayment 0": 1, "order/1 ReserveStock 0": 1, "order/1 RequestShipment 0": 1,
+			"order/1 RecordSale 0": 1, "order/1 UpdateCustomer 0": 1, "order/1 SendMail 0": 1,
+		})
+		w.edit(w.CRM, `{"order":"1","stage":"lost"}`)
+		w.edit(w.Warehouse, `{"sku":"MUG","on_hand":90,"reason":"counted"}`)
+	})
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(80*time.Minute, "somebody asks", func() {
+		expect("a run", reads("5", map[string]int{
+			"order/1 ReadCRM 5": 2, "order/1 UpdateCustomer 5": 1, "stock/MUG CountStock 5": 1, "stock/MUG SetStockLevel 5": 1,
+		}))
+		w.Later(func(ctx context.Context) {
+			_, err := w.Client.Verdict(ctx, "1", true)
+			w.Check(err)
+		})
+	})
+	w.At(90*time.Minute, "look", func() { expect("a question", reads("0", map[string]int{})) })
+	w.Run(100 * time.Minute)
 }
 
 // A repair is the usual operation of its order: goods that are requested again
