@@ -260,6 +260,9 @@ func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant) *
 // again returns the operation that a repair does again: the one whose key the
 // step names, the last of its kind, or a new one where none was ever meant.
 func (p *process) again(now time.Time, step reconcile.Step) *Operation {
+	if step.Operation == order.Cancel {
+		return p.cancelling(now, step)
+	}
 	if intent, ours := order.ParseKey(step.Key); ours {
 		if op := p.find(intent.Operation, intent.N); op != nil {
 			return op
@@ -288,6 +291,20 @@ func (p *process) again(now time.Time, step reconcile.Step) *Operation {
 		op.About, op.Amount, op.Of, op.Ref = string(stage), revenue, p.Moves, ""
 	}
 	return op
+}
+
+// cancelling returns the operation that takes back what a step names: its key is
+// the request's, which is not to be made again.
+func (p *process) cancelling(now time.Time, step reconcile.Step) *Operation {
+	for i := len(p.Operations) - 1; i >= 0; i-- {
+		if op := &p.Operations[i]; op.Operation == order.Cancel && op.Ref == step.Key {
+			return op
+		}
+	}
+	p.Operations = append(p.Operations, Operation{
+		System: step.System, Operation: order.Cancel, N: p.count(order.Cancel) + 1, Status: Unsent, First: now, Ref: step.Key,
+	})
+	return &p.Operations[len(p.Operations)-1]
 }
 
 // verify waits until the repairs are through, and reads what they did.

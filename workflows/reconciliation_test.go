@@ -402,6 +402,35 @@ func TestReconcile_ReadsAndRepairs_WaitBehindOrders(t *testing.T) {
 	w.Run(100 * time.Minute)
 }
 
+// What nobody wants any more and somebody has put back is taken back, and not
+// requested again: its key is the request's.
+func TestReconcile_RequestPutBackAfterACancellation_TakenBackOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.At(10*time.Minute, "it is not wanted", func() {
+		w.Later(func(ctx context.Context) {
+			_, err := w.Client.Cancel(ctx, "1", workflows.Cancel{By: "ada", Reason: "test"})
+			w.Check(err)
+		})
+	})
+	w.At(time.Hour, "somebody puts the request back", func() { w.edit(w.Warehouse, `{"order":"1","state":"waiting"}`) })
+	dry := w.runAt(80*time.Minute, workflows.ReconcileInput{DryRun: true})
+	first := w.runAt(82*time.Minute, workflows.ReconcileInput{})
+	second := w.runAt(2*time.Hour, workflows.ReconcileInput{})
+	w.At(150*time.Minute, "look", func() { w.stands("1", order.PhaseCancelled, reconcile.Cancelled, reconcile.Agreed) })
+	w.Run(3 * time.Hour)
+	if first.Repaired != 1 || second.Found != 0 || !slices.Equal(dry.Lines, first.Lines) {
+		t.Errorf("the dry run says %q, the first run %q, the second %q", dry.Lines, first.Lines, second.Lines)
+	}
+	if s := w.story("1"); !slices.Equal(s.Shipments, []string{"cancelled"}) {
+		t.Errorf("the warehouse has %v", s.Shipments)
+	}
+	if n := len(w.effects(w.Warehouse, order.Cancel, "1")); n != 2 {
+		t.Errorf("it was taken back %d times, want by the customer and by the run", n)
+	}
+}
+
 // A repair is the usual operation of its order: goods that are requested again
 // leave, are paid for, booked, taken out of stock and told of as any others, once.
 func TestReconcile_RequestDeleted_MadeAgainAndWhatFollowsOnce(t *testing.T) {
