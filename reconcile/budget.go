@@ -44,6 +44,14 @@ func (w Want) Is(other Want) bool {
 	return w.Order == other.Order && w.Kind == other.Kind && w.Item == other.Item
 }
 
+// Whose says whose repair it is: an order's, or that of a SKU's level.
+func (w Want) Whose() string {
+	if w.Order == "" {
+		return "the level of " + cmp.Or(w.Item, "nothing")
+	}
+	return "order " + string(w.Order)
+}
+
 // Arrange sorts what is wanted as it is granted: the order with the oldest break
 // first and, of equals, the one with the least money at risk; within an order
 // the oldest break first, then the least money. What does not fit is left out and what

@@ -317,6 +317,32 @@ func TestSituations_Mail(t *testing.T) {
 	})
 }
 
+// What is wrong in one place is not made up for by what is wrong the other way in
+// another: each is a break, also when the sums are as they should be.
+func TestCompare_ErrorsThatCancelOut_EachIsABreak(t *testing.T) {
+	t.Parallel()
+	i := inParts()
+	i.Invoices = append(i.Invoices, DocumentIntent{Key: key(order.Invoice, 2), Total: 7480})
+	i.Receipts = append(i.Receipts, DocumentIntent{Key: key(order.Receipt, 2), Total: 7480})
+	w := agreeing(i)
+	w.erp.Invoices[0].Total, w.erp.Invoices[1].Total = w.erp.Invoices[0].Total+10, w.erp.Invoices[1].Total-10
+	w.erp.Receipts[0].Total, w.erp.Receipts[1].Total = w.erp.Receipts[0].Total-10, w.erp.Receipts[1].Total+10
+	w.inventory.Reservations[0].Quantity, w.inventory.Reservations[1].Quantity = 2, 0
+	var got []string
+	for _, b := range Compare(i, auto(), w.read(i.Order, now), nil, nil, now).Breaks {
+		got = append(got, b.ID())
+	}
+	slices.Sort(got)
+	want := []string{
+		"erp.invoices.mismatch." + key(order.Invoice, 1), "erp.invoices.mismatch." + key(order.Invoice, 2),
+		"erp.receipts.mismatch." + key(order.Receipt, 1), "erp.receipts.mismatch." + key(order.Receipt, 2),
+		"inventory.reserved.mismatch.A", "inventory.reserved.missing.B",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("breaks are %q, want %q", got, want)
+	}
+}
+
 func TestCompare_Settling(t *testing.T) {
 	t.Parallel()
 	settles := Default().Rule(ERPInvoices).Settling

@@ -383,7 +383,7 @@ func (x *planning) crm(b Break) Step {
 		return report(b, "waits for the contact, which is missing")
 	case b.Situation == Missing && !x.removed(b):
 		return repair(b, order.Upsert, "", "the CRM does not have it")
-	case b.Field == CRMCarts && !x.edited(b):
+	case b.Field == CRMCarts:
 		return repair(b, order.Upsert, "", "the cart became this order and is still open")
 	case b.Situation != Missing && !x.edited(b):
 		return repair(b, order.Upsert, "", "our write was lost")

@@ -28,8 +28,6 @@ func levelRefuses(setting, value string) string {
 	switch {
 	case setting == "mode" && value == string(ModeAsk):
 		return "mode is ask, but a level belongs to no order that could open a case; want auto (set it from the warehouse's count), report (leave it to a person) or ignore; many levels at once are asked about as one group in any case"
-	case setting == "strength" && value != string(Enforce):
-		return fmt.Sprintf("strength is %q, which has no effect: a level is set from the warehouse's count whoever changed it; want %s, or mode: report to leave it to a person", value, Enforce)
 	case setting == "max_money" && value != "0":
 		return fmt.Sprintf("max_money is %s, which has no effect: to set a level moves no money; bound it by max_count", value)
 	}

@@ -225,13 +225,7 @@ func (r *policyReader) setting(rule *Rule, key, value *yaml.Node) {
 			rule.Mode = mode
 		}
 	case "strength":
-		strength := Strength(value.Value)
-		switch strength {
-		case Enforce, EnforceOurs, FillEmpty, AdoptTheirs:
-			rule.Strength = strength
-		default:
-			r.add(value, "%s: strength is %q; want %s, %s, %s or %s", rule.Field, value.Value, Enforce, EnforceOurs, FillEmpty, AdoptTheirs)
-		}
+		r.strength(rule, value)
 	case "tolerance":
 		r.number(key, value, &rule.Tolerance)
 	case "max_money":
@@ -250,6 +244,23 @@ func (r *policyReader) setting(rule *Rule, key, value *yaml.Node) {
 		r.add(key, "%s: %s is decided by the business rules and cannot be overridden", rule.Field, key.Value)
 	default:
 		r.add(key, "%s: %q is not a setting of a field; want mode, strength, tolerance, settling, notice_within, max_count, max_money or case_deadline", rule.Field, key.Value)
+	}
+}
+
+// strength sets how far a field is pressed, unless that would do nothing there or
+// something else than it says. The built-in one is taken everywhere, for it is
+// what `trueup policy print --yaml` writes.
+func (r *policyReader) strength(rule *Rule, value *yaml.Node) {
+	given, possible := Strength(value.Value), rule.Field.strengths()
+	switch {
+	case value.Kind == yaml.ScalarNode && (slices.Contains(possible, given) || given == rule.Strength):
+		rule.Strength = given
+	case len(possible) == 0:
+		r.add(value, "%s: strength is %q, but no strength has an effect on this field: the business rules decide what becomes of it; leave it out, and choose by mode how much is done", rule.Field, value.Value)
+	case slices.Contains([]Strength{FillEmpty, AdoptTheirs}, given):
+		r.add(value, "%s: strength is %q, which would ask a person there as %s does; want %s", rule.Field, value.Value, EnforceOurs, choices(possible))
+	default:
+		r.add(value, "%s: strength is %q; want %s", rule.Field, value.Value, choices(possible))
 	}
 }
 

@@ -150,8 +150,8 @@ pay_windows:
 func TestParse_InventoryLevel_WhatHasNoEffectIsRefused(t *testing.T) {
 	t.Parallel()
 	for setting, says := range map[string]string{
-		"mode: ask": "want auto (set it from the warehouse's count), report (leave it to a person) or ignore", "strength: adopt": "want enforce",
-		"strength: enforce_if_ours": "want enforce", "strength: fill_if_empty": "want enforce", "max_money: 5": "bound it by max_count",
+		"mode: ask": "want auto (set it from the warehouse's count), report (leave it to a person) or ignore", "strength: adopt": "no strength has an effect",
+		"strength: enforce_if_ours": "no strength has an effect", "strength: fill_if_empty": "no strength has an effect", "max_money: 5": "bound it by max_count",
 	} {
 		_, err := Parse([]byte("mode: auto\nfields:\n  inventory.level:\n    " + setting + "\n"))
 		var invalid *PolicyError

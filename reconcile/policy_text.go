@@ -59,7 +59,7 @@ func (p Policy) Table() string {
 	rows := [][]string{{"FIELD", "RIGHT", "FOLLOWERS", "STRENGTH", "MODE", "ALLOWS", "SETTLES", "NOTICE", "TOL", "MAX", "MAX MONEY", "CASE"}}
 	for _, r := range p.Rules {
 		rows = append(rows, []string{
-			string(r.Field), r.Authority, joinSystems(r.Followers), string(r.Strength), string(r.Mode), string(r.Allows),
+			string(r.Field), r.Authority, joinSystems(r.Followers), r.pressed(), string(r.Mode), string(r.Allows),
 			formatDuration(r.Settling), formatDuration(r.NoticeWithin), strconv.FormatInt(r.Tolerance, 10),
 			limitText(int64(r.MaxCount)), limitText(r.MaxMoney), formatDuration(r.CaseDeadline),
 		})
@@ -67,7 +67,7 @@ func (p Policy) Table() string {
 	var b strings.Builder
 	b.WriteString("policy " + p.Version() + ", rules " + strconv.Itoa(RulesVersion) + "\n\n")
 	b.WriteString(columns(rows))
-	b.WriteString("\n")
+	b.WriteString("\nSTRENGTH: " + strengthHelp + "\n\n")
 	for _, w := range p.windows() {
 		b.WriteString(pad(w.name, 15) + pad(formatDuration(*w.value), 9) + w.help + "\n")
 	}

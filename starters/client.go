@@ -284,8 +284,8 @@ func (c *Client) WouldGrant(ctx context.Context, r reconciliation.GrantRequest) 
 	return granted, c.Engine.Query(ctx, workflows.ReconciliationID, workflows.WouldGrantQuery, r, &granted)
 }
 
-// DecideGroup decides an incident. ErrNotNow when there is none of that number,
-// or it is over.
+// DecideGroup decides an incident. ErrNotNow when there is none of that number, it
+// is over, or it is not any more what the decision was made on.
 func (c *Client) DecideGroup(ctx context.Context, d reconciliation.DecideGroup) (reconciliation.Status, error) {
 	var status reconciliation.Status
 	err := c.Engine.Message(ctx, workflows.ReconciliationID,

@@ -60,7 +60,7 @@ func (s *KeeperState) remind(now time.Time, g reconciliation.Group, t *Telling) 
 // elsewhere, somebody has decided, or twice or half as many orders have it. A few
 // more or less with each run are not news.
 func worthKnowing(g reconciliation.Group, t *Telling) bool {
-	return standing(g) != t.Evidence || g.Orders != t.Orders && (g.Orders >= 2*t.Orders || 2*g.Orders <= t.Orders)
+	return standing(g) != t.Evidence || reconciliation.Doubled(g.Orders, t.Orders)
 }
 
 // standing says where a group stands, and by whose decision.
@@ -78,6 +78,7 @@ func (s *KeeperState) sayGroup(now time.Time, g reconciliation.Group, kind recon
 	if g.Over() {
 		a.Ending = reconciliation.Ending{Closed: g.Closed, Outcome: unreasoned(g.Outcome), Decision: g.Decided, By: g.By}
 	} else {
+		a.Evidence = g.Evidence()
 		a.Commands = []string{"trueup groups", g.Command()}
 	}
 	opened := g.Opened

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
@@ -14,11 +15,17 @@ import (
 	"github.com/trueup-orders/trueup/reconcile"
 )
 
+// forRuns is the priority of what an order does in the systems for a run: its
+// readings and repairs wait behind the calls of orders that are under way, which
+// customers wait for and which have the middle one, 3.
+var forRuns = temporal.Priority{PriorityKey: 5}
+
 // reconcile looks again at what a run suspects: it believes a break only when
 // two readings agree, repairs it as the normal transition, reads back, and asks
 // a person where no rule decides (D6, D9).
 func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation) (reconciliation.Confirmed, error) {
 	work, _ := workflow.NewDisconnectedContext(ctx)
+	work = workflow.WithPriority(work, forRuns)
 	answer := reconciliation.Confirmed{Order: p.Order.ID}
 	var err error
 	if p.settings, err = p.refresh(ctx, p.settings); err != nil {
@@ -243,6 +250,9 @@ func (p *process) mayBeOld(b reconcile.Break, now time.Time) bool {
 // again returns the operation that a repair does again: the one whose key the
 // step names, the last of its kind, or a new one where none was ever meant.
 func (p *process) again(now time.Time, step reconcile.Step) *Operation {
+	if step.Operation == order.Cancel {
+		return p.cancelling(now, step)
+	}
 	if intent, ours := order.ParseKey(step.Key); ours {
 		if op := p.find(intent.Operation, intent.N); op != nil {
 			return op
@@ -271,6 +281,20 @@ func (p *process) again(now time.Time, step reconcile.Step) *Operation {
 		op.About, op.Amount, op.Of, op.Ref = string(stage), revenue, p.Moves, ""
 	}
 	return op
+}
+
+// cancelling returns the operation that takes back what a step names: its key is
+// the request's, which is not to be made again.
+func (p *process) cancelling(now time.Time, step reconcile.Step) *Operation {
+	for i := len(p.Operations) - 1; i >= 0; i-- {
+		if op := &p.Operations[i]; op.Operation == order.Cancel && op.Ref == step.Key {
+			return op
+		}
+	}
+	p.Operations = append(p.Operations, Operation{
+		System: step.System, Operation: order.Cancel, N: p.count(order.Cancel) + 1, Status: Unsent, First: now, Ref: step.Key,
+	})
+	return &p.Operations[len(p.Operations)-1]
 }
 
 // verify waits until the repairs are through, and reads what they did.

@@ -207,14 +207,16 @@ func (k *keeper) decideGroup(ctx workflow.Context, d reconciliation.DecideGroup)
 	return k.Status, nil
 }
 
-// decidable refuses what cannot be decided, before it is in the history.
+// decidable refuses what cannot be decided, and what is not any more what somebody
+// decided on, before it is in the history. Nothing happens between this and the
+// decision, for nothing has to be read: a run has counted what is so.
 func (k *keeper) decidable(_ workflow.Context, d reconciliation.DecideGroup) error {
 	var open []string
 	for _, g := range k.Status.Groups {
 		switch {
 		case g.Over():
 		case g.N == d.N && (d.As == reconciliation.GroupRepair || d.As == reconciliation.GroupLeave):
-			return nil
+			return undecided(g, d.Evidence)
 		case g.N == d.N:
 			return temporal.NewNonRetryableApplicationError(fmt.Sprintf("a group is decided as repair or leave, and not as %q", d.As), RefusedReason, nil)
 		default:
@@ -222,6 +224,20 @@ func (k *keeper) decidable(_ workflow.Context, d reconciliation.DecideGroup) err
 		}
 	}
 	return temporal.NewNonRetryableApplicationError(fmt.Sprintf("group %d is not open; open are: %s", d.N, cmp.Or(strings.Join(open, ", "), "none")), RefusedReason, nil)
+}
+
+// undecided refuses a decision that was made on an incident as it once was, and
+// shows it as it is.
+func undecided(g reconciliation.Group, evidence string) error {
+	if evidence == "" {
+		return nil
+	}
+	why := g.Stale(evidence)
+	if why == "" {
+		return nil
+	}
+	return temporal.NewNonRetryableApplicationError(fmt.Sprintf("what group %d rests on has changed since: %s; nothing was done. Now: %s; %s. Look again with trueup groups, and decide on evidence %s: %s",
+		g.N, why, g.Headline(), g.Why, g.Evidence(), g.Command()), RefusedReason, nil)
 }
 
 // endLeft closes the incidents that were left until a switch was turned on.

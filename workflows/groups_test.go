@@ -184,7 +184,7 @@ func TestIncident_Announced_OnceOpenedDecidedAndHowItEnded(t *testing.T) {
 	all := r.deliveries()
 	if d := all[0].Data; d.Group != 1 || d.Break != "crm.deal.mismatch" || d.State != "open" || d.Orders != 12 || !slices.Equal(d.Examples, g.Sample) ||
 		d.Why != g.Why || d.Proposal != g.Proposal || !d.Deadline.Equal(g.Deadline) || !slices.Equal(d.AtRisk, g.Money) ||
-		!slices.Equal(d.Commands, []string{"trueup groups", "trueup group decide 1 --as repair|leave --by NAME --reason TEXT"}) {
+		!slices.Equal(d.Commands, []string{"trueup groups", "trueup group decide 1 --as repair|leave --evidence " + g.Evidence() + " --by NAME --reason TEXT"}) || d.Evidence != g.Evidence() {
 		t.Errorf("announced %+v; the group was %+v", d, g)
 	}
 	if d := all[1].Data; d.State != "trying" || !all[1].Timestamp.Equal(w.Moment(85*time.Minute)) {
@@ -300,6 +300,56 @@ func TestIncident_ReceiverIsDown_SaidOnceItIsBackAndItsEndLast(t *testing.T) {
 			t.Errorf("its end was said as %+v", d)
 		}
 	}
+}
+
+// What was decided on 12 orders is not done to twice as many; a few more are no
+// other incident. Nor is it done once somebody else has decided.
+func TestIncident_DecidedOnWhatItWas_Refused(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.unannounced()
+	deals := reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch}
+	found := func(run string, orders int, eur int64) {
+		w.ask(reconciliation.GrantRequest{Run: run, Incidents: []reconcile.Incident{{
+			Kind: deals, Orders: orders, Looked: orders, Breaks: orders, Repairs: orders, Money: []reconcile.Sum{{Currency: "EUR", Minor: eur}},
+		}}})
+	}
+	decide := func(as reconciliation.GroupDecision, by, evidence string) error {
+		_, err := w.Client.DecideGroup(t.Context(), reconciliation.DecideGroup{N: 1, As: as, By: by, Reason: "test", Evidence: evidence})
+		return err
+	}
+	refused := func(err error, why string) {
+		t.Helper()
+		now := w.group(1)
+		if !errors.Is(err, starters.ErrNotNow) || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), now.Headline()) || !strings.Contains(err.Error(), now.Command()) {
+			t.Errorf("a decision on what the group was: %v; want a refusal that says %q and shows it as it is", err, why)
+		}
+	}
+	var shown string
+	w.At(time.Minute, "found", func() {
+		found("a", 12, 30_000)
+		shown = w.group(1).Evidence()
+		found("b", 500, 31_000)
+		refused(decide(reconciliation.GroupRepair, "ada", shown), "12 orders had it, and now 500")
+		found("c", 12, 60_000)
+		refused(decide(reconciliation.GroupRepair, "ada", shown), "300.00 EUR was at risk, and now 600.00 EUR")
+		refused(decide(reconciliation.GroupRepair, "ada", "xyz"), "is not the evidence of a group")
+		if g := w.group(1); g.State != reconciliation.GroupOpen || g.Decided != "" {
+			t.Errorf("what was refused was done: %+v", g)
+		}
+		found("d", 15, 40_000) // a few more than were shown
+		w.Check(decide(reconciliation.GroupRepair, "ada", shown))
+	})
+	w.At(2*time.Minute, "and another decides on what she saw before", func() {
+		refused(decide(reconciliation.GroupLeave, "bob", shown), "somebody has decided meanwhile")
+		g := w.group(1)
+		if g.State != reconciliation.GroupTrying || g.By != "ada" {
+			t.Errorf("the group is %+v", g)
+		}
+		w.Check(decide(reconciliation.GroupLeave, "bob", g.Evidence()))
+		w.Check(decide(reconciliation.GroupRepair, "ada", "")) // naming none, as it is found
+	})
+	w.Run(3 * time.Minute)
 }
 
 // Below the threshold each order is repaired by itself, as ever.

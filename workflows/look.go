@@ -178,8 +178,8 @@ func (p *process) readSystems(ctx workflow.Context, systems []order.System, agai
 	p.touch()
 }
 
-// look starts a look-up. Its few attempts are short: a system that cannot be
-// read now is an answer too.
+// look starts a look-up, with the priority of whom it is for. Its few attempts are
+// short: a system that cannot be read now is an answer too.
 func (p *process) look(ctx workflow.Context, system order.System, again int) workflow.Future {
 	p.reads++
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -189,6 +189,7 @@ func (p *process) look(ctx workflow.Context, system order.System, again int) wor
 		ScheduleToCloseTimeout: 2 * callTimeout,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
 		Summary:                "what does it say of " + string(p.Order.ID) + "?" + []string{"", " once more"}[min(again, 1)],
+		Priority:               workflow.GetActivityOptions(ctx).Priority,
 	})
 	subject := p.subject(system)
 	switch system {

@@ -176,6 +176,10 @@ func (p *process) operationContext(ctx workflow.Context, op Operation, try int) 
 	if op.System == order.SystemMail {
 		timeout, patient = mailTimeout, patience[len(patience)-1]
 	}
+	var priority temporal.Priority
+	if op.Grant != nil {
+		priority = forRuns
+	}
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              SystemQueue(op.System),
 		ActivityID:             fmt.Sprintf("%s.%s/%d", op.System, op.Operation, op.N) + again(op, try),
@@ -184,7 +188,7 @@ func (p *process) operationContext(ctx workflow.Context, op Operation, try int) 
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: interval, BackoffCoefficient: 2, MaximumInterval: longest,
 		},
-		Summary: p.summary(op),
+		Summary: p.summary(op), Priority: priority,
 	})
 }
 

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/activities/repair"
@@ -339,4 +343,108 @@ func TestReconcile_FeedMissedWhatARunSees_OrderIsTold(t *testing.T) {
 	})
 	w.At(28*time.Hour, "look", func() { w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed) })
 	w.Run(29 * time.Hour)
+}
+
+// What is read and written for a run waits behind the calls of orders that are under
+// way: what normal processing does, and what a person asks, has the usual priority.
+func TestReconcile_ReadsAndRepairs_WaitBehindOrders(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.unannounced()
+	var lock sync.Mutex
+	seen := map[string]int{} // by workflow, activity and priority
+	w.Scheduled = func(workflowID, activity string, o workflow.ActivityOptions) {
+		lock.Lock()
+		defer lock.Unlock()
+		seen[fmt.Sprintf("%s %s %d", workflowID, activity, o.Priority.PriorityKey)]++
+	}
+	expect := func(what string, want map[string]int) {
+		t.Helper()
+		lock.Lock()
+		defer lock.Unlock()
+		for call := range seen {
+			echo := want["order/1 ReadBooks 0"] == 0 && call == "order/1 ReadBooks 0" // a feed may tell it of its own sale
+			if echo || !strings.HasPrefix(call, "order/1 ") && !strings.HasPrefix(call, "stock/") {
+				delete(seen, call)
+			}
+		}
+		if diff := cmp.Diff(want, seen); diff != "" {
+			t.Errorf("%s scheduled, by priority (-want +got):\n%s", what, diff)
+		}
+		clear(seen)
+	}
+	reads := func(priority string, also map[string]int) map[string]int {
+		for _, read := range []string{"ReadPayment", "ReadReservations", "ReadShipments", "ReadBooks", "ReadCRM", "ReadMail"} {
+			also["order/1 "+read+" "+priority]++
+		}
+		return also
+	}
+	w.submit(0, anOrder("1"))
+	w.At(50*time.Minute, "somebody loses the deal, and counts", func() {
+		expect("the order itself", map[string]int{
+			"order/1 AuthorizePayment 0": 1, "order/1 ReserveStock 0": 1, "order/1 RequestShipment 0": 1,
+			"order/1 RecordSale 0": 1, "order/1 UpdateCustomer 0": 1, "order/1 SendMail 0": 1,
+		})
+		w.edit(w.CRM, `{"order":"1","stage":"lost"}`)
+		w.edit(w.Warehouse, `{"sku":"MUG","on_hand":90,"reason":"counted"}`)
+	})
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(80*time.Minute, "somebody asks", func() {
+		expect("a run", reads("5", map[string]int{
+			"order/1 ReadCRM 5": 2, "order/1 UpdateCustomer 5": 1, "stock/MUG CountStock 5": 1, "stock/MUG SetStockLevel 5": 1,
+		}))
+		w.Later(func(ctx context.Context) {
+			_, err := w.Client.Verdict(ctx, "1", true)
+			w.Check(err)
+		})
+	})
+	w.At(90*time.Minute, "look", func() { expect("a question", reads("0", map[string]int{})) })
+	w.Run(100 * time.Minute)
+}
+
+// What nobody wants any more and somebody has put back is taken back, and not
+// requested again: its key is the request's.
+func TestReconcile_RequestPutBackAfterACancellation_TakenBackOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.At(10*time.Minute, "it is not wanted", func() {
+		w.Later(func(ctx context.Context) {
+			_, err := w.Client.Cancel(ctx, "1", workflows.Cancel{By: "ada", Reason: "test"})
+			w.Check(err)
+		})
+	})
+	w.At(time.Hour, "somebody puts the request back", func() { w.edit(w.Warehouse, `{"order":"1","state":"waiting"}`) })
+	dry := w.runAt(80*time.Minute, workflows.ReconcileInput{DryRun: true})
+	first := w.runAt(82*time.Minute, workflows.ReconcileInput{})
+	second := w.runAt(2*time.Hour, workflows.ReconcileInput{})
+	w.At(150*time.Minute, "look", func() { w.stands("1", order.PhaseCancelled, reconcile.Cancelled, reconcile.Agreed) })
+	w.Run(3 * time.Hour)
+	if first.Repaired != 1 || second.Found != 0 || !slices.Equal(dry.Lines, first.Lines) {
+		t.Errorf("the dry run says %q, the first run %q, the second %q", dry.Lines, first.Lines, second.Lines)
+	}
+	if s := w.story("1"); !slices.Equal(s.Shipments, []string{"cancelled"}) {
+		t.Errorf("the warehouse has %v", s.Shipments)
+	}
+	if n := len(w.effects(w.Warehouse, order.Cancel, "1")); n != 2 {
+		t.Errorf("it was taken back %d times, want by the customer and by the run", n)
+	}
+}
+
+// A repair is the usual operation of its order: goods that are requested again
+// leave, are paid for, booked, taken out of stock and told of as any others, once.
+func TestReconcile_RequestDeleted_MadeAgainAndWhatFollowsOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.At(30*time.Minute, "somebody deletes the request", func() { w.edit(w.Warehouse, `{"order":"1","delete":true}`) })
+	run := w.runAt(40*time.Minute, workflows.ReconcileInput{})
+	w.leaves(2*time.Hour, "1", newest)
+	w.ends(4*day, "1", order.PhaseClosed, delivered())
+	if run.Repaired != 1 {
+		t.Errorf("the run repaired %d: %v", run.Repaired, run.Lines)
+	}
+	if n := len(w.effects(w.Payment, order.Capture, "1")); n != 1 {
+		t.Errorf("captured %d times", n)
+	}
 }

@@ -76,7 +76,7 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 		s.handled++
 	}()
 	var count reconcile.Count
-	if err := workflow.ExecuteActivity(s.options(ctx, order.SystemWarehouse, "count"), depot.CountStock, s.sku).Get(ctx, &count); err != nil {
+	if err := workflow.ExecuteActivity(s.options(ctx, order.SystemWarehouse, change, "count"), depot.CountStock, s.sku).Get(ctx, &count); err != nil {
 		return reconcile.Level{}, err
 	}
 	level := count.Quantity + change.Uncommitted
@@ -84,16 +84,22 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 		level += behind.Quantity
 	}
 	var set reconcile.Level
-	err := workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, fmt.Sprintf("level %d for %s", level, change.Key)), stock.SetStockLevel,
+	err := workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, fmt.Sprintf("level %d for %s", level, change.Key)), stock.SetStockLevel,
 		repair.Write[inventory.SetLevelRequest]{Grant: change.Grant, Since: workflow.Now(ctx), Request: inventory.SetLevelRequest{SKU: s.sku, Stocked: level}},
 	).Get(ctx, &set)
 	return set, err
 }
 
-func (s *stockKeeper) options(ctx workflow.Context, system order.System, summary string) workflow.Context {
+// options are those of the calls for a change; one that a run asked for waits
+// behind what has left.
+func (s *stockKeeper) options(ctx workflow.Context, system order.System, change reconciliation.StockChange, summary string) workflow.Context {
+	var priority temporal.Priority
+	if change.Grant != nil {
+		priority = forRuns
+	}
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: SystemQueue(system), StartToCloseTimeout: callTimeout,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
-		Summary:     s.sku + ": " + summary,
+		Summary:     s.sku + ": " + summary, Priority: priority,
 	})
 }

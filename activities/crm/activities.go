@@ -46,7 +46,7 @@ type CustomerResult struct {
 // UpdateCustomer brings contact, deal and cart to what the order means, in this
 // order: a deal without its contact would be nobody's.
 func (a *Activities) UpdateCustomer(ctx context.Context, in repair.Write[CustomerRequest]) (CustomerResult, error) {
-	if err := a.Switches.Check(order.SystemCRM, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return CustomerResult{}, apierr.ToEngine("update customer", err)
 	}
 	contact, err := a.Book.UpsertContact(ctx, in.Request.Contact)

@@ -20,7 +20,7 @@ type Activities struct {
 
 // RecordSale books the sale.
 func (a *Activities) RecordSale(ctx context.Context, in repair.Write[SaleRequest]) (reconcile.Document, error) {
-	if err := a.Switches.Check(order.SystemERP, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Document{}, apierr.ToEngine("record sale", err)
 	}
 	result, err := a.Books.RecordSale(ctx, in.Request)
@@ -29,7 +29,7 @@ func (a *Activities) RecordSale(ctx context.Context, in repair.Write[SaleRequest
 
 // PostInvoice books an invoice.
 func (a *Activities) PostInvoice(ctx context.Context, in repair.Write[InvoiceRequest]) (reconcile.Document, error) {
-	if err := a.Switches.Check(order.SystemERP, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Document{}, apierr.ToEngine("post invoice", err)
 	}
 	result, err := a.Books.PostInvoice(ctx, in.Request)
@@ -38,7 +38,7 @@ func (a *Activities) PostInvoice(ctx context.Context, in repair.Write[InvoiceReq
 
 // PostReceipt books money that moved.
 func (a *Activities) PostReceipt(ctx context.Context, in repair.Write[ReceiptRequest]) (reconcile.Document, error) {
-	if err := a.Switches.Check(order.SystemERP, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Document{}, apierr.ToEngine("post receipt", err)
 	}
 	result, err := a.Books.PostReceipt(ctx, in.Request)
@@ -47,7 +47,7 @@ func (a *Activities) PostReceipt(ctx context.Context, in repair.Write[ReceiptReq
 
 // PostCredit books a credit note.
 func (a *Activities) PostCredit(ctx context.Context, in repair.Write[InvoiceRequest]) (reconcile.Document, error) {
-	if err := a.Switches.Check(order.SystemERP, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.credited(), in.Grant); err != nil {
 		return reconcile.Document{}, apierr.ToEngine("post credit note", err)
 	}
 	result, err := a.Books.PostCredit(ctx, in.Request)

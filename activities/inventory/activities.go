@@ -20,7 +20,7 @@ type Activities struct {
 
 // ReserveStock promises the lines to the order.
 func (a *Activities) ReserveStock(ctx context.Context, in repair.Write[ReserveRequest]) ([]reconcile.Reservation, error) {
-	if err := a.Switches.Check(order.SystemInventory, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return nil, apierr.ToEngine("reserve stock", err)
 	}
 	result, err := a.Stock.Reserve(ctx, in.Request)
@@ -29,7 +29,7 @@ func (a *Activities) ReserveStock(ctx context.Context, in repair.Write[ReserveRe
 
 // ReleaseStock leaves only what is to be kept of the order's reservations.
 func (a *Activities) ReleaseStock(ctx context.Context, in repair.Write[ReleaseRequest]) ([]reconcile.Reservation, error) {
-	if err := a.Switches.Check(order.SystemInventory, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return nil, apierr.ToEngine("release stock", err)
 	}
 	result, err := a.Stock.Release(ctx, in.Request)
@@ -38,7 +38,7 @@ func (a *Activities) ReleaseStock(ctx context.Context, in repair.Write[ReleaseRe
 
 // SetStockLevel sets the stocked quantity of a SKU.
 func (a *Activities) SetStockLevel(ctx context.Context, in repair.Write[SetLevelRequest]) (reconcile.Level, error) {
-	if err := a.Switches.Check(order.SystemInventory, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Level{}, apierr.ToEngine("set stock level", err)
 	}
 	result, err := a.Stock.SetLevel(ctx, in.Request)

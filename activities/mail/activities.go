@@ -39,7 +39,7 @@ func (a *Activities) ReadMail(ctx context.Context, s reconcile.Subject) (reconci
 // sent. Absent counts only twice, the visibility lag apart. Without a journal a
 // second attempt is refused, for nobody can know.
 func (a *Activities) SendMail(ctx context.Context, in repair.Write[SendInput]) (reconcile.Message, error) {
-	if err := a.Switches.Check(order.SystemMail, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Message{}, apierr.ToEngine("send mail", err)
 	}
 	if in.Request.LookFirst || in.Grant != nil || activity.GetInfo(ctx).Attempt > 1 {

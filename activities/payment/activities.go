@@ -29,7 +29,7 @@ type Activities struct {
 // AuthorizePayment makes an attempt. A refusal is an outcome and no error: the
 // attempt comes back open, with the gateway's code in Failure.
 func (a *Activities) AuthorizePayment(ctx context.Context, in repair.Write[AuthorizeRequest]) (Authorization, error) {
-	if err := a.Switches.Check(order.SystemPayment, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return Authorization{}, apierr.ToEngine("authorize payment", err)
 	}
 	request := in.Request
@@ -75,7 +75,7 @@ func pays(x reconcile.Attempt, r AuthorizeRequest) bool {
 
 // CapturePayment takes money that an attempt holds.
 func (a *Activities) CapturePayment(ctx context.Context, in repair.Write[CaptureRequest]) (reconcile.Attempt, error) {
-	if err := a.Switches.Check(order.SystemPayment, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Attempt{}, apierr.ToEngine("capture payment", err)
 	}
 	result, err := once(a, in.Since, in.Request.Key, func(key string) (reconcile.Attempt, error) {
@@ -99,7 +99,7 @@ func captured(x reconcile.Attempt, r CaptureRequest) bool {
 // VoidPayment closes an attempt. One that cannot be closed any more, or not yet,
 // comes back as it stands, without an error: reality wins.
 func (a *Activities) VoidPayment(ctx context.Context, in repair.Write[VoidRequest]) (reconcile.Attempt, error) {
-	if err := a.Switches.Check(order.SystemPayment, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Attempt{}, apierr.ToEngine("void payment", err)
 	}
 	result, err := once(a, in.Since, in.Request.Key, func(key string) (reconcile.Attempt, error) {
@@ -128,7 +128,7 @@ func (a *Activities) VoidPayment(ctx context.Context, in repair.Write[VoidReques
 
 // RefundPayment gives money back.
 func (a *Activities) RefundPayment(ctx context.Context, in repair.Write[RefundRequest]) (reconcile.Refund, error) {
-	if err := a.Switches.Check(order.SystemPayment, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Refund{}, apierr.ToEngine("refund payment", err)
 	}
 	result, err := once(a, in.Since, in.Request.Key, func(key string) (reconcile.Refund, error) {

@@ -106,6 +106,9 @@ type GroupAnnouncement struct {
 	Repairs int `json:"repairs"`
 	// AtRisk is what money is, by currency; none where nobody knows of any.
 	AtRisk []reconcile.Sum `json:"at_risk,omitempty"`
+	// Evidence is the token of what a decision would rest on then; none once it is
+	// over.
+	Evidence string `json:"evidence,omitempty"`
 	// Examples are a few of its orders; of levels, SKUs.
 	Examples []string  `json:"examples,omitempty"`
 	Since    time.Time `json:"since"`

@@ -66,9 +66,9 @@ type Group struct {
 	Outcome     string    `json:"outcome,omitempty"`
 }
 
-// Command is how it is decided in a terminal.
+// Command is how it is decided in a terminal, as it stands.
 func (g Group) Command() string {
-	return fmt.Sprintf("trueup group decide %d --as repair|leave --by NAME --reason TEXT", g.N)
+	return fmt.Sprintf("trueup group decide %d --as repair|leave --evidence %s --by NAME --reason TEXT", g.N, g.Evidence())
 }
 
 // NearAt is when it is announced again, while nobody has decided.
@@ -176,6 +176,9 @@ type DecideGroup struct {
 	As     GroupDecision `json:"as"`
 	By     string        `json:"by"`
 	Reason string        `json:"reason"`
+	// Evidence is the token of what it was decided on; empty takes the incident as it
+	// is found.
+	Evidence string `json:"evidence,omitempty"`
 }
 
 // Headline says in one line what the incident is.

@@ -5,8 +5,10 @@
 package repair
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,8 +28,26 @@ type Grant struct {
 	Group int `json:"group,omitempty"`
 }
 
+// Target is what a write changes: whose it is, and what it can put right.
+type Target struct {
+	System order.System
+	// Kinds are what a repair by this write may be granted for; none where no rule
+	// repairs by it.
+	Kinds []reconcile.Kind
+	Order order.ID
+	// Key is the key of its intent, or of the record that it is about; empty where
+	// the system knows none.
+	Key string
+	// SKU is set, and Order is not, for a level, which belongs to no order.
+	SKU string
+}
+
+// Targeted is a request that says what it changes. Every one is: a write that did
+// not could be sent under anybody's grant.
+type Targeted interface{ Target() Target }
+
 // Write is the input of an activity that changes a system.
-type Write[R any] struct {
+type Write[R Targeted] struct {
 	Request R `json:"request"`
 	// Since is when the intent was first tried: a system's key window counts
 	// from it.
@@ -69,14 +89,14 @@ func (s *Switches) Set(stopped []Stopped) {
 }
 
 // Check returns nil when the write may go on: it is no repair, or its grant is
-// alive and for this system, and no switch stops it.
-func (s *Switches) Check(system order.System, g *Grant) error {
+// alive and for what it changes, and no switch stops it.
+func (s *Switches) Check(t Target, g *Grant) error {
 	if g == nil {
 		return nil
 	}
 	now := s.now()
-	if g.For.System != system || g.For.Field.System() != system {
-		return stop(fmt.Sprintf("grant %d is for %s, and not for a write to %s", g.N, g.For.Kind, system))
+	if why := t.unlike(g.For); why != "" {
+		return stop(fmt.Sprintf("grant %d is for %s", g.N, why))
 	}
 	if now.After(g.Expires) {
 		return stop(fmt.Sprintf("grant %d expired at %s", g.N, g.Expires.Format(time.RFC3339)))
@@ -92,6 +112,43 @@ func (s *Switches) Check(system order.System, g *Grant) error {
 		}
 	}
 	return nil
+}
+
+// unlike says what a grant is for and the write is not, or nothing. A key of ours
+// names its order too: a request that says one order and has the key of another
+// is of neither.
+func (t Target) unlike(w reconcile.Want) string {
+	switch {
+	case w.System != t.System || w.Field.System() != t.System:
+		return fmt.Sprintf("%s, and not for a write to %s", w.Kind, t.System)
+	case !slices.ContainsFunc(t.Kinds, func(k reconcile.Kind) bool { return k.Covers(w.Kind) }):
+		return fmt.Sprintf("%s, and this write is for %s", w.Kind, cmp.Or(words(t.Kinds), "nothing that is repaired"))
+	case t.SKU != "" && (w.Order != "" || w.Item != t.SKU):
+		return fmt.Sprintf("%s, and not for the level of %s", w.Whose(), t.SKU)
+	case t.SKU == "" && (w.Order != t.Order || w.Order == ""):
+		return fmt.Sprintf("%s, and not for order %s", w.Whose(), t.Order)
+	}
+	if intent, ours := order.ParseKey(t.Key); ours && intent.Order != w.Order {
+		return fmt.Sprintf("%s, and not for the key %s", w.Whose(), t.Key)
+	}
+	return ""
+}
+
+func words(kinds []reconcile.Kind) string {
+	var all []string
+	for _, k := range kinds {
+		all = append(all, k.String())
+	}
+	return strings.Join(all, ", ")
+}
+
+// Mends returns the kinds of some fields, in whatever way they differ.
+func Mends(fields ...reconcile.Field) []reconcile.Kind {
+	var all []reconcile.Kind
+	for _, f := range fields {
+		all = append(all, reconcile.Kind{System: f.System(), Field: f})
+	}
+	return all
 }
 
 // StoppedReason is the reason of the error when a repair was stopped.

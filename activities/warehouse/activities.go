@@ -20,7 +20,7 @@ type Activities struct {
 
 // RequestShipment asks for a shipment.
 func (a *Activities) RequestShipment(ctx context.Context, in repair.Write[RequestRequest]) (reconcile.Shipment, error) {
-	if err := a.Switches.Check(order.SystemWarehouse, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Shipment{}, apierr.ToEngine("request shipment", err)
 	}
 	result, err := a.Warehouse.Request(ctx, in.Request)
@@ -29,7 +29,7 @@ func (a *Activities) RequestShipment(ctx context.Context, in repair.Write[Reques
 
 // UpdateShipmentAddress sends a shipment elsewhere.
 func (a *Activities) UpdateShipmentAddress(ctx context.Context, in repair.Write[UpdateAddressRequest]) (reconcile.Shipment, error) {
-	if err := a.Switches.Check(order.SystemWarehouse, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Shipment{}, apierr.ToEngine("update shipment address", err)
 	}
 	result, err := a.Warehouse.UpdateAddress(ctx, in.Request)
@@ -39,7 +39,7 @@ func (a *Activities) UpdateShipmentAddress(ctx context.Context, in repair.Write[
 // CancelShipment takes a request back. A shipment that is packed or later comes back
 // as it is, without an error: reality wins.
 func (a *Activities) CancelShipment(ctx context.Context, in repair.Write[CancelRequest]) (reconcile.Shipment, error) {
-	if err := a.Switches.Check(order.SystemWarehouse, in.Grant); err != nil {
+	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Shipment{}, apierr.ToEngine("cancel shipment", err)
 	}
 	result, err := a.Warehouse.Cancel(ctx, in.Request)

@@ -82,7 +82,7 @@ func commands() []one {
 		{"status", "", "switches, budgets, incidents, cursors, verified-through, the days that were swept and the latest runs", status},
 		{"switch", "off|on [SYSTEM|FIELD[.SITUATION]] --by NAME --reason TEXT", "stop repairs of a system, of a kind, or of all; or end the stop", turn},
 		{"groups", "[--all]", "what many orders have at once: one case for all of them", groups},
-		{"group", "decide N --as repair|leave --by NAME --reason TEXT", "decide such a case: repair a few first, or leave it", group},
+		{"group", "decide N --as repair|leave [--evidence TOKEN] --by NAME --reason TEXT", "decide such a case: repair a few first, or leave it; trueup groups prints the command", group},
 		{"policy", "[print [FILE]|check FILE]", "print a policy as a table (without FILE the built-in one), or check one", policy},
 	}...)
 }

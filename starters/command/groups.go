@@ -33,12 +33,30 @@ func groups(f *flag.FlagSet) func(*call, []string) (int, error) {
 		}
 		shown := slices.DeleteFunc(s.Groups, func(g reconciliation.Group) bool { return g.Over() && !*all })
 		if *asJSON {
-			return ExitOK, c.json(shown)
+			return ExitOK, c.json(evident(shown))
 		}
 		c.print("%s", groupsText(shown, c.Now(), true))
 		c.print("%s\n", plural(len(shown), "group"))
 		return ExitOK, nil
 	}
+}
+
+// evidentGroup is an incident with the token that a decision about it names.
+type evidentGroup struct {
+	reconciliation.Group
+	Evidence string `json:"evidence,omitempty"`
+}
+
+func evident(all []reconciliation.Group) []evidentGroup {
+	shown := make([]evidentGroup, 0, len(all))
+	for _, g := range all {
+		e := evidentGroup{Group: g}
+		if !g.Over() {
+			e.Evidence = g.Evidence()
+		}
+		shown = append(shown, e)
+	}
+	return shown
 }
 
 // groupsText shows incidents as who decides them reads them; those that are over
@@ -65,8 +83,9 @@ func group(f *flag.FlagSet) func(*call, []string) (int, error) {
 	as := f.String("as", "", "repair (a few first, and more once those are verified) or leave (until trueup switch on)")
 	by := f.String("by", "", "who decides; recorded as unverified until there are identities")
 	reason := f.String("reason", "", "why")
+	evidence := f.String("evidence", "", "the evidence that it is decided on, as trueup groups shows it; when it is not so any more nothing is done")
 	return func(c *call, args []string) (int, error) {
-		decision := reconciliation.DecideGroup{As: reconciliation.GroupDecision(*as), By: *by, Reason: *reason}
+		decision := reconciliation.DecideGroup{As: reconciliation.GroupDecision(*as), By: *by, Reason: *reason, Evidence: *evidence}
 		if len(args) != 2 || args[0] != "decide" {
 			return 0, usage("decide and the number of a group; trueup groups lists them")
 		}

@@ -6,11 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/starters/command"
+	"github.com/trueup-orders/trueup/workflows"
 )
 
 // troubled is a terminal on a reconciliation with two incidents.
@@ -51,7 +54,7 @@ func TestStatus_BudgetSwitchesAndIncidents(t *testing.T) {
 	x.run(command.ExitOK, "", "status")
 	x.says("4 of 10 repairs, 120.00 EUR of 500.00 EUR, 700 JPY of 50000 JPY used within the hour; 6 left, 380.00 EUR, 49300 JPY",
 		"off: erp.invoices", "by ada: a bad release", "group 2, open: crm.deal.mismatch on 60 of 80 orders, 1234.56 EUR at risk", "for example o-1, o-2",
-		"proposal: find the one cause", "or leave: as it is", "OVERDUE since 2026-01-02T11:59:00Z: it stays stopped", "trueup group decide 2 --as repair|leave")
+		"proposal: find the one cause", "or leave: as it is", "OVERDUE since 2026-01-02T11:59:00Z: it stays stopped", "trueup group decide 2 --as repair|leave --evidence 60.EUR123456.")
 	if strings.Contains(x.out.String(), "group 1") {
 		t.Errorf("what is over is shown:\n%s", x.out.String())
 	}
@@ -61,15 +64,18 @@ func TestGroups_ListedAndDecided(t *testing.T) {
 	t.Parallel()
 	x, asked := troubled(t)
 	x.run(command.ExitOK, "", "groups")
-	x.says("group 2, open", "1 group\n")
+	x.says("group 2, open", "1 group\n", "trueup group decide 2 --as repair|leave --evidence 60.EUR123456.")
 	if strings.Contains(x.out.String(), "group 1") {
 		t.Errorf("what is over is listed:\n%s", x.out.String())
 	}
 	x.run(command.ExitOK, "", "groups", "--all")
 	x.says("group 1, closed: erp on 40 of 41 orders", "closed 2026-01-02T11:00:00Z: a whole run found none", "2 groups\n")
 	x.run(command.ExitOK, "", "groups", "--json")
-	var listed []reconciliation.Group
-	if err := json.Unmarshal(x.out.Bytes(), &listed); err != nil || len(listed) != 1 || listed[0].Kind.Field != reconcile.CRMDeal {
+	var listed []struct {
+		reconciliation.Group
+		Evidence string `json:"evidence"`
+	}
+	if err := json.Unmarshal(x.out.Bytes(), &listed); err != nil || len(listed) != 1 || listed[0].Kind.Field != reconcile.CRMDeal || listed[0].Evidence != listed[0].Group.Evidence() {
 		t.Errorf("%+v, %v", listed, err)
 	}
 	*asked = nil
@@ -78,12 +84,29 @@ func TestGroups_ListedAndDecided(t *testing.T) {
 	if want := (reconciliation.DecideGroup{N: 2, As: "repair", By: "ada", Reason: "it was the release"}); len(*asked) != 1 || (*asked)[0] != want {
 		t.Errorf("asked was %+v", *asked)
 	}
+	y, asked := troubled(t)
+	*asked = nil
+	y.run(command.ExitOK, "", "group", "decide", "2", "--as", "leave", "--evidence", listed[0].Evidence, "--by", "ada", "--reason", "it was the release")
+	if want := (reconciliation.DecideGroup{N: 2, As: "leave", By: "ada", Reason: "it was the release", Evidence: listed[0].Evidence}); len(*asked) != 1 || (*asked)[0] != want {
+		t.Errorf("asked was %+v", *asked)
+	}
 	for _, args := range []string{
 		"group", "group decide", "group decide x --as repair --by a --reason b", "group decide 0 --as repair --by a --reason b", "group close 2 --as repair --by a --reason b",
 		"group decide 2 --as accept --by a --reason b", "group decide 2 --as repair --reason b", "group decide 2 --as repair --by a", "groups now",
 	} {
 		x.run(command.ExitUsage, "", strings.Fields(args)...)
 	}
+}
+
+// What was decided on is not so any more: refused, with what is so now.
+func TestGroup_DecidedOnWhatItWas_Refused(t *testing.T) {
+	t.Parallel()
+	x, _ := troubled(t)
+	x.engine.Answer = func(string, starters.Message) (any, error) {
+		return nil, temporal.NewNonRetryableApplicationError("what group 2 rests on has changed since: 12 orders had it, and now 500; nothing was done", workflows.RefusedReason, nil)
+	}
+	x.run(command.ExitRefused, "", "group", "decide", "2", "--as", "repair", "--evidence", "12.EUR1.0123456789ab", "--by", "ada", "--reason", "it was the release")
+	x.says("12 orders had it, and now 500; nothing was done")
 }
 
 func TestSwitch_Kinds(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/crm"
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
@@ -313,14 +314,14 @@ func TestReconcile_Stopped_RepairsNothingUntilTheStopEnds(t *testing.T) {
 			}
 			b.edit(order.SystemCRM, map[string]any{"order": o.ID, "stage": "lost"})
 			settle()
-			b.until("the worker has read the switch", patience, func() bool { return b.set.Switches.Check(order.SystemCRM, aGrant()) != nil })
+			b.until("the worker has read the switch", patience, func() bool { return b.set.Switches.Check(aDeal(), aGrant()) != nil })
 			before := effects(t, b.world, "")
 			b.run(workflows.ReconcileInput{})
 			same(t, "effects while repairs are stopped", effects(t, b.world, ""), before)
 			if _, err := b.orders.Switch(t.Context(), reconciliation.Stop{System: system, By: "test", Reason: "go on"}); err != nil {
 				t.Fatal(err)
 			}
-			b.until("the worker has read the switch", patience, func() bool { return b.set.Switches.Check(order.SystemCRM, aGrant()) == nil })
+			b.until("the worker has read the switch", patience, func() bool { return b.set.Switches.Check(aDeal(), aGrant()) == nil })
 			if report := b.run(workflows.ReconcileInput{}); report.Repaired != 1 {
 				t.Errorf("after the stop the run repaired %d; want 1", report.Repaired)
 			}
@@ -333,7 +334,12 @@ func TestReconcile_Stopped_RepairsNothingUntilTheStopEnds(t *testing.T) {
 // aGrant is one for a deal, which has not expired.
 func aGrant() *repair.Grant {
 	deal := reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch}
-	return &repair.Grant{N: 1, Expires: time.Now().Add(time.Hour), For: reconcile.Want{Kind: deal}}
+	return &repair.Grant{N: 1, Expires: time.Now().Add(time.Hour), For: reconcile.Want{Order: "granted", Kind: deal}}
+}
+
+// aDeal is what it is for.
+func aDeal() repair.Target {
+	return crm.CustomerRequest{Contact: crm.ContactRequest{Order: "granted"}}.Target()
 }
 
 func TestReconcile_SystemDown_PartialIsNotClean(t *testing.T) {

@@ -701,8 +701,8 @@ var mutants = []mutant{
 	},
 	{
 		"the table confuses what is and what may be", "policy_text.go",
-		"string(r.Strength), string(r.Mode), string(r.Allows),\n\t\t\tformat",
-		"string(r.Strength), string(r.Allows), string(r.Mode),\n\t\t\tformat",
+		"r.pressed(), string(r.Mode), string(r.Allows),\n\t\t\tformat",
+		"r.pressed(), string(r.Allows), string(r.Mode),\n\t\t\tformat",
 		[]string{"Property_Policy_Table_SaysEveryRule"},
 	},
 	{

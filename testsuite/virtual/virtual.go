@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/crm/hubspot"
 	"github.com/trueup-orders/trueup/activities/payment/stripe"
@@ -110,6 +111,9 @@ type World struct {
 	Mail      *mail.Server
 	// Client speaks to the workflows as a starter does.
 	Client *starters.Client
+	// Scheduled is told, where it is set, of every activity that a workflow schedules;
+	// set it before anything is started.
+	Scheduled func(workflowID, activity string, o workflow.ActivityOptions)
 
 	t         T
 	env       *testsuite.TestWorkflowEnvironment
@@ -204,9 +208,9 @@ func Open(t T, o Options) *World {
 // attempts as the server does.
 func (w *World) interceptors(t T) []interceptor.WorkerInterceptor {
 	if _, in := bubbles.Load(t); in {
-		return []interceptor.WorkerInterceptor{&attempts{world: w}, repair.Doubts()}
+		return []interceptor.WorkerInterceptor{&told{world: w}, &attempts{world: w}, repair.Doubts()}
 	}
-	return []interceptor.WorkerInterceptor{repair.Doubts()}
+	return []interceptor.WorkerInterceptor{&told{world: w}, repair.Doubts()}
 }
 
 // enclose makes the world deterministic.

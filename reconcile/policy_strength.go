@@ -1,0 +1,40 @@
+package reconcile
+
+import "strings"
+
+// A strength means something where a rule asks for it. Elsewhere a file that names
+// one would promise what nobody does, so it is refused, and the table shows none.
+
+// strengths returns those that differ in what they do about a field, the strongest
+// first; none where the business rules decide alone.
+func (f Field) strengths() []Strength {
+	switch f {
+	case InventoryReserved, WarehouseShipment, WarehouseReturn, ERPSale, ERPInvoices, ERPReceipts, ERPCredits:
+		// There what somebody took away is put back, or asked about. What is there
+		// otherwise than it was made is never written over, nor believed without a
+		// person: to fill or to adopt would be to ask.
+		return []Strength{Enforce, EnforceOurs}
+	case CRMContact, CRMDeal, CRMRevenue:
+		return []Strength{Enforce, EnforceOurs, FillEmpty, AdoptTheirs}
+	}
+	return nil
+}
+
+// pressed is the strength as a person reads it: none where it decides nothing.
+func (r Rule) pressed() string {
+	if len(r.Field.strengths()) == 0 {
+		return "-"
+	}
+	return string(r.Strength)
+}
+
+const strengthHelp = "what becomes of what somebody changed or took away there; - where the business rules decide that alone"
+
+func choices(all []Strength) string {
+	var words []string
+	for _, s := range all {
+		words = append(words, string(s))
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}

@@ -1,0 +1,140 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// everyStrength is the closed set.
+func everyStrength() []Strength { return []Strength{Enforce, EnforceOurs, FillEmpty, AdoptTheirs} }
+
+// Each strength that a file may name for a field does something else there than
+// another that it may name, when somebody has taken away or changed what both
+// agreed on.
+func TestStrength_EachThatIsTaken_MakesADifference(t *testing.T) {
+	t.Parallel()
+	for _, f := range Fields() {
+		possible := f.strengths()
+		if len(possible) == 0 {
+			continue
+		}
+		does := map[Strength]string{}
+		for _, s := range possible {
+			does[s] = doneAfterEdits(withRule(auto(), f, func(r *Rule) { r.Strength = s }), f)
+		}
+		for _, s := range possible {
+			if !slices.ContainsFunc(possible, func(other Strength) bool { return does[other] != does[s] }) {
+				t.Errorf("%s: %s does what every other strength does: %s", f, s, does[s])
+			}
+		}
+	}
+}
+
+// doneAfterEdits is what a policy does about a field when somebody has emptied a
+// system, or changed what it says, in several lives.
+func doneAfterEdits(p Policy, f Field) string {
+	text := ""
+	for _, life := range []func() Intent{accepted, shippedOrder, returned, comingBack} {
+		for _, spoil := range []func(w *world){
+			func(w *world) { w.inventory = Inventory{} },
+			func(w *world) { w.warehouse = Warehouse{} },
+			func(w *world) { w.erp.Sales = nil }, // what depends on it waits for it
+			func(w *world) { w.erp.Invoices = nil },
+			func(w *world) { w.erp.Receipts = nil },
+			func(w *world) { w.erp.Credits = nil },
+			func(w *world) { w.crm = CRM{} },
+			func(w *world) { w.crm.Deals[0].Stage = DealLost },
+			func(w *world) { w.crm.Deals[0].Revenue += 100 },
+		} {
+			i := life()
+			w := agreeing(i)
+			bases := Compare(i, p, w.read(i.Order, now), nil, nil, now).Agreed
+			spoil(w)
+			for _, s := range Plan(p, i, believed(i, p, w, bases, now), w.read(i.Order, now), bases) {
+				if s.Break.Field == f {
+					text += fmt.Sprintf("%s %s; ", s.Break.Situation, s.Decision)
+				}
+			}
+		}
+	}
+	return text
+}
+
+// A strength that is refused on a field would have done nothing of its own there,
+// whatever happened: as any other where none is taken, or as the one that asks.
+func TestProperty_Strength_Refused_HasNoEffectOfItsOwn(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		i, w := drawLife(t)
+		bases := compared(i, w).Agreed
+		for range rapid.IntRange(1, 3).Draw(t, "edits") {
+			drawEdit(t, i, w)
+		}
+		f := rapid.SampledFrom(Fields()).Draw(t, "field")
+		steps := func(s Strength) []Step {
+			p := withRule(judged, f, func(r *Rule) { r.Strength = s })
+			return Plan(p, i, believed(i, p, w, bases, now), w.read(i.Order, now), bases)
+		}
+		as := steps(EnforceOurs)
+		for _, s := range everyStrength() {
+			if slices.Contains(f.strengths(), s) {
+				continue
+			}
+			if difference := cmp.Diff(as, steps(s)); difference != "" {
+				t.Fatalf("%s is refused as strength of %s, and differs from %s:\n%s", s, f, EnforceOurs, difference)
+			}
+		}
+	})
+}
+
+// What a file may name and what not, with its line and what is possible there.
+func TestParse_Strength_WhatHasNoEffectIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, f := range Fields() {
+		for _, s := range append(everyStrength(), "strong", "") {
+			p, err := Parse([]byte("fields:\n  " + string(f) + ":\n    mode: report\n    strength: " + string(s) + "\n"))
+			if slices.Contains(f.strengths(), s) || s == Default().Rule(f).Strength {
+				if err != nil || p.Rule(f).Strength != s {
+					t.Errorf("%s: %s is %+v, %v", f, s, p.Rule(f).Strength, err)
+				}
+				continue
+			}
+			says := "no strength has an effect on this field"
+			if len(f.strengths()) > 0 {
+				says = choices(f.strengths())
+			}
+			var invalid *PolicyError
+			if !errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Line != 4 || !strings.Contains(invalid.Problems[0].Reason, says) {
+				t.Errorf("%s: %s: %v; want line 4: …%s…", f, s, err, says)
+			}
+		}
+	}
+	if _, err := Parse([]byte("fields: {crm.deal: {strength: [adopt]}}\n")); err == nil {
+		t.Error("a list is taken for a strength")
+	}
+}
+
+// The table names a strength only where it decides something.
+func TestPolicy_Table_StrengthOnlyWhereItDecides(t *testing.T) {
+	t.Parallel()
+	table := Default().Table()
+	for field, want := range map[Field]string{
+		PaymentCaptured: "-", PaymentHeld: "-", MailField(MailShipped): "-", ERPBalance: "-", WarehouseLines: "-",
+		InventoryReserved: "enforce", ERPSale: "enforce_if_ours", CRMContact: "fill_if_empty",
+	} {
+		for line := range strings.Lines(table) {
+			if cells := strings.Fields(line); len(cells) > 4 && cells[0] == string(field) && cells[3] != want {
+				t.Errorf("%s has strength %s in the table, want %s", field, cells[3], want)
+			}
+		}
+	}
+	if !strings.Contains(table, "STRENGTH: "+strengthHelp) {
+		t.Errorf("the table does not say what a strength is:\n%s", table)
+	}
+}
