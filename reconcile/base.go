@@ -19,11 +19,18 @@ func baseOf(bases []Base, f Field, item string) (Base, bool) {
 	return Base{}, false
 }
 
-// Holds says that an observation has a value in just that place.
+// Holds says that an observation has a value in just that place; an empty value is that
+// of nothing there.
 func Holds(o Observation, i Intent, b Base) bool {
-	return slices.ContainsFunc(factsFor(i, o), func(f Fact) bool {
-		return f.Field == b.Field && f.Item == b.Item && sameValue(f.Field, spelledFact(f), b.Value)
-	})
+	there := false
+	for _, f := range factsFor(i, o) {
+		if f.Field == b.Field && f.Item == b.Item {
+			if there = true; sameValue(f.Field, spelledFact(f), b.Value) {
+				return true
+			}
+		}
+	}
+	return !there && o.State != Unreadable && (b.Value == "" || b.Field.quantity() && sameValue(b.Field, "0", b.Value))
 }
 
 // Remember returns the bases with what agreed just now taken in, one per field

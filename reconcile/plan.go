@@ -44,6 +44,7 @@ func Plan(p Policy, i Intent, breaks []Break, observations []Observation, bases 
 // reservations are written at once.
 func (x *planning) spare() {
 	asked := ""
+	o, _ := x.observation(order.SystemInventory)
 	for _, s := range x.steps {
 		if s.Break.Field == InventoryReserved && s.Decision == Ask {
 			asked = s.Break.Item
@@ -53,7 +54,9 @@ func (x *planning) spare() {
 		if s.Break.Field != InventoryReserved || s.Decision != Repair {
 			continue
 		}
-		stands := slices.IndexFunc(x.intent.Accepted, func(a Base) bool { return a.Field == InventoryReserved && a.Item != s.Break.Item })
+		stands := slices.IndexFunc(x.intent.Accepted, func(a Base) bool {
+			return a.Field == InventoryReserved && a.Item != s.Break.Item && Holds(o, x.intent, a)
+		})
 		switch {
 		case asked != "":
 			x.steps[n] = report(s.Break, "waits, for the same write would change what is asked about "+asked)

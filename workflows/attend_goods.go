@@ -221,7 +221,7 @@ func (p *process) attendNotThere(now time.Time) {
 // closeShort closes what was asked about missing stock, once nothing is to ship.
 func (p *process) closeShort(now time.Time) {
 	for _, k := range p.openCases() {
-		if b := k.Step.Break; b.Field == reconcile.InventoryReserved && (b.Situation == reconcile.Conflict || k.Step.Operation == order.Reserve) {
+		if b := k.Step.Break; b.Field == reconcile.InventoryReserved && !k.Fought && (b.Situation == reconcile.Conflict || k.Step.Operation == order.Reserve) {
 			p.closeCase(now, k.N, "nothing is left to ship")
 		}
 	}

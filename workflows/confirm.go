@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -126,6 +127,7 @@ func (m mended) verified(c reconcile.Comparison, all []reconciliation.Tried) []r
 func (p *process) carryOut(now time.Time, steps []reconcile.Step, in reconciliation.Confirmation, answer *reconciliation.Confirmed) []mended {
 	var begun []mended
 	grants := slices.Clone(in.Grants)
+	held := p.held(now, steps, in)
 	say := func(line string) { answer.Lines = append(answer.Lines, line) }
 	for _, step := range steps {
 		answer.Found++
@@ -141,6 +143,11 @@ func (p *process) carryOut(now time.Time, steps []reconcile.Step, in reconciliat
 			if n < 0 {
 				answer.Left++
 				say(reconciliation.Line(step, "not granted: "+in.NotGranted(step)))
+				continue
+			}
+			if held != "" && step.Break.Field == reconcile.InventoryReserved && p.blocked(now, step.Break) == "" {
+				answer.Left++
+				say(reconciliation.Line(step, "waits, for the same write would change another: "+held))
 				continue
 			}
 			op, why := p.mend(now, step, grants[n], answer)
@@ -258,6 +265,12 @@ func (p *process) again(now time.Time, step reconcile.Step) *Operation {
 			return op
 		}
 	}
+	switch step.Operation { // the others are the last of their kind
+	case order.Send:
+		return p.mailOf(step.Break)
+	case order.Release:
+		return p.releasing(now)
+	}
 	n := p.count(step.Operation)
 	if step.Operation != order.Void && step.Operation != order.Refund {
 		if op := p.find(step.Operation, n); op != nil {
@@ -279,6 +292,34 @@ func (p *process) again(now time.Time, step reconcile.Step) *Operation {
 	if op.Operation == order.Upsert { // somebody made a deal for an order that has ended without one
 		stage, revenue := p.deal()
 		op.About, op.Amount, op.Of, op.Ref = string(stage), revenue, p.Moves, ""
+	}
+	return op
+}
+
+// mailOf returns the mail that a break is about, or nil.
+func (p *process) mailOf(b reconcile.Break) *Operation {
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Operation == order.Send && reconcile.MailField(reconcile.Template(op.About)) == b.Field && strconv.Itoa(op.Of) == b.Item {
+			return op
+		}
+	}
+	return nil
+}
+
+// releasing returns the operation that gives up what is reserved beyond what is
+// promised: all else is kept.
+func (p *process) releasing(now time.Time) *Operation {
+	op := p.find(order.Release, p.count(order.Release))
+	if op == nil {
+		p.Operations = append(p.Operations, Operation{System: order.SystemInventory, Operation: order.Release, N: 1, Status: Unsent, First: now})
+		op = &p.Operations[len(p.Operations)-1]
+	}
+	if op.Status != Open {
+		op.Lines = []order.Quantity{}
+		if p.Phase != order.PhaseCancelled && p.Phase != order.PhaseFailed {
+			op.Lines = append(op.Lines, p.Promised...)
+		}
 	}
 	return op
 }

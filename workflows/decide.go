@@ -196,9 +196,16 @@ func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
 		return r, err
 	} else if err := p.feasible("decide a case of", k, d); err != nil {
 		return refused(plainly(err))
+	} else if d.As == DecideRepair && p.writing(k.Step.Operation) {
+		return refused("the " + string(k.Step.System) + " system is being written just now, and not what this case asks for; decide again when that is done")
 	}
 	p.decided(now, k, d)
 	return done(k.N)
+}
+
+// writing says that an operation of a kind is under way: what it writes is settled.
+func (s *State) writing(operation order.Operation) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool { return op.Operation == operation && op.Status == Open })
 }
 
 // closedMeanwhile says that a case is not open any more, and why; empty while it
@@ -308,7 +315,7 @@ func (p *process) mendByDecision(now time.Time, step reconcile.Step) {
 				op.Lines = p.unshipped() // some of it may have left since it was refused
 			}
 			op.Status = Lost
-			op.For = []reconcile.Place{step.Break.Place()}
+			op.For = append(op.For, step.Break.Place())
 		}
 	}
 	p.touch()

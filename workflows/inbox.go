@@ -459,7 +459,7 @@ func (i *inbox) end(ctx workflow.Context) error {
 		}
 		i.Notices = nil
 		i.take()
-		if len(i.Notices) > 0 && i.Order != "" && i.Closed.Before(i.Until) {
+		if len(i.Notices) > 0 && (i.Order != "" || i.Decided == nil) && i.Closed.Before(i.Until) {
 			if _, err := i.give(ctx, i.Order); err != nil {
 				return err
 			}

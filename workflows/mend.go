@@ -24,19 +24,11 @@ const (
 // mend has the operation of a lost intent done again, under its own key, and returns
 // it; or nil and why that cannot be now.
 func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant, answer *reconciliation.Confirmed) (*Operation, string) {
-	if k := p.openCaseOf(step.Break.Field, step.Break.Item); k != nil && k.Fought {
-		p.openCase(now, step.Asked(), false) // it asks about what is so now
-		return nil, fmt.Sprintf("two writers are fighting: case %d waits for a person", k.N)
-	}
-	times := p.redone(step.Break.Place(), now)
-	if why := p.fought(times, now); why != "" {
-		if p.openFight(now, step, why) {
+	if why := p.blocked(now, step.Break); why != "" {
+		if p.askWhoIsRight(now, step) {
 			answer.Cases++
 		}
 		return nil, why
-	}
-	if until := p.coolUntil(times); until.After(now) {
-		return nil, "repaired lately and back: it cools down until " + until.UTC().Format(time.RFC3339)
 	}
 	op := p.again(now, step)
 	if op == nil || op.Status == Open {
@@ -50,6 +42,41 @@ func (p *process) mend(now time.Time, step reconcile.Step, grant repair.Grant, a
 	return op, ""
 }
 
+// blocked says why a place is not repaired now, or nothing.
+func (p *process) blocked(now time.Time, b reconcile.Break) string {
+	if k := p.openCaseOf(b.Field, b.Item); k != nil && k.Fought {
+		return fmt.Sprintf("two writers are fighting: case %d waits for a person", k.N)
+	}
+	times := p.redone(b.Place(), now)
+	if why := p.fought(times, now); why != "" {
+		return why + "; a person decides"
+	}
+	if until := p.coolUntil(times); until.After(now) {
+		return "repaired lately and back: it cools down until " + until.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// held says why no reservation is repaired now, or nothing: all of an order's are
+// written at once, so that none is where one of them must not be.
+func (p *process) held(now time.Time, steps []reconcile.Step, in reconciliation.Confirmation) string {
+	for _, s := range steps {
+		if s.Break.Field != reconcile.InventoryReserved || s.Decision != reconcile.Repair {
+			continue
+		}
+		why := p.blocked(now, s.Break)
+		if g, left := in.LeftTo(s); left {
+			why = "left to " + g.Waits()
+		} else if p.granted(in.Grants, s) < 0 {
+			why = "not granted: " + in.NotGranted(s)
+		}
+		if why != "" {
+			return s.Break.Item + " is " + why
+		}
+	}
+	return ""
+}
+
 // fought says why what was repaired at these times is not repaired once more, or
 // nothing.
 func (p *process) fought(times []time.Time, now time.Time) string {
@@ -57,9 +84,9 @@ func (p *process) fought(times []time.Time, now time.Time) string {
 	case n == 0:
 		return ""
 	case n >= mostRedone:
-		return fmt.Sprintf("it was repaired %d times within a day and is back: two writers are fighting", n)
+		return fmt.Sprintf("it was repaired %d times within a day and is still so: its system refuses, or two writers are fighting", n)
 	case now.Sub(times[n-1]) < p.settings.Policy.CoolDown:
-		return "it was repaired a moment ago and is back: two writers are fighting"
+		return "it was repaired a moment ago and is still so: its system refuses, or two writers are fighting"
 	}
 	return ""
 }
@@ -76,15 +103,23 @@ func (p *process) coolUntil(times []time.Time) time.Time {
 	return times[len(times)-1].Add(wait)
 }
 
-// openFight asks a person who of the two writers is right. A case that asks about the
-// break already asks that now.
-func (p *process) openFight(now time.Time, step reconcile.Step, why string) bool {
+// askWhoIsRight asks a person about what is fought over, and says whether that is a new
+// case. One that asks about the break already asks that now.
+func (p *process) askWhoIsRight(now time.Time, step reconcile.Step) bool {
+	switch k := p.openCaseOf(step.Break.Field, step.Break.Item); {
+	case k != nil && k.Stays:
+		return false // somebody is asked about this place already, and about more than the fight
+	case k != nil && k.Fought:
+		return p.openCase(now, step.Asked(), false) // it asks about what is so now
+	}
+	why := p.fought(p.redone(step.Break.Place(), now), now)
+	if why == "" {
+		return false // it only cools down
+	}
 	step = step.Asked()
 	step.Break.Situation, step.Why = reconcile.Conflict, why
 	opened := p.openCase(now, step, false)
-	if k := p.openCaseOf(step.Break.Field, step.Break.Item); k != nil {
-		k.Fought = true
-	}
+	p.openCaseOf(step.Break.Field, step.Break.Item).Fought = true
 	return opened
 }
 
@@ -107,9 +142,8 @@ func (p *process) redone(at reconcile.Place, now time.Time) []time.Time {
 func (p *process) redo(now time.Time, op *Operation) {
 	op.Repairs++
 	op.Mended = now
-	p.Redone = slices.DeleteFunc(p.Redone, func(r Redone) bool { return now.Sub(r.At) >= 24*time.Hour })
+	p.redoes(now, op)
 	for _, at := range op.For {
-		p.Redone = append(p.Redone, Redone{at, now})
 		for i := range p.Breaks {
 			if p.Breaks[i].Place() == at {
 				p.Breaks[i].Repaired = now
@@ -118,12 +152,20 @@ func (p *process) redo(now time.Time, op *Operation) {
 	}
 }
 
+// redoes notes when places were repaired, or their system refused that.
+func (p *process) redoes(now time.Time, op *Operation) {
+	p.Redone = slices.DeleteFunc(p.Redone, func(r Redone) bool { return now.Sub(r.At) >= 24*time.Hour })
+	for _, at := range op.For {
+		p.Redone = append(p.Redone, Redone{at, now})
+	}
+}
+
 // left are the fields of the CRM that an update leaves as they are there: those that
 // it is not to repair, and those that stand although they are not what we meant, for as
 // long as this update means nothing else by them than the one before did.
 func (p *process) left(op Operation) []reconcile.Field {
 	var all []reconcile.Field
-	for _, f := range []reconcile.Field{reconcile.CRMDeal, reconcile.CRMRevenue, reconcile.CRMCarts} {
+	for _, f := range []reconcile.Field{reconcile.CRMContact, reconcile.CRMDeal, reconcile.CRMRevenue, reconcile.CRMCarts} {
 		named := slices.ContainsFunc(op.For, func(at reconcile.Place) bool { return at.Field == f })
 		if len(op.For) > 0 && !named || len(op.For) == 0 && p.stands(f) && p.unmoved(op, f) {
 			all = append(all, f)

@@ -11,6 +11,7 @@ import (
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
 )
@@ -275,4 +276,157 @@ func TestMend_CancelledWithStockPromised_NotCancelledYet(t *testing.T) {
 	if want := []string{"cancelled", "in_progress", "cancelled"}; !slices.Equal(got, want) {
 		t.Errorf("the verdicts are %q, want %q", got, want)
 	}
+}
+
+// A fight over the reservation of an order that has shipped is one case too.
+func TestMend_FightOverAReservationOfWhatHasShipped_AskedOnce(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w := kept(t, virtual.Options{Cases: r.settings(), ReconcileEvery: 15 * time.Minute}, allAuto)
+	for n := range 30 {
+		w.At(30*time.Hour+time.Duration(n)*10*time.Minute+7*time.Minute, "an app reserves it again", func() {
+			w.edit(w.Inventory, `{"order":"1","reserved":{"MUG":1}}`)
+		})
+	}
+	w.At(36*time.Hour, "it fights", func() {
+		if k := w.open1(); !k.Fought || k.N != 1 {
+			t.Errorf("the case is %+v", k)
+		}
+		if n := len(w.effects(w.Inventory, order.Commit, "1")) + len(w.effects(w.Inventory, order.Release, "1")); n > 8 {
+			t.Errorf("it was given up %d times", n)
+		}
+	})
+	w.Run(37 * time.Hour)
+	r.said("case.opened")
+}
+
+// Two decisions about one system are both carried out, or the second one is refused
+// while the first is being written, and can be made again.
+func TestMend_TwoDecisionsAtOnce_NoneLost(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{}, "mode: ask\nreturn_window: 240h\n")
+	w.At(10*time.Hour, "both are edited", func() {
+		w.edit(w.CRM, `{"order":"1","stage":"lost"}`)
+		w.edit(w.CRM, `{"order":"1","revenue":9000}`)
+	})
+	w.runs(11 * time.Hour)
+	var one, other *replied
+	w.At(12*time.Hour, "both are decided", func() {
+		w.inject(w.CRM, simulator.Fault{Operation: order.Upsert, Kind: simulator.Unavailable, Times: 3})
+		one, other = w.decide("1", 1, workflows.DecideRepair), w.decide("1", 2, workflows.DecideRepair)
+	})
+	w.At(14*time.Hour, "look", func() {
+		s := w.story("1")
+		if both := s.Deal == "won" && s.Revenue == 9980; both == (strings.Contains(one.Refused+other.Refused, "is being written")) {
+			t.Errorf("the deal is %s with %d after %+v and %+v", s.Deal, s.Revenue, one, other)
+		}
+	})
+	w.Run(15 * time.Hour)
+}
+
+// What somebody deleted is not made again by a repair of something else, neither while
+// a person is asked nor after they let it be.
+func TestMend_ContactDeleted_NotMadeAgainByOtherRepairs(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{}, allAuto)
+	w.At(10*time.Hour, "deleted, and a cart is open again", func() {
+		w.edit(w.CRM, `{"order":"1","cart":"cart-9"}`)
+		w.edit(w.CRM, `{"order":"1","contacts":0}`)
+	})
+	w.runs(11 * time.Hour)
+	there := func() int {
+		seen, err := w.CRM.Read("1")
+		w.fatal(err)
+		return len(seen.Contacts)
+	}
+	w.At(12*time.Hour, "let it be", func() {
+		if n := there(); n != 0 {
+			t.Errorf("%d contacts while a person is asked", n)
+		}
+		w.decide("1", w.open1().N, workflows.DecideAccept)
+	})
+	w.At(13*time.Hour, "the deal is edited", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+	w.runs(14 * time.Hour)
+	w.At(15*time.Hour, "look", func() {
+		if n, deal := there(), w.story("1").Deal; n != 0 || deal != "won" {
+			t.Errorf("%d contacts, and the deal is %s", n, deal)
+		}
+	})
+	w.Run(16 * time.Hour)
+}
+
+// All reservations of an order are written at once, so that none is where one must not
+// be.
+func TestMend_ReservationsOfOneOrder_AllOrNone(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{Pace: byHand}, allAuto)
+	w.At(time.Hour, "off", func() { w.switchOff("inventory.reserved.missing") })
+	w.At(2*time.Hour, "one is gone, one is too small", func() {
+		w.edit(w.Inventory, `{"order":"1","reserved":{"MUG":1,"TSHIRT":0}}`)
+	})
+	w.runs(3 * time.Hour)
+	w.At(4*time.Hour, "on", func() {
+		if n := len(w.effects(w.Inventory, order.Reserve, "1")); n != 2 {
+			t.Errorf("%d reservations were made in all", n)
+		}
+		w.Later(func(ctx context.Context) {
+			_, err := w.Client.Switch(ctx, reconciliation.Stop{Kind: "inventory.reserved.missing", By: "ada", Reason: "looked"})
+			w.Check(err)
+		})
+	})
+	w.runs(5 * time.Hour)
+	w.At(6*time.Hour, "look", func() {
+		if got := w.story("1").Reserved; got != 3 {
+			t.Errorf("%d pieces are reserved", got)
+		}
+	})
+	w.Run(7 * time.Hour)
+}
+
+// What is reserved beyond what is promised is given up, and nothing else of it.
+func TestMend_SurplusReserved_OnlyThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{Pace: byHand}, allAuto)
+	w.At(2*time.Hour, "somebody reserves more", func() { w.edit(w.Inventory, `{"order":"1","reserved":{"MUG":3,"TSHIRT":1}}`) })
+	w.runs(3 * time.Hour)
+	w.At(4*time.Hour, "give it up", func() { w.decide("1", w.open1().N, workflows.DecideRepair) })
+	w.At(5*time.Hour, "look", func() {
+		if s := w.story("1"); s.Reserved != 3 {
+			t.Errorf("%d pieces are reserved", s.Reserved)
+		}
+		if n := len(w.effects(w.Inventory, order.Reserve, "1")); n != 2 {
+			t.Errorf("%d reservations were made: all was given up in between", n)
+		}
+	})
+	w.Run(6 * time.Hour)
+}
+
+// A repair that its system refuses is tried a few times a day, and then a person is
+// asked.
+func TestMend_SystemRefuses_TriedAFewTimes(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{ReconcileEvery: 15 * time.Minute}, allAuto)
+	w.At(10*time.Hour, "edited, and nothing can be written", func() {
+		w.edit(w.CRM, `{"order":"1","stage":"lost"}`)
+		w.inject(w.CRM, simulator.Fault{Operation: order.Upsert, Kind: simulator.Rejected, Times: -1})
+	})
+	w.At(18*time.Hour, "look", func() {
+		all, err := w.CRM.Frame().Ledger(0, "1")
+		w.fatal(err)
+		n := 0
+		for _, e := range all {
+			if e.Kind == simulator.EntryRequest && e.Operation == order.Upsert && e.Status >= 400 {
+				n++
+			}
+		}
+		if n < 1 || n > 4 {
+			t.Errorf("it was tried %d times", n)
+		}
+		cases, err := w.Client.Cases(context.Background(), "1", false)
+		w.Check(err)
+		if !slices.ContainsFunc(cases, func(k reconcile.Case) bool { return k.Fought && k.Step.Break.Field == reconcile.CRMDeal }) {
+			t.Errorf("the cases are %+v", cases)
+		}
+	})
+	w.Run(19 * time.Hour)
 }

@@ -140,8 +140,11 @@ func (p *process) finish(ctx workflow.Context, op *Operation, status OperationSt
 	now := workflow.Now(ctx)
 	if op.Grant != nil {
 		op.Grant = nil
-		if status == Done && why == "" {
+		switch _, stopped := repair.Refused(why); {
+		case status == Done && why == "":
 			p.redo(now, op)
+		case status == Refused && !stopped:
+			p.redoes(now, op) // it counts as tried
 		}
 	}
 	op.For = nil

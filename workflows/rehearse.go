@@ -41,7 +41,7 @@ func (p *process) rehearse(in reconciliation.Rehearsal) (reconciliation.Rehearse
 	}
 	out.Steps = twin.plan(now)
 	for _, step := range out.Steps {
-		out.Fresh = append(out.Fresh, !slices.Contains(known, step.Break.ID()))
+		out.Fresh = append(out.Fresh, !slices.Contains(known, step.Break.Place()))
 	}
 	begun := twin.carryOut(now, out.Steps, c, &out.Confirmed)
 	after := twin.assess(now)
@@ -71,13 +71,13 @@ func (p *process) believe(now time.Time) {
 	}
 }
 
-// confirmed returns the ids of the breaks that were confirmed before.
-func (s *State) confirmed() []string {
-	var ids []string
+// confirmed returns where breaks were confirmed before.
+func (s *State) confirmed() []reconcile.Place {
+	var places []reconcile.Place
 	for _, b := range s.Breaks {
 		if !b.Confirmed.IsZero() {
-			ids = append(ids, b.ID())
+			places = append(places, b.Place())
 		}
 	}
-	return ids
+	return places
 }

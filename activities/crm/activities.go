@@ -2,6 +2,7 @@ package crm
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -32,8 +33,8 @@ type CustomerRequest struct {
 	Contact ContactRequest    `json:"contact"`
 	Deal    DealRequest       `json:"deal"` // its Contact is filled in here
 	Subject reconcile.Subject `json:"subject"`
-	// Leave are the fields that stay as they are there: crm.deal, crm.revenue and
-	// crm.carts. A deal that is not there is made with all of them.
+	// Leave are the fields that stay as they are there, also when nothing is there:
+	// crm.contact, crm.deal, crm.revenue and crm.carts.
 	Leave []reconcile.Field `json:"leave,omitempty"`
 }
 
@@ -49,31 +50,52 @@ func (a *Activities) UpdateCustomer(ctx context.Context, in repair.Write[Custome
 	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return CustomerResult{}, apierr.ToEngine("update customer", err)
 	}
-	contact, err := a.Book.UpsertContact(ctx, in.Request.Contact)
-	if err != nil {
-		return CustomerResult{}, apierr.ToEngine("update customer: contact", err)
-	}
-	result := CustomerResult{EmailTaken: contact.EmailTaken}
-	result.CRM.Contacts = []reconcile.Contact{contact.Contact}
-	request := in.Request.Deal
-	request.Contact, request.Leave = contact.Contact.ID, in.Request.Leave
-	deal, err := a.Book.UpsertDeal(ctx, request)
-	if err != nil {
-		return CustomerResult{}, apierr.ToEngine("update customer: deal", err)
-	}
-	result.CRM.Deals = []reconcile.Deal{deal}
-	result.CRM.Carts, err = a.carts(ctx, in.Request)
-	return result, apierr.ToEngine("update customer: close carts", err)
+	result, err := a.update(ctx, in.Request)
+	return result, apierr.ToEngine("update customer", err)
 }
 
-// carts closes the carts that became the order, or says which are open.
-func (a *Activities) carts(ctx context.Context, r CustomerRequest) ([]reconcile.Deal, error) {
-	if !slices.Contains(r.Leave, reconcile.CRMCarts) {
-		return a.Book.CloseCarts(ctx, r.Subject)
+func (a *Activities) update(ctx context.Context, r CustomerRequest) (CustomerResult, error) {
+	left, err := a.left(ctx, r)
+	if err != nil {
+		return CustomerResult{}, fmt.Errorf("what is left: %w", err)
+	}
+	result, leaves := CustomerResult{CRM: left}, func(f reconcile.Field) bool { return slices.Contains(r.Leave, f) }
+	deal := r.Deal
+	if len(left.Contacts) == 1 {
+		deal.Contact = left.Contacts[0].ID
+	}
+	if !leaves(reconcile.CRMContact) {
+		contact, err := a.Book.UpsertContact(ctx, r.Contact)
+		if err != nil {
+			return CustomerResult{}, fmt.Errorf("contact: %w", err)
+		}
+		result.EmailTaken, result.CRM.Contacts = contact.EmailTaken, []reconcile.Contact{contact.Contact}
+		deal.Contact = contact.Contact.ID
+	}
+	there := len(left.Deals) > 0
+	if deal.Leave = r.Leave; !leaves(reconcile.CRMDeal) || there && !leaves(reconcile.CRMRevenue) {
+		d, err := a.Book.UpsertDeal(ctx, deal)
+		if err != nil {
+			return CustomerResult{}, fmt.Errorf("deal: %w", err)
+		}
+		result.CRM.Deals = []reconcile.Deal{d}
+	}
+	if !leaves(reconcile.CRMCarts) {
+		if result.CRM.Carts, err = a.Book.CloseCarts(ctx, r.Subject); err != nil {
+			return CustomerResult{}, fmt.Errorf("close carts: %w", err)
+		}
+	}
+	return result, nil
+}
+
+// left reads what the CRM holds where something of it is to stay as it is.
+func (a *Activities) left(ctx context.Context, r CustomerRequest) (reconcile.CRM, error) {
+	if len(r.Leave) == 0 {
+		return reconcile.CRM{}, nil
 	}
 	seen, err := a.Book.Lookup(ctx, r.Subject)
 	if err != nil || seen.CRM == nil {
-		return nil, err
+		return reconcile.CRM{}, err
 	}
-	return seen.CRM.Carts, nil
+	return *seen.CRM, nil
 }
