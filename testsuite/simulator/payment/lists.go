@@ -110,8 +110,8 @@ func (w *world) rows(path string, p *params, most int64) ([]listed, *apiError) {
 	if len(types) > 20 {
 		return nil, invalidRequest("", "types", "You may pass at most 20 types.")
 	}
-	q := `SELECT id, intent, doc FROM objects WHERE kind = ? AND created >= ? AND created < ?`
-	args := []any{kinds[path], from, to}
+	q := `SELECT id, intent, doc FROM objects WHERE kind = ? AND created >= ?`
+	args := []any{kinds[path], from}
 	if intent := p.form.Get("payment_intent"); intent != "" {
 		q, args = q+` AND intent = ?`, append(args, intent)
 	}
@@ -124,7 +124,12 @@ func (w *world) rows(path string, p *params, most int64) ([]listed, *apiError) {
 		if err != nil {
 			return nil, internal(err)
 		}
-		q, args = q+` AND (created, seq) < (?, ?)`, append(args, created, seq)
+		if created < to { // the one bound by which SQLite goes to the page, and not past all before it
+			q, args, to = q+` AND (created, seq) < (?, ?)`, append(args, created, seq), 0
+		}
+	}
+	if to > 0 {
+		q, args = q+` AND created < ?`, append(args, to)
 	}
 	if len(types) > 0 {
 		q += ` AND (type GLOB ?` + strings.Repeat(` OR type GLOB ?`, len(types)-1) + `)`
