@@ -115,6 +115,7 @@ func (w *world) rows(path string, p *params, most int64) ([]listed, *apiError) {
 	if intent := p.form.Get("payment_intent"); intent != "" {
 		q, args = q+` AND intent = ?`, append(args, intent)
 	}
+	paged := false
 	if cursor := p.form.Get("starting_after"); cursor != "" {
 		var created, seq int64
 		err := w.tx.QueryRow(`SELECT created, seq FROM objects WHERE id = ? AND kind = ?`, cursor, kinds[path]).Scan(&created, &seq)
@@ -125,10 +126,10 @@ func (w *world) rows(path string, p *params, most int64) ([]listed, *apiError) {
 			return nil, internal(err)
 		}
 		if created < to { // the one bound by which SQLite goes to the page, and not past all before it
-			q, args, to = q+` AND (created, seq) < (?, ?)`, append(args, created, seq), 0
+			q, args, paged = q+` AND (created, seq) < (?, ?)`, append(args, created, seq), true
 		}
 	}
-	if to > 0 {
+	if !paged {
 		q, args = q+` AND created < ?`, append(args, to)
 	}
 	if len(types) > 0 {
