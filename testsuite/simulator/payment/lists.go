@@ -110,11 +110,13 @@ func (w *world) rows(path string, p *params, most int64) ([]listed, *apiError) {
 	if len(types) > 20 {
 		return nil, invalidRequest("", "types", "You may pass at most 20 types.")
 	}
-	q := `SELECT id, intent, doc FROM objects WHERE kind = ? AND created >= ?`
+	q, where := `SELECT id, intent, doc FROM objects`, ` WHERE kind = ? AND created >= ?`
 	args := []any{kinds[path], from}
 	if intent := p.form.Get("payment_intent"); intent != "" {
-		q, args = q+` AND intent = ?`, append(args, intent)
+		// SQLite would walk all of the kind by its time for the order's sake.
+		q, where, args = q+` INDEXED BY objects_intent`, where+` AND intent = ?`, append(args, intent)
 	}
+	q += where
 	paged := false
 	if cursor := p.form.Get("starting_after"); cursor != "" {
 		var created, seq int64

@@ -2,6 +2,7 @@ package tryton
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -120,14 +121,21 @@ func like(pattern, text string) bool {
 // does not read the whole table. What it finds is checked against the domain.
 func (m *Model) narrow(domain any) (where string, args []any) {
 	list, _ := domain.([]any)
+	var parts []string
 	for _, c := range list {
 		clause, ok := c.([]any)
 		if !ok {
 			return "", nil // one clause on its own, or OR
 		}
 		w, a := m.narrowClause(clause)
+		parts, args = append(parts, w), append(args, a...)
+	}
+	dated := slices.ContainsFunc(parts, func(w string) bool { return strings.HasPrefix(w, " AND created >=") })
+	for _, w := range parts {
+		if rest, named := strings.CutPrefix(w, " AND name >="); named && dated { // dates are the better index
+			w = " AND +name >=" + strings.Replace(rest, "AND name <", "AND +name <", 1)
+		}
 		where += w
-		args = append(args, a...)
 	}
 	return where, args
 }
@@ -149,7 +157,8 @@ func (m *Model) narrowClause(c []any) (string, []any) {
 	return "", nil
 }
 
-// narrowOr narrows when each of the branches does.
+// narrowOr narrows when each of the branches does. Each is a search of its own, for
+// SQLite uses one index of a table and an OR has none.
 func (m *Model) narrowOr(branches []any) (string, []any) {
 	var parts []string
 	var all []any
@@ -158,10 +167,10 @@ func (m *Model) narrowOr(branches []any) (string, []any) {
 		if where == "" {
 			return "", nil
 		}
-		parts = append(parts, "(1"+where+")")
-		all = append(all, args...)
+		parts = append(parts, "SELECT id FROM records WHERE model = ?"+where)
+		all = append(append(all, m.Name), args...)
 	}
-	return " AND (" + strings.Join(parts, " OR ") + ")", all
+	return " AND id IN (" + strings.Join(parts, " UNION ALL ") + ")", all
 }
 
 func (m *Model) narrowField(name, operator string, v any) (string, []any) {

@@ -164,9 +164,6 @@ func (t *Tx) Find(model string, domain []any) ([]Record, error) {
 		return nil, fmt.Errorf("no model %q", model)
 	}
 	where, args := m.narrow(domain)
-	if strings.Contains(where, "created >=") {
-		where = strings.ReplaceAll(where, " name ", " +name ") // dates are the better index
-	}
 	// The + keeps SQLite from walking the whole model by id for the order's sake.
 	query := `SELECT id, created, written, data FROM records WHERE model = ?` + where + ` ORDER BY +id`
 	args = append([]any{model}, args...)
