@@ -19,7 +19,7 @@ type walk struct {
 }
 
 // walksKept is how many searches are remembered.
-const walksKept = 8
+const walksKept = 64
 
 // walk returns the page of a search that is one step of a walk: by id, with a
 // limit, and above an id. Only models that have no inactive records are walked.
