@@ -254,9 +254,22 @@ func (p *process) mayBeOld(b reconcile.Break, now time.Time) bool {
 	})
 }
 
-// again returns the operation that a repair does again: the one whose key the
-// step names, the last of its kind, or a new one where none was ever meant.
+// again returns the operation that a repair does again, or nil. What gives up stock
+// gives up what is reserved beyond what is promised: all else is kept.
 func (p *process) again(now time.Time, step reconcile.Step) *Operation {
+	op := p.intended(now, step)
+	if op != nil && op.Operation == order.Release && op.Status != Open {
+		op.Lines = []order.Quantity{}
+		if p.Phase != order.PhaseCancelled && p.Phase != order.PhaseFailed {
+			op.Lines = append(op.Lines, p.Promised...)
+		}
+	}
+	return op
+}
+
+// intended returns the operation whose key the step names, the last of its kind, or a
+// new one where none was ever meant.
+func (p *process) intended(now time.Time, step reconcile.Step) *Operation {
 	if step.Operation == order.Cancel {
 		return p.cancelling(now, step)
 	}
@@ -265,11 +278,8 @@ func (p *process) again(now time.Time, step reconcile.Step) *Operation {
 			return op
 		}
 	}
-	switch step.Operation { // the others are the last of their kind
-	case order.Send:
+	if step.Operation == order.Send { // the others are the last of their kind
 		return p.mailOf(step.Break)
-	case order.Release:
-		return p.releasing(now)
 	}
 	n := p.count(step.Operation)
 	if step.Operation != order.Void && step.Operation != order.Refund {
@@ -305,23 +315,6 @@ func (p *process) mailOf(b reconcile.Break) *Operation {
 		}
 	}
 	return nil
-}
-
-// releasing returns the operation that gives up what is reserved beyond what is
-// promised: all else is kept.
-func (p *process) releasing(now time.Time) *Operation {
-	op := p.find(order.Release, p.count(order.Release))
-	if op == nil {
-		p.Operations = append(p.Operations, Operation{System: order.SystemInventory, Operation: order.Release, N: 1, Status: Unsent, First: now})
-		op = &p.Operations[len(p.Operations)-1]
-	}
-	if op.Status != Open {
-		op.Lines = []order.Quantity{}
-		if p.Phase != order.PhaseCancelled && p.Phase != order.PhaseFailed {
-			op.Lines = append(op.Lines, p.Promised...)
-		}
-	}
-	return op
 }
 
 // cancelling returns the operation that takes back what a step names: its key is
