@@ -771,4 +771,10 @@ var mutants = []mutant{
 		"if was.ID() != b.ID() ||",
 		[]string{"Property_Compare_FirstSeen_NeverMovesLater"},
 	},
+	{
+		"a strength that decides is refused", "policy_strength.go",
+		"ERPInvoices, ERPReceipts, ERPCredits:",
+		"ERPInvoices, ERPReceipts:",
+		[]string{"Property_Strength_Refused_HasNoEffectOfItsOwn"},
+	},
 }
