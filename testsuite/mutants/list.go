@@ -773,8 +773,8 @@ var mutants = []mutant{
 	},
 	{
 		"a strength that decides is refused", "policy_strength.go",
-		"ERPInvoices, ERPReceipts, ERPCredits:",
-		"ERPInvoices, ERPReceipts:",
+		"switch f {",
+		"switch Field(\"\") {",
 		[]string{"Property_Strength_Refused_HasNoEffectOfItsOwn"},
 	},
 }
