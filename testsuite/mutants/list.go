@@ -119,7 +119,7 @@ var mutants = []mutant{
 	},
 	{
 		"a case is over while its break settles", "break.go",
-		"\t\t!slices.ContainsFunc(c.Settling, func(s Settling) bool { return s.Break.ID() == b.ID() })\n}",
+		"\t\t!slices.ContainsFunc(c.Settling, func(s Settling) bool { return s.Break.Place() == b.Place() })\n}",
 		"\t\ttrue\n}",
 		[]string{"Property_Compare_Case_NotOverWhileItIsThere"},
 	},
@@ -617,7 +617,7 @@ var mutants = []mutant{
 	},
 	{
 		"another value stays confirmed", "compare.go",
-		"if was.Expected == b.Expected && was.Observed == b.Observed {",
+		"if was.Situation == b.Situation && was.Expected == b.Expected && was.Observed == b.Observed {",
 		"if was.Expected == b.Expected {",
 		[]string{"Property_Confirm_AnotherValue_Anew"},
 	},
