@@ -74,7 +74,7 @@ func goods() []bug {
 			tested("workflows", "Cancel_WarehouseIsDown_StockStaysPromisedUntilItHasAnswered")),
 		in("workflows/stock.go", "the level is set from inventory's own number",
 			"\tlevel := count.Quantity + change.Uncommitted\n",
-			"\tvar had reconcile.Level\n\tif err := workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, \"level\"), stock.ReadStockLevel, s.sku).Get(ctx, &had); err != nil {\n\t\treturn reconcile.Level{}, err\n\t}\n\tlevel := had.Stocked - change.Quantity\n",
+			"\tvar had reconcile.Level\n\tif err := workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, \"level\"), stock.ReadStockLevel, s.sku).Get(ctx, &had); err != nil {\n\t\treturn reconcile.Level{}, err\n\t}\n\tlevel := had.Stocked - change.Quantity\n",
 			played("P-04")),
 		in("workflows/due_follow.go", "confirmed before anybody has accepted it",
 			"if accepted := s.acceptedAt(); !accepted.IsZero() && s.confirmable() {",
