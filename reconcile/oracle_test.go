@@ -545,13 +545,12 @@ func (s stage) customer(crm CRM, edited bool) sayings {
 		}
 		return say
 	}
+	write := Repair
 	switch len(crm.Contacts) {
 	case 0:
 		say[breakID(CRMContact, Missing, "")] = Repair
 		if edited { // who deleted it may have had to; nothing is written before that is known
-			say[breakID(CRMContact, Missing, "")] = Ask
-			s.waits(say, crm)
-			return say
+			say[breakID(CRMContact, Missing, "")], write = Ask, Report
 		}
 	case 2:
 		say[breakID(CRMContact, Duplicate, "")] = Ask
@@ -559,34 +558,17 @@ func (s stage) customer(crm CRM, edited bool) sayings {
 	revenue := (s.captured - s.refunded) * quarter
 	switch {
 	case len(crm.Deals) == 0:
-		say[breakID(CRMDeal, Missing, "")] = Repair
+		say[breakID(CRMDeal, Missing, "")] = write
 		return say
 	case len(crm.Deals) == 2:
 		say[breakID(CRMDeal, Duplicate, "")] = Ask
 	case crm.Deals[0].Stage != s.deal:
-		say[breakID(CRMDeal, Mismatch, "")] = Repair
+		say[breakID(CRMDeal, Mismatch, "")] = write
 	}
 	if got := crm.Deals[0].Revenue; got != revenue {
-		say[breakID(CRMRevenue, wrongly(revenue, got), "")] = Repair
+		say[breakID(CRMRevenue, wrongly(revenue, got), "")] = write
 	}
 	return say
-}
-
-// waits is what is said of a deal whose contact somebody deleted.
-func (s stage) waits(say sayings, crm CRM) {
-	revenue := (s.captured - s.refunded) * quarter
-	switch {
-	case len(crm.Deals) == 0:
-		say[breakID(CRMDeal, Missing, "")] = Report
-		return
-	case len(crm.Deals) == 2:
-		say[breakID(CRMDeal, Duplicate, "")] = Ask
-	case crm.Deals[0].Stage != s.deal:
-		say[breakID(CRMDeal, Mismatch, "")] = Report
-	}
-	if got := crm.Deals[0].Revenue; got != revenue {
-		say[breakID(CRMRevenue, wrongly(revenue, got), "")] = Report
-	}
 }
 
 func (s stage) crmStates() []CRM {

@@ -197,14 +197,20 @@ func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
 	} else if err := p.feasible("decide a case of", k, d); err != nil {
 		return refused(plainly(err))
 	} else if d.As == DecideRepair && p.writing(k.Step.Operation) {
+		// It could not be done again now, and the case would be closed all the same.
 		return refused("the " + string(k.Step.System) + " system is being written just now, and not what this case asks for; decide again when that is done")
 	}
 	p.decided(now, k, d)
 	return done(k.N)
 }
 
-// writing says that an operation of a kind is under way: what it writes is settled.
+// writing says that an operation of a kind is under way, and what it writes is settled.
+// What a decision makes anew waits for its turn: see mendByDecision.
 func (s *State) writing(operation order.Operation) bool {
+	switch operation {
+	case order.Refund, order.Request, order.Authorize:
+		return false
+	}
 	return slices.ContainsFunc(s.Operations, func(op Operation) bool { return op.Operation == operation && op.Status == Open })
 }
 

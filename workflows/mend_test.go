@@ -355,6 +355,27 @@ func TestMend_ContactDeleted_NotMadeAgainByOtherRepairs(t *testing.T) {
 	w.Run(16 * time.Hour)
 }
 
+// Nor is a deal that somebody deleted, and that is only reported.
+func TestMend_DealDeleted_NotMadeAgainByOtherRepairs(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{}, allAuto+"fields:\n  crm.deal: {mode: report}\n")
+	w.At(10*time.Hour, "deleted, and a cart is open again", func() {
+		w.edit(w.CRM, `{"order":"1","cart":"cart-9"}`)
+		w.edit(w.CRM, `{"order":"1","delete":"deal"}`)
+	})
+	report := w.runAt(11*time.Hour, workflows.ReconcileInput{})
+	w.At(12*time.Hour, "look", func() {
+		seen, err := w.CRM.Read("1")
+		w.fatal(err)
+		for _, d := range seen.Deals {
+			if d.Stage == "won" {
+				t.Errorf("the deal is there again: %+v\n%v", d, report.Lines)
+			}
+		}
+	})
+	w.Run(13 * time.Hour)
+}
+
 // All reservations of an order are written at once, so that none is where one must not
 // be.
 func TestMend_ReservationsOfOneOrder_AllOrNone(t *testing.T) {

@@ -64,7 +64,7 @@ type State struct {
 	// Accepted are values that stand although they are not what we meant, for as
 	// long as the system says exactly that.
 	Accepted []reconcile.Base `json:"accepted,omitempty"`
-	// Redone are the repairs of the last day, the oldest first.
+	// Redone are the repairs of the last day, made or refused, the oldest first.
 	Redone []Redone `json:"redone,omitempty"`
 	Seen   []string `json:"seen,omitempty"`  // ids of the latest notices
 	Heard  []Heard  `json:"heard,omitempty"` // the latest notices that were news
@@ -227,7 +227,8 @@ type Operation struct {
 	For []reconcile.Place `json:"for,omitempty"`
 }
 
-// Redone is a repair that was made, by reconciliation itself.
+// Redone is a repair by reconciliation itself: one that was made, or that its system
+// refused.
 type Redone struct {
 	Place reconcile.Place `json:"p"`
 	At    time.Time       `json:"at"`

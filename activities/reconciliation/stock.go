@@ -333,17 +333,20 @@ func (a *Activities) moving(known []Known, sku string) int64 {
 		if !a.atWork(k.Intent) {
 			continue
 		}
-		for _, q := range k.Intent.Reserved {
-			if q.SKU == sku {
-				n += q.Quantity
-			}
-		}
+		n += piecesOf(k.Intent.Reserved, sku)
 		for _, s := range k.Intent.Shipments {
-			for _, q := range s.Lines {
-				if q.SKU == sku {
-					n += q.Quantity
-				}
-			}
+			n += piecesOf(s.Lines, sku)
+		}
+	}
+	return n
+}
+
+// piecesOf counts the pieces of one SKU.
+func piecesOf(lines []order.Quantity, sku string) int64 {
+	n := int64(0)
+	for _, q := range lines {
+		if q.SKU == sku {
+			n += q.Quantity
 		}
 	}
 	return n
@@ -363,24 +366,15 @@ func (a *Activities) atWork(i reconcile.Intent) bool {
 func uncommitted(known []Known, sku string) int64 {
 	n := int64(0)
 	for _, k := range known {
-		out, toLeave, reserved := int64(0), int64(0), int64(0)
+		out, toLeave := int64(0), int64(0)
 		for _, s := range k.Intent.Shipments {
-			for _, q := range s.Lines {
-				switch {
-				case q.SKU != sku:
-				case s.State == reconcile.ShipmentShipped || s.State == reconcile.ShipmentDelivered:
-					out += q.Quantity
-				default:
-					toLeave += q.Quantity
-				}
+			if s.State == reconcile.ShipmentShipped || s.State == reconcile.ShipmentDelivered {
+				out += piecesOf(s.Lines, sku)
+			} else {
+				toLeave += piecesOf(s.Lines, sku)
 			}
 		}
-		for _, r := range k.Intent.Reserved {
-			if r.SKU == sku {
-				reserved += r.Quantity
-			}
-		}
-		n += min(out, max(0, reserved-toLeave))
+		n += min(out, max(0, piecesOf(k.Intent.Reserved, sku)-toLeave))
 	}
 	return n
 }
