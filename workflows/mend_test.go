@@ -22,7 +22,9 @@ func kept(t *testing.T, o virtual.Options, policy string) *world {
 	o.Policy = policy
 	w := open(t, o)
 	w.unannounced()
-	w.submit(0, anOrder("1"))
+	wanted := anOrder("1")
+	wanted.CartID = "cart-9"
+	w.submit(0, wanted)
 	return w
 }
 
@@ -330,7 +332,7 @@ func TestMend_ContactDeleted_NotMadeAgainByOtherRepairs(t *testing.T) {
 	t.Parallel()
 	w := kept(t, virtual.Options{}, allAuto)
 	w.At(10*time.Hour, "deleted, and a cart is open again", func() {
-		w.edit(w.CRM, `{"order":"1","cart":"cart-9"}`)
+		w.edit(w.CRM, `{"customer":"c-1","cart":"cart-9"}`)
 		w.edit(w.CRM, `{"order":"1","contacts":0}`)
 	})
 	w.runs(11 * time.Hour)
@@ -360,7 +362,7 @@ func TestMend_DealDeleted_NotMadeAgainByOtherRepairs(t *testing.T) {
 	t.Parallel()
 	w := kept(t, virtual.Options{}, allAuto+"fields:\n  crm.deal: {mode: report}\n")
 	w.At(10*time.Hour, "deleted, and a cart is open again", func() {
-		w.edit(w.CRM, `{"order":"1","cart":"cart-9"}`)
+		w.edit(w.CRM, `{"customer":"c-1","cart":"cart-9"}`)
 		w.edit(w.CRM, `{"order":"1","delete":"deal"}`)
 	})
 	report := w.runAt(11*time.Hour, workflows.ReconcileInput{})
