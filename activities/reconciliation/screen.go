@@ -30,9 +30,9 @@ type Screened struct {
 	Suspects []Suspect      `json:"suspects,omitempty"`
 	Stock    []StockSuspect `json:"stock,omitempty"`
 	Short    []Shortage     `json:"short,omitempty"`
-	Compared int            `json:"compared"`         // levels
-	Moving   int            `json:"moving,omitempty"` // levels that could not be compared: their goods are on their way
-	// InMotion are those, and Unseen the SKUs that could not be read. Ignored says that
+	Compared int            `json:"compared"` // levels
+	// InMotion are the SKUs that could not be compared, for as many pieces as differ are on
+	// their way, and Unseen those that could not be read. Ignored says that
 	// no level was compared, for the policy says so. Waited says, one a line, which
 	// levels could not be compared for longer than they may differ unseen.
 	InMotion   []string       `json:"in_motion,omitempty"`
@@ -97,7 +97,7 @@ func (s Screened) Report(r RunReport) RunReport {
 		r.Gone = append(r.Gone, g.SKU)
 		r.Lines = append(r.Lines, fmt.Sprintf("stock %s is not known in %s: its level is not compared; it is not watched any more while no order has it", g.SKU, g.System))
 	}
-	r.Stock, r.Only = StockReport{Compared: s.Compared, Moving: s.Moving, Found: len(s.Stock), Ignored: s.Ignored}, !s.Full
+	r.Stock, r.Only = StockReport{Compared: s.Compared, Moving: len(s.InMotion), Found: len(s.Stock), Ignored: s.Ignored}, !s.Full
 	r.InMotion, r.Unseen = s.InMotion, s.Unseen
 	for _, suspect := range s.Stock {
 		r.Levels = append(r.Levels, suspect.asBreak())

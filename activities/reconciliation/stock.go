@@ -63,7 +63,7 @@ func (a *Activities) compareStock(ctx context.Context, known []Known, out *Scree
 			case agrees:
 				out.Compared++
 			case inMotion:
-				c.moves(s.sku)
+				out.InMotion = append(out.InMotion, s.sku)
 			case atOdds:
 				out.Compared++
 				odd = append(odd, s.sku)
@@ -114,12 +114,6 @@ func (s shelf) judge(rule reconcile.Rule) standing {
 	return atOdds
 }
 
-// moves notes a level that nobody can compare now.
-func (c comparing) moves(sku string) {
-	c.out.Moving++
-	c.out.InMotion = append(c.out.InMotion, sku)
-}
-
 // again looks again at stock that is at odds. What is promised of all of it is listed
 // once, and then levels and counts are read anew, a few at a time with the shipments
 // of those orders.
@@ -149,7 +143,7 @@ func (c comparing) suspect(s shelf, orders []Known) {
 		return
 	case inMotion:
 		c.out.Compared--
-		c.moves(s.sku)
+		c.out.InMotion = append(c.out.InMotion, s.sku)
 		return
 	case atOdds:
 	}

@@ -148,8 +148,8 @@ func TestCompareStock_InMotion_ExplainsAsManyPiecesAndNoMore(t *testing.T) {
 	} {
 		d := &depot{known: c.known, level: map[string]int64{"A": c.level}, count: map[string]int64{"A": c.count}, reserved: map[string]int64{"A": c.reserved}}
 		out, _ := d.compare(t, 0, "A")
-		if out.Compared != c.compared || out.Moving != c.moving || len(out.Short) != c.short {
-			t.Errorf("%s: %d compared, %d in motion, short %+v", name, out.Compared, out.Moving, out.Short)
+		if out.Compared != c.compared || len(out.InMotion) != c.moving || len(out.Short) != c.short {
+			t.Errorf("%s: %d compared, %d in motion, short %+v", name, out.Compared, len(out.InMotion), out.Short)
 		}
 		if c.want != nil {
 			c.want.Seen = noon
@@ -184,8 +184,8 @@ func TestCompareStock_Tolerance(t *testing.T) {
 			level: map[string]int64{"A": c.level}, count: map[string]int64{"A": c.count}, reserved: map[string]int64{"A": c.reserved},
 		}
 		out, _ := d.compare(t, 0, "A")
-		if out.Compared != c.compared || out.Moving != c.moving || len(out.Stock) != c.suspect || len(out.Short) != c.short {
-			t.Errorf("%s: %d compared, %d in motion, suspected %+v, short %+v", name, out.Compared, out.Moving, out.Stock, out.Short)
+		if out.Compared != c.compared || len(out.InMotion) != c.moving || len(out.Stock) != c.suspect || len(out.Short) != c.short {
+			t.Errorf("%s: %d compared, %d in motion, suspected %+v, short %+v", name, out.Compared, len(out.InMotion), out.Stock, out.Short)
 		}
 	}
 }
