@@ -121,13 +121,23 @@ func like(pattern, text string) bool {
 // does not read the whole table. What it finds is checked against the domain.
 func (m *Model) narrow(domain any) (where string, args []any) {
 	list, _ := domain.([]any)
+	if len(list) == 0 {
+		return "", nil
+	}
+	if name, isText := list[0].(string); isText {
+		switch {
+		case name == "OR":
+			return m.narrowOr(list[1:])
+		case name == "AND":
+			return m.narrow(list[1:])
+		case len(list) == 3:
+			return m.narrowField(name, Text(list[1]), list[2])
+		}
+		return "", nil
+	}
 	var parts []string
 	for _, c := range list {
-		clause, ok := c.([]any)
-		if !ok {
-			return "", nil // one clause on its own, or OR
-		}
-		w, a := m.narrowClause(clause)
+		w, a := m.narrow(c)
 		parts, args = append(parts, w), append(args, a...)
 	}
 	dated := slices.ContainsFunc(parts, func(w string) bool { return strings.HasPrefix(w, " AND created >=") })
@@ -140,26 +150,15 @@ func (m *Model) narrow(domain any) (where string, args []any) {
 	return where, args
 }
 
-func (m *Model) narrowClause(c []any) (string, []any) {
-	if len(c) == 3 {
-		name, isText := c[0].(string)
-		if !isText {
-			return m.narrow(c)
-		}
-		if name == "OR" {
-			return m.narrowOr(c[1:])
-		}
-		return m.narrowField(name, Text(c[1]), c[2])
-	}
-	if len(c) == 2 {
-		return m.narrow(c)
-	}
-	return "", nil
-}
+// mostBranches is how many searches SQLite joins into one.
+const mostBranches = 500
 
 // narrowOr narrows when each of the branches does. Each is a search of its own, for
 // SQLite uses one index of a table and an OR has none.
 func (m *Model) narrowOr(branches []any) (string, []any) {
+	if len(branches) > mostBranches {
+		return "", nil
+	}
 	var parts []string
 	var all []any
 	for _, b := range branches {

@@ -105,6 +105,36 @@ func TestDomains(t *testing.T) {
 	}
 }
 
+// A search for many orders finds each by the index, wherever its OR stands: the
+// whole of a model was read for each otherwise.
+func TestNarrow_Or_FoundByTheIndex(t *testing.T) {
+	t.Parallel()
+	m := things(t).models["thing"]
+	clause := func(v ...any) []any { return v }
+	names := []any{"OR", clause("name", "like", "a/%"), clause("name", "=", "b/1"), clause("id", "=", int64(5))}
+	two := []any{"OR", clause("name", "=", "b/1")}
+	many := []any{"OR"}
+	for i := range int64(600) {
+		many = append(many, clause("id", "=", i))
+	}
+	for _, c := range []struct {
+		name   string
+		domain []any
+		args   int
+	}{
+		{"at the top", names, 7},
+		{"within", []any{clause("id", "<", int64(9)), names}, 8},
+		{"of one branch", []any{two}, 2},
+		{"of what has no index", []any{"OR", clause("n", "=", int64(1)), clause("id", "=", int64(1))}, 0},
+		{"of more than SQLite joins", many, 0},
+	} {
+		where, args := m.narrow(c.domain)
+		if len(args) != c.args || (where == "") != (c.args == 0) {
+			t.Errorf("%s: %q %v, want %d values", c.name, where, args, c.args)
+		}
+	}
+}
+
 func TestDomain_UnknownField_IsAnError(t *testing.T) {
 	t.Parallel()
 	s := things(t)
