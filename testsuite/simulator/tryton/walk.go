@@ -3,6 +3,7 @@ package tryton
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // A client that walks many records asks for page after page of one search, each
@@ -103,11 +104,13 @@ func (m *Model) shown(t *Tx, c Call, ids []int64, err error) (any, error) {
 	case "search":
 		return ids, nil
 	}
-	wanted := make([]any, len(ids))
-	for i, id := range ids {
-		wanted[i] = id
+	args := make([]any, 0, len(ids)+1)
+	args = append(args, m.Name)
+	for _, id := range ids {
+		args = append(args, id)
 	}
-	found, err := t.Find(m.Name, []any{[]any{"id", "in", wanted}})
+	found, err := t.scan(`SELECT id, created, written, data FROM records
+		WHERE model = ? AND id IN (`+strings.TrimSuffix(strings.Repeat("?,", len(ids)), ",")+`) ORDER BY +id`, args)
 	if err != nil {
 		return nil, err
 	}
