@@ -162,7 +162,10 @@ type Case struct {
 	Stays bool `json:"stays,omitempty"`
 	// Fought says that what was repaired came back again and again: two writers fight,
 	// and nothing is repaired there by itself while the case is open.
-	Fought  bool      `json:"fought,omitempty"`
+	Fought bool `json:"fought,omitempty"`
+	// Agrees is since when what is fought over agrees; zero while it does not. Either
+	// writer may write again, so that its case is not over at once.
+	Agrees  time.Time `json:"agrees,omitzero"`
 	Closed  time.Time `json:"closed,omitzero"`
 	Outcome string    `json:"outcome,omitempty"` // how it was closed
 	// Evidence is set in answers and never stored: see Grounds.Evidence.

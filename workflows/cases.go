@@ -174,7 +174,12 @@ func (p *process) caseOf(n int) *reconcile.Case {
 // attend would have a case open is not, also when no comparison finds it.
 func (p *process) settleCases(now time.Time, c reconcile.Comparison) {
 	for i := range p.Cases {
-		if k := &p.Cases[i]; k.Open() && c.Over(*k) && !p.speaksFor(k.Step.Break) {
+		k := &p.Cases[i]
+		switch {
+		case !k.Open():
+		case !c.Over(*k) || p.speaksFor(k.Step.Break):
+			k.Agrees = time.Time{}
+		case p.peaceful(now, k):
 			p.closeCase(now, k.N, "the systems agree again")
 		}
 	}

@@ -106,7 +106,7 @@ func (p *process) publish(ctx workflow.Context) error {
 	resting := p.resting(ctx)
 	v := p.verdict(now, false)
 	workflow.SetCurrentDetails(ctx, v.Markdown())
-	outcome, agreement, breaks, oldest := reconcile.Attributes(v, p.Breaks)
+	outcome, agreement, breaks, oldest := reconcile.Attributes(v, p.atOdds())
 	same := outcome == p.published.outcome && agreement == p.published.agreement &&
 		slices.Equal(breaks, p.published.breaks) && oldest.Equal(p.published.oldest)
 	if outcome == p.published.outcome && !resting && !p.troubled() {

@@ -123,6 +123,32 @@ func (p *process) askWhoIsRight(now time.Time, step reconcile.Step) bool {
 	return opened
 }
 
+// peaceful says that the case about what agrees now is over. What is fought over may be
+// written again at any time: it has to agree for as long as a second repair waits.
+func (p *process) peaceful(now time.Time, k *reconcile.Case) bool {
+	if !k.Fought {
+		return true
+	}
+	if k.Agrees.IsZero() {
+		k.Agrees = now
+		until := now.Add(cooler * p.settings.Policy.CoolDown)
+		p.note(now, fmt.Sprintf("case %d: the systems agree now; it is over when they still do at %s", k.N, until.UTC().Format(time.RFC3339)))
+	}
+	return now.Sub(k.Agrees) >= cooler*p.settings.Policy.CoolDown
+}
+
+// atOdds returns the breaks that are open: what is fought over is also while it agrees
+// for a moment, so that its clock goes on and runs look at it again.
+func (p *process) atOdds() []reconcile.Break {
+	all := slices.Clone(p.Breaks)
+	for _, k := range p.Cases {
+		if k.Open() && !k.Agrees.IsZero() && !slices.ContainsFunc(all, func(b reconcile.Break) bool { return b.Place() == k.Step.Break.Place() }) {
+			all = append(all, k.Step.Break)
+		}
+	}
+	return all
+}
+
 // redone returns when a place was repaired within the last day. Of the breaks that are
 // planted in the canary order, again and again, only the last counts.
 func (p *process) redone(at reconcile.Place, now time.Time) []time.Time {

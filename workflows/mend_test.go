@@ -77,6 +77,28 @@ func TestMend_TwoWritersFight_AskedOnceAndNothingWritten(t *testing.T) {
 	r.said("case.opened", "case.closed")
 }
 
+// A fight in which ours wins now and then is one case, which is over when there was
+// peace for a while.
+func TestMend_FightThatAgreesNowAndThen_OneCase(t *testing.T) {
+	t.Parallel()
+	r := receive(t, nil)
+	w := kept(t, virtual.Options{Cases: r.settings(), ReconcileEvery: 15 * time.Minute}, allAuto)
+	for n := range 40 {
+		stage := [...]string{`{"order":"1","stage":"lost"}`, `{"order":"1","stage":"won"}`}[n%2]
+		w.At(10*time.Hour+time.Duration(n)*20*time.Minute+7*time.Minute, "the two who fight", func() { w.edit(w.CRM, stage) })
+	}
+	w.At(23*time.Hour+40*time.Minute, "it agrees, and not for long", func() {
+		if k := w.open1(); !k.Fought || k.N != 1 || k.Agrees.IsZero() {
+			t.Errorf("the case is %+v", k)
+		}
+	})
+	w.Run(26 * time.Hour)
+	r.said("case.opened", "case.closed")
+	if n := w.upserts(10 * time.Hour); n > 3 {
+		t.Errorf("the deal was set back %d times", n)
+	}
+}
+
 // What is back within the cool-down is a fight at once, whatever runs come later.
 func TestMend_BackWithinTheCoolDown_AskedAtOnce(t *testing.T) {
 	t.Parallel()
