@@ -187,17 +187,26 @@ func (p *process) redoes(now time.Time, op *Operation) {
 }
 
 // left are the fields of the CRM that an update leaves as they are there: those that
-// it is not to repair, and those that stand although they are not what we meant, for as
-// long as this update means nothing else by them than the one before did.
+// it is not to repair, those that a person is asked about because somebody deleted them,
+// and those that stand although they are not what we meant, for as long as this update
+// means nothing else by them than the one before did.
 func (p *process) left(op Operation) []reconcile.Field {
 	var all []reconcile.Field
 	for _, f := range []reconcile.Field{reconcile.CRMContact, reconcile.CRMDeal, reconcile.CRMRevenue, reconcile.CRMCarts} {
 		named := slices.ContainsFunc(op.For, func(at reconcile.Place) bool { return at.Field == f })
-		if len(op.For) > 0 && !named || len(op.For) == 0 && p.stands(f) && p.unmoved(op, f) {
+		own := len(op.For) == 0
+		if !own && !named || own && (p.askedMissing(f) || p.stands(f) && p.unmoved(op, f)) {
 			all = append(all, f)
 		}
 	}
 	return all
+}
+
+// askedMissing says that a person is asked about what is not there any more.
+func (p *process) askedMissing(f reconcile.Field) bool {
+	return slices.ContainsFunc(p.Cases, func(k reconcile.Case) bool {
+		return k.Open() && k.Step.Break.Field == f && k.Step.Break.Situation == reconcile.Missing
+	})
 }
 
 // stands says that the CRM holds a value of the field which was let stand.

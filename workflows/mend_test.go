@@ -379,6 +379,36 @@ func TestMend_ContactDeleted_NotMadeAgainByOtherRepairs(t *testing.T) {
 	w.Run(16 * time.Hour)
 }
 
+// Nor by the order's own next update, while a person is asked; what they decide is done.
+func TestMend_ContactDeleted_NotMadeAgainByTheNextUpdate(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{}, allAuto)
+	w.At(20*time.Hour, "deleted", func() { w.edit(w.CRM, `{"order":"1","contacts":0}`) })
+	w.runs(21 * time.Hour)
+	there := func() int {
+		seen, err := w.CRM.Read("1")
+		w.fatal(err)
+		return len(seen.Contacts)
+	}
+	var decided *replied
+	w.At(22*time.Hour, "a part is refunded", func() { w.refund("1", "r-1", 1000) })
+	w.At(24*time.Hour, "look", func() {
+		if n, revenue := there(), w.story("1").Revenue; n != 0 || revenue != 8980 {
+			t.Errorf("%d contacts, and the revenue is %d", n, revenue)
+		}
+		decided = w.decide("1", w.open1().N, workflows.DecideRepair)
+	})
+	w.At(25*time.Hour, "look again", func() {
+		if decided.Refused != "" || decided.Err != nil {
+			t.Errorf("the decision was answered %+v", decided)
+		}
+		if n := there(); n != 1 {
+			t.Errorf("%d contacts after it was decided", n)
+		}
+	})
+	w.Run(26 * time.Hour)
+}
+
 // Nor is a deal that somebody deleted, and that is only reported.
 func TestMend_DealDeleted_NotMadeAgainByOtherRepairs(t *testing.T) {
 	t.Parallel()

@@ -72,8 +72,9 @@ func (a *Activities) update(ctx context.Context, r CustomerRequest) (CustomerRes
 		result.EmailTaken, result.CRM.Contacts = contact.EmailTaken, []reconcile.Contact{contact.Contact}
 		deal.Contact = contact.Contact.ID
 	}
-	there := len(left.Deals) > 0
-	if deal.Leave = r.Leave; !leaves(reconcile.CRMDeal) || there && !leaves(reconcile.CRMRevenue) {
+	// A deal that is there is tied to a contact that is made again.
+	there, repaired := len(left.Deals) > 0, !leaves(reconcile.CRMRevenue) || !leaves(reconcile.CRMContact)
+	if deal.Leave = r.Leave; !leaves(reconcile.CRMDeal) || there && repaired {
 		d, err := a.Book.UpsertDeal(ctx, deal)
 		if err != nil {
 			return CustomerResult{}, fmt.Errorf("deal: %w", err)
