@@ -205,8 +205,7 @@ func (x *reading) find(c *imap.SearchCriteria, call simulator.Call, f simulator.
 	for i := range places {
 		m := x.all[i]
 		l := looked{
-			m: m, seq: uint32(i + 1), last: x.all[len(x.all)-1].uid, count: uint32(len(x.all)), zone: x.server.settings.Zone,
-			text: func() ([]byte, error) { return x.server.raw(m.uid) },
+			m: m, seq: uint32(i + 1), last: x.all[len(x.all)-1].uid, count: uint32(len(x.all)), zone: x.server.settings.Zone, server: x.server,
 		}
 		hit, err := l.matches(c)
 		if err != nil {
@@ -270,6 +269,12 @@ func (x *reading) bounds(c *imap.SearchCriteria) (begin, end int) {
 		from, to := uint32(c.UID[0][0].Start), uint32(c.UID[0][0].Stop)
 		if last := x.all[end-1].uid; from != 0 && (to == 0 || to >= from) && from <= last {
 			begin, _ = x.place(from)
+			if to != 0 {
+				var there bool
+				if end, there = x.place(to); there {
+					end++
+				}
+			}
 		}
 	}
 	shown := func(at time.Time) int {
@@ -280,7 +285,7 @@ func (x *reading) bounds(c *imap.SearchCriteria) (begin, end int) {
 		begin = max(begin, shown(date(c.Since).Add(-anyZone)))
 	}
 	if !c.Before.IsZero() {
-		end = shown(date(c.Before).Add(anyZone))
+		end = min(end, shown(date(c.Before).Add(anyZone)))
 	}
 	return min(begin, end), end
 }
@@ -355,28 +360,41 @@ func (x *reading) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.Fetc
 	if uids, ok := set.(imap.UIDSet); ok {
 		begin, end = x.span(uids)
 	}
+	var asked []int
 	for i := begin; i < end; i++ {
-		m, seq := x.all[i], uint32(i+1)
 		switch set := set.(type) {
 		case imap.SeqSet:
-			if !within(set, seq, count) {
+			if !within(set, uint32(i+1), count) {
 				continue
 			}
 		case imap.UIDSet:
-			if !withinUID(set, m.uid, last) {
+			if !withinUID(set, x.all[i].uid, last) {
 				continue
 			}
 		}
-		raw, err := x.server.raw(m.uid)
-		if err == nil {
-			err = fetch(w.CreateMessage(seq), m.at(x.server.settings.Zone), m, raw, o)
+		asked = append(asked, i)
+	}
+	for some := range slices.Chunk(asked, fetchedTogether) {
+		uids := make([]uint32, len(some))
+		for n, i := range some {
+			uids[n] = x.all[i].uid
 		}
+		raws, err := x.server.raws(uids)
 		if err != nil {
 			return err
+		}
+		for _, i := range some {
+			m := x.all[i]
+			if err := fetch(w.CreateMessage(uint32(i+1)), m.at(x.server.settings.Zone), m, raws[m.uid], o); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
+
+// fetchedTogether is how many messages are read out of the database at once.
+const fetchedTogether = 100
 
 // span is the part of the mailbox in which all messages of a set lie.
 func (x *reading) span(set imap.UIDSet) (begin, end int) {

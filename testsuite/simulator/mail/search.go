@@ -52,9 +52,12 @@ type looked struct {
 	last  uint32 // UID of the last message, which * means
 	count uint32
 	zone  *time.Location
-	// text returns the whole message, for what the index does not have.
-	text func() ([]byte, error)
+
+	server *Server
 }
+
+// text returns the whole message, for what the index does not have.
+func (l looked) text() ([]byte, error) { return l.server.raw(l.m.uid) }
 
 // lower writes the words of a search in lower case, in which they are compared.
 func lower(c *imap.SearchCriteria) {

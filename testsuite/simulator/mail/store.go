@@ -175,6 +175,32 @@ func (s *Server) raw(uid uint32) ([]byte, error) {
 	return raw, err
 }
 
+// raws returns several messages of the journal, by their UIDs.
+func (s *Server) raws(uids []uint32) (map[uint32][]byte, error) {
+	args := []any{s.settings.Journal}
+	for _, uid := range uids {
+		args = append(args, uid)
+	}
+	all := make(map[uint32][]byte, len(uids))
+	err := s.frame.View(func(tx *sql.Tx) error {
+		rows, err := tx.Query(`SELECT uid, raw FROM messages WHERE mailbox = ? AND uid IN (`+strings.TrimSuffix(strings.Repeat("?,", len(uids)), ",")+`)`, args...)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var uid uint32
+			var raw []byte
+			if err := rows.Scan(&uid, &raw); err != nil {
+				return err
+			}
+			all[uid] = raw
+		}
+		return rows.Err()
+	})
+	return all, err
+}
+
 // nextUID returns the UID that the journal's next message gets.
 func (s *Server) nextUID() (uint32, error) {
 	var next uint32
