@@ -109,3 +109,31 @@ func TestWindow_CardInsteadOfTheTransfer_TheTransferIsClosed(t *testing.T) {
 	w.ends(6*day, "1", order.PhaseClosed, delivered())
 	w.took("the card", card)
 }
+
+// Who has paid in time, unheard, is not given up without asking the gateway.
+func TestQuestion_PaidAgainUnheard_GatewayIsAskedBeforeItIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, down := range map[string]bool{"the notice is lost": false, "the gateway is down at the deadline": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Pace: byHand, FollowEvery: 167 * time.Minute})
+			w.submit(0, anOrder("1"))
+			w.At(7*day+5*time.Hour, "the customer pays again at the checkout, and no notice comes", func() {
+				w.Payment.Frame().HandleNotifications("", simulator.Drop)
+				_, err := w.Payment.Start("1", payment.Checkout{Amount: 9980, Currency: "eur", Method: visa, Capture: order.CaptureOnShip, Channel: "shop"})
+				w.Check(err)
+			})
+			if down {
+				w.At(8*day-2*time.Hour, "down", func() { w.inject(w.Payment, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1}) })
+				w.At(8*day+2*time.Hour, "up", func() { w.Payment.Frame().Clear("*") })
+			}
+			w.At(8*day+5*time.Hour, "look", func() {
+				v := w.Verdict("1")
+				if v.Phase != order.PhaseAccepted {
+					t.Errorf("it is %s, %s, %s", v.Phase, v.Outcome, v.Agreement)
+				}
+			})
+			w.Run(8*day + 6*time.Hour)
+		})
+	}
+}

@@ -143,8 +143,8 @@ func (p *process) take(asked time.Time, seen reconcile.Observation) {
 	}
 }
 
-// readAll reads all systems side by side. Readings that are asked for while one
-// is under way share it.
+// readAll reads all systems side by side. A reading that is asked for while one of
+// the same systems is under way shares it.
 func (p *process) readAll(ctx workflow.Context, again int) {
 	p.readSystems(ctx, order.Systems(), again)
 }
@@ -152,11 +152,14 @@ func (p *process) readAll(ctx workflow.Context, again int) {
 // readSystems reads some systems side by side, and takes in what they say all at
 // once: a lane that acted on half of it might do again what has happened.
 func (p *process) readSystems(ctx workflow.Context, systems []order.System, again int) {
-	if p.reading {
+	for p.reading {
+		shared := !slices.ContainsFunc(systems, func(s order.System) bool { return !slices.Contains(p.readingOf, s) })
 		_ = workflow.Await(ctx, func() bool { return !p.reading })
-		return
+		if shared || ctx.Err() != nil {
+			return
+		}
 	}
-	p.reading = true
+	p.reading, p.readingOf = true, systems
 	asked := workflow.Now(ctx)
 	futures := make([]workflow.Future, len(systems))
 	for i, system := range systems {

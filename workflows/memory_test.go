@@ -8,7 +8,9 @@ import (
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
+	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
+	"github.com/trueup-orders/trueup/workflows"
 )
 
 // byBack is one edit behind our back, and where a verdict shows it.
@@ -125,4 +127,26 @@ func cellOf(v reconcile.Verdict, field string, system order.System) (reconcile.R
 		}
 	}
 	return reconcile.Row{}, ""
+}
+
+// A fresh verdict reads all systems, also while a decision reads some.
+func TestVerdict_FreshVerdictWhileADecisionReads_IsFresh(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto, Payment: payment.Settings{RefundSettles: 12 * time.Hour}})
+	w.unannounced()
+	w.submit(0, anOrder("1"))
+	w.At(4*time.Hour, "a part", func() { w.refund("1", "a", 1000) })
+	w.At(10*time.Hour, "the bank sends it back", func() { w.edit(w.Payment, `{"order":"1","refund":"failed"}`) })
+	var first, v reconcile.Verdict
+	w.At(11*time.Hour, "look", func() { w.fresh("1", &first) })
+	w.At(12*time.Hour, "somebody loses the deal", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+	w.At(13*time.Hour, "a decision, and in the same moment a fresh verdict", func() {
+		w.decide("1", w.theCase("1", reconcile.PaymentRefunded), workflows.DecideAccept)
+		w.fresh("1", &v)
+	})
+	w.Run(14 * time.Hour)
+	r, said := cellOf(v, "deal", order.SystemCRM)
+	if v.Fresh && said != "lost" {
+		t.Errorf("a fresh verdict at 13h says that the deal is %s: %+v\n%s", said, r, v.Table())
+	}
 }

@@ -68,8 +68,9 @@ type process struct {
 	closing bool
 	// reads counts the look-ups of this run, for their activity ids.
 	reads int
-	// reading is set while a full reading of all systems is under way.
-	reading bool
+	// reading is set while some systems are read side by side: readingOf.
+	reading   bool
+	readingOf []order.System
 	// looking is set while one system is read because something hinted at it.
 	looking bool
 	// supplying is set while inventory is asked what there is.

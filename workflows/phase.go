@@ -349,11 +349,7 @@ func (p *process) deadline(ctx workflow.Context) (time.Time, string) {
 		}
 	}
 	if q := p.openQuestion(); q != nil {
-		at := p.answerBy(q)
-		for !at.After(now) { // it is past and a bank is still at it: look again each hour
-			at = at.Add(time.Hour)
-		}
-		soonest(at, "the customer may answer")
+		soonest(p.answerAlarm(now, q))
 	}
 	switch {
 	case p.Phase == order.PhasePaying:

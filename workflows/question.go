@@ -116,6 +116,9 @@ func (p *process) attendPayment(now time.Time) {
 			p.hint(order.SystemPayment, now)
 			return
 		}
+		if !p.askedWhetherPaid(now, q) {
+			return
+		}
 		p.closeQuestion(now, q, "not paid in time: what has not shipped is given up")
 		p.dropUnshipped(now, Asked{By: byDeadline})
 	case q == nil && p.unpaidPacked(byDeadline) && uncovered > 0:
@@ -123,6 +126,31 @@ func (p *process) attendPayment(now time.Time) {
 	case q == nil && uncovered > 0 && !p.askedToPay() && !p.Amendment.open() && p.dueCapture() == nil && p.dueRenewal(now) == nil && p.openIn(order.SystemPayment) == nil && !p.disputed() && !p.reviewed() && !p.declinedByReview():
 		p.askCustomer(now, AskAboutPayment, p.unshipped())
 	}
+}
+
+// askedWhetherPaid says that the gateway was read since the deadline of a question: who
+// paid in time and was not heard of is not given up. One that cannot be read is waited
+// for, and after a day a person hears of it.
+func (p *process) askedWhetherPaid(now time.Time, q *Question) bool {
+	by := p.answerBy(q)
+	if p.readSince(order.SystemPayment, by) {
+		return true
+	}
+	p.hint(order.SystemPayment, now)
+	p.unheard(now, order.SystemPayment, by)
+	return false
+}
+
+// answerAlarm is when the question has to be looked at again, and why.
+func (p *process) answerAlarm(now time.Time, q *Question) (time.Time, string) {
+	at := p.answerBy(q)
+	if q.Kind == AskAboutPayment && p.Phase != order.PhasePaying && !at.After(now) && !p.readSince(order.SystemPayment, at) {
+		return now.Add(time.Minute), "ask the gateway again"
+	}
+	for !at.After(now) { // it is past and a bank is still at it: look again each hour
+		at = at.Add(time.Hour)
+	}
+	return at, "the customer may answer"
 }
 
 // askedToPay says that the customer was asked before the pivot to pay anew, and
