@@ -13,8 +13,8 @@ KEEP          ?= 1
 # How long `make prove` plays pairs of faults; 0: until all were played.
 PROVE         ?= 0
 # How many orders reconciliation is measured with.
-ORDERS        ?= 20000
-PER_DAY       ?= 10000
+ORDERS        ?= 100000
+PER_DAY       ?= 50000
 
 TOOLS  := $(CURDIR)/.build/tools
 ENGINE := $(CURDIR)/.build/engine

@@ -74,7 +74,7 @@ func readPlan(args []string) (plan, error) {
 	flags.IntVar(&p.reconcile, "reconcile", 0, "measure reconciliation instead, with so many orders on sealed days")
 	flags.IntVar(&p.recent, "recent", 300, "of reconciliation: orders of the last day")
 	flags.IntVar(&p.perDay, "per-day", 0, "of reconciliation: orders of one sealed day; 0: a tenth of all, but 10,000 at most")
-	flags.IntVar(&p.floorEvery, "floor-every", 0, "of reconciliation: the floor is read of one in so many days; 0: of each, of one in five beyond 50,000 orders")
+	flags.IntVar(&p.floorEvery, "floor-every", 0, "of reconciliation: the floor is read of one in so many days; 0: of each, of one in five beyond 50,000 orders of ten days")
 	flags.BoolVar(&p.visibility, "visibility", false, "of reconciliation: the orders are workflows of the engine, and sweeps list them by its visibility")
 	flags.IntVar(&p.breaks, "breaks", 100, "of reconciliation: how many breaks are planted, and as many orders that settle")
 	flags.Uint64Var(&p.seed, "seed", 1, "of reconciliation: what the orders are made from")
@@ -152,7 +152,7 @@ func reconcileOnly(ctx context.Context, p plan, out io.Writer) error {
 	}
 	if p.floorEvery == 0 {
 		p.floorEvery = 1
-		if p.reconcile > 50_000 {
+		if p.reconcile > 50_000 && p.reconcile >= 10*p.perDay {
 			p.floorEvery = 5
 		}
 	}
