@@ -59,10 +59,10 @@ func newGauges() gauges {
 	return gauges{
 		read:        d("overview_read", "1 when the overview could be read, 0 when it could not: then the others are missing."),
 		truncated:   d("overview_truncated", "1 when more orders disagree, or more records wait that no order claims, than are counted."),
-		disagreeing: d("orders_disagreeing", "Orders with an open break."),
-		breaks:      d("open_breaks", "Orders with an open break of this kind; of level.mismatch, SKUs.", "system", "kind"),
-		oldest:      d("oldest_break_timestamp_seconds", "When the oldest open break was first seen, of an order or of a stock level."),
-		risk:        d("money_at_risk_minor_units", "Money at risk in open breaks and cases, in minor units of the currency.", "currency"),
+		disagreeing: d("orders_disagreeing", "Orders with an open break, also one that is left to a group."),
+		breaks:      d("open_breaks", "Orders with an open break of this kind; of level.mismatch, SKUs. Kind is all for a group of a whole system.", "system", "kind"),
+		oldest:      d("oldest_break_timestamp_seconds", "When the oldest open break was first seen, of an order, of a group or of a stock level."),
+		risk:        d("money_at_risk_minor_units", "Money at risk in open breaks, groups and cases, in minor units of the currency.", "currency"),
 		cases:       d("open_cases", "Cases that wait for a person: of orders, and of records that no order claims."),
 		oldestCase:  d("oldest_case_timestamp_seconds", "When the oldest open case was opened."),
 		deadline:    d("next_case_deadline_timestamp_seconds", "The deadline of the most urgent open case."),
@@ -190,6 +190,19 @@ func (g *Gauges) sayOrders(s saying, o Overview) {
 	for _, b := range o.Status.Levels {
 		kinds[b.Kind().String()]++
 		earliest(&oldest, b.FirstSeen)
+	}
+	untold := UntoldOf(o.Status, o.Orders)
+	disagreeing += o.inIncidents(untold)
+	for _, u := range untold {
+		kind := u.Kind.String()
+		if u.Kind.Field == "" {
+			kind += ".all"
+		}
+		kinds[kind] += u.Orders
+		for _, sum := range u.Risk {
+			risk[sum.Currency] += sum.Minor
+		}
+		earliest(&oldest, u.Since)
 	}
 	s.say(g.all.truncated, one(o.More))
 	s.say(g.all.disagreeing, float64(disagreeing))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -184,6 +185,90 @@ func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 	}
 }
 
+// The orders of an incident are not bothered with it, so that no list of orders has
+// its breaks: they count all the same, and those that an order says itself only once.
+func TestMend_Gauges_OrdersOfIncidents_CountedOnce(t *testing.T) {
+	t.Parallel()
+	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
+	kind := func(text string) reconcile.Kind {
+		k, err := reconcile.ParseKind(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	status := reconciliation.Status{
+		Since: ago(48 * time.Hour), Levels: []reconcile.Break{level("MUG", ago(time.Minute)), level("TSHIRT", ago(time.Minute))},
+		Groups: []reconciliation.Group{
+			{N: 1, Kind: kind("crm.deal.mismatch"), State: reconciliation.GroupOpen, Orders: 12, Money: []reconcile.Sum{{Currency: "EUR", Minor: 12_000}, {Currency: "JPY", Minor: 50}}, Since: ago(30 * time.Hour), Deadline: noon.Add(2 * time.Hour)},
+			{N: 2, Kind: kind("erp"), Short: true, State: reconciliation.GroupLeft, Orders: 600, Money: []reconcile.Sum{{Currency: "EUR", Minor: 5_000}}, Since: ago(time.Hour), Deadline: noon.Add(time.Hour)},
+			{N: 3, Kind: kind("crm.deal.missing"), State: reconciliation.GroupClosed, Orders: 40, Money: []reconcile.Sum{{Currency: "KWD", Minor: 9}}, Since: ago(90 * time.Hour)},
+			{N: 4, Kind: kind("inventory.level.mismatch"), State: reconciliation.GroupOpen, Orders: 2, Since: ago(time.Minute), Deadline: noon.Add(3 * time.Hour)},
+			{N: 5, Kind: kind("mail.shipped"), State: reconciliation.GroupLeft, Since: ago(80 * time.Hour)}, // none of it is there any more
+		},
+	}
+	members := []reconciliation.Members{{Group: 1}, {Group: 2}, {Group: 4, Of: []string{"MUG", "TSHIRT"}}}
+	for n := range 12 {
+		members[0].Of = append(members[0].Of, fmt.Sprintf("A-%d", n))
+	}
+	for n := 10; n < 510; n++ { // two of them are in both, and 100 are not kept by name
+		members[1].Of = append(members[1].Of, fmt.Sprintf("A-%d", n))
+	}
+	engine := &visibility{Engine: &memory.Engine{Answer: func(_ string, m starters.Message) (any, error) {
+		if m.Name == workflows.MembersQuery {
+			return members, nil
+		}
+		return status, nil
+	}}}
+	engine.disagreeing = []starters.Listed{
+		// It says its deal itself, and something else besides.
+		{ID: "order/A-1", Running: true, Started: ago(time.Hour), Agreement: "disagreeing", Breaks: []string{"crm.deal.mismatch", "inventory.reserved.missing"}, Oldest: ago(time.Hour),
+			DecodeMemo: stakes(workflows.Stakes{Currency: "EUR", Money: 1_500})},
+		// Only something else.
+		{ID: "order/A-2", Running: true, Started: ago(time.Hour), Agreement: "disagreeing", Breaks: []string{"inventory.reserved.missing"}, Oldest: ago(time.Hour),
+			DecodeMemo: stakes(workflows.Stakes{Currency: "EUR", Money: 70})},
+		// It is in both, and says both; its money counts against them once.
+		{ID: "order/A-11", Running: true, Started: ago(time.Hour), Agreement: "disagreeing", Breaks: []string{"crm.deal.mismatch", "erp.sale.missing"}, Oldest: ago(time.Hour),
+			DecodeMemo: stakes(workflows.Stakes{Currency: "EUR", Money: 100})},
+		// A person is asked about something that no comparison finds.
+		{ID: "order/A-3", Running: true, Started: ago(time.Hour), Agreement: "needs_person", DecodeMemo: stakes(workflows.Stakes{Cases: 1, Opened: ago(time.Hour), Deadline: noon.Add(9 * time.Hour)})},
+	}
+	client := &starters.Client{Engine: engine, Now: clock}
+	if err := client.EnsureReconciliation(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	got := scrape(t, gaugesOf(t, engine, clock))
+	at := func(moment time.Time) float64 { return float64(moment.Unix()) }
+	for name, want := range map[string]float64{
+		"trueup_overview_read":                                           1,
+		"trueup_orders_disagreeing":                                      510 + 100, // A-0 to A-509, of which three are listed, and those that are not kept by name
+		`trueup_open_breaks{kind="deal.mismatch",system="crm"}`:          12,
+		`trueup_open_breaks{kind="all",system="erp"}`:                    599,
+		`trueup_open_breaks{kind="sale.missing",system="erp"}`:           1,
+		`trueup_open_breaks{kind="reserved.missing",system="inventory"}`: 2,
+		`trueup_open_breaks{kind="level.mismatch",system="inventory"}`:   2,
+		`trueup_money_at_risk_minor_units{currency="EUR"}`:               1_500 + 70 + 100 + (12_000 - 1_500 - 100) + 5_000,
+		`trueup_money_at_risk_minor_units{currency="JPY"}`:               50,
+		"trueup_oldest_break_timestamp_seconds":                          at(ago(30 * time.Hour)),
+		"trueup_next_group_deadline_timestamp_seconds":                   at(noon.Add(2 * time.Hour)),
+		"trueup_open_cases":                                              1, "trueup_next_case_deadline_timestamp_seconds": at(noon.Add(9 * time.Hour)),
+	} {
+		var value float64
+		if err := json.Unmarshal([]byte(got[name]), &value); err != nil || value != want {
+			t.Errorf("%s is %q, want %v", name, got[name], want)
+		}
+	}
+	for name := range got {
+		if strings.Contains(name, "KWD") || strings.Contains(name, "deal.missing") || strings.Contains(name, "mail") && strings.Contains(name, "open_breaks") {
+			t.Errorf("%s counts an incident that is over, or that has none", name)
+		}
+	}
+	status.Groups = status.Groups[3:]
+	if got := scrape(t, gaugesOf(t, engine, clock)); got["trueup_orders_disagreeing"] != "3" {
+		t.Errorf("without an incident of orders %s disagree, want those that list breaks", got["trueup_orders_disagreeing"])
+	}
+}
+
 // What is documented is what there is, and what the alerts speak of.
 func TestMetrics_DocumentedAndAlertedOn(t *testing.T) {
 	t.Parallel()
@@ -241,6 +326,14 @@ func TestMetrics_DocumentedAndAlertedOn(t *testing.T) {
 		for _, name := range spoken {
 			if !slices.Contains(names, name) {
 				t.Errorf("%s speaks of %s, which there is not", r.Alert, name)
+			}
+		}
+		if r.Alert != "TrueupCaseNearDeadline" {
+			continue
+		}
+		for _, name := range names { // whatever waits for a person with a deadline is told of in time
+			if strings.HasSuffix(name, "_deadline_timestamp_seconds") && !slices.Contains(spoken, name) {
+				t.Errorf("%s does not speak of %s", r.Alert, name)
 			}
 		}
 	}

@@ -110,12 +110,16 @@ type Overview struct {
 	Orders []Disagreeing
 	// Orphans are the records that no order claims and that wait for a person.
 	Orphans []Orphan
+	// Members are the orders of the incidents that are not over, as far as they are
+	// kept; they are read only where there is one.
+	Members []reconciliation.Members
 	// More says that there are more orders, or records, than these.
 	More bool
 }
 
 // Overview reads how the whole installation stands: what the reconciliation
-// workflow knows, which orders do not agree, and which records no order claims. It adds no event anywhere.
+// workflow knows, which orders do not agree, and which records no order claims. It
+// adds no event anywhere.
 func (c *Client) Overview(ctx context.Context) (Overview, error) {
 	var o Overview
 	var err error
@@ -124,6 +128,11 @@ func (c *Client) Overview(ctx context.Context) (Overview, error) {
 	}
 	if o.Orders, o.More, err = c.Disagreeing(ctx); err != nil {
 		return Overview{}, fmt.Errorf("read the overview: %w", err)
+	}
+	if len(UntoldOf(o.Status, nil)) > 0 {
+		if o.Members, err = c.Members(ctx); err != nil {
+			return Overview{}, fmt.Errorf("read the overview: the orders of incidents: %w", err)
+		}
 	}
 	var more bool
 	if o.Orphans, more, err = c.Orphans(ctx); err != nil {

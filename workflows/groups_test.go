@@ -100,6 +100,11 @@ func TestIncident_ManyAtOnce_OneCase_RepairedAFewFirst(t *testing.T) {
 				t.Errorf("order %s was bothered with what is left to the group: %v", id, l.Breaks)
 			}
 		}
+		o, err := w.Client.Overview(t.Context())
+		w.Check(err)
+		if told := starters.UntoldOf(o.Status, o.Orders); len(told) != 1 || told[0].Orders != 11 || len(o.Orders) != 1 {
+			t.Errorf("of the 12 orders %d list breaks of their own, and the group's others are %+v", len(o.Orders), told)
+		}
 		if s := w.story("05"); s.Reserved != 3 {
 			t.Errorf("what is no incident was not repaired: %d are reserved", s.Reserved)
 		}

@@ -17,11 +17,11 @@ import (
 
 // The orders on which systems disagree: found by visibility, sorted by what the
 // asker wants to see first, and for those that are shown with each break as the
-// order itself knows it. Stock levels that differ stand among them: they belong to no
-// order, and reconciliation knows them.
+// order itself knows it. Stock levels that differ stand among them, and the incidents
+// whose orders are not bothered with them: reconciliation knows both.
 
-// broken is one break of one order, as it is shown, or of a stock level, whose order
-// is empty.
+// broken is one break of one order, as it is shown, or of a stock level or of an
+// incident, whose order is empty.
 type broken struct {
 	Order order.ID        `json:"order"`
 	Break reconcile.Break `json:"break"`
@@ -30,6 +30,18 @@ type broken struct {
 	Age      time.Duration  `json:"age"`
 	// Next says what happens next about it.
 	Next string `json:"next,omitempty"`
+	// Group is the incident that the row is of: then Break says no more than its kind,
+	// since when it is there, and the money of its first currency.
+	Group *inGroup `json:"group,omitempty"`
+}
+
+// inGroup says which incident it is, and of how many orders that are in no row of
+// their own, with how much at risk.
+type inGroup struct {
+	N      int                       `json:"n"`
+	State  reconciliation.GroupState `json:"state"`
+	Orders int                       `json:"orders"`
+	Money  []reconcile.Sum           `json:"money,omitempty"`
 }
 
 // breakFilter says which breaks are shown, and which first.
@@ -75,6 +87,23 @@ func (f breakFilter) wants(kind string) bool {
 	}
 	// A kind may be given whole, with or without its system, or by any of its parts.
 	return f.kind == "" || kind == f.kind || rest == f.kind || slices.Contains(strings.Split(rest, "."), f.kind)
+}
+
+// wantsGroup asks of an incident of a whole system whether any of its fields is
+// wanted. Levels are no field of orders.
+func (f breakFilter) wantsGroup(k reconcile.Kind) bool {
+	if k.Field != "" {
+		return f.wants(k.String())
+	}
+	for _, field := range reconcile.Fields() {
+		for _, s := range reconcile.Situations() {
+			one := reconcile.Kind{System: field.System(), Field: field, Situation: s}
+			if field != reconcile.InventoryLevel && k.Covers(one) && f.wants(one.String()) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // orders returns the orders to be asked, the most wanted first.
@@ -129,7 +158,7 @@ func last(x, y bool) int {
 	return -1
 }
 
-func kindOf(b reconcile.Break) string { return string(b.Field) + "." + string(b.Situation) }
+func kindOf(b reconcile.Break) string { return b.Kind().String() }
 
 // breaks shows the breaks of the orders that disagree.
 func (c *call) breaks(ctx context.Context, client *starters.Client, f breakFilter, asJSON bool) (int, error) {
@@ -140,19 +169,21 @@ func (c *call) breaks(ctx context.Context, client *starters.Client, f breakFilte
 	wanted := f.orders(all, c.Now())
 	left := max(0, len(wanted)-f.limit)
 	shown, failed := c.ask(ctx, client, f, wanted[:len(wanted)-left])
-	levels, err := c.levels(ctx, client, f)
+	status, err := c.standing(ctx, client, f)
 	failed = errors.Join(failed, err)
-	if over := len(levels) - f.limit; over > 0 {
-		levels, left = levels[:f.limit], left+over
+	for _, more := range [][]broken{c.levels(status, f), c.groups(status, all, f)} {
+		if over := len(more) - f.limit; over > 0 {
+			more, left = more[:f.limit], left+over
+		}
+		shown = append(shown, more...)
 	}
-	shown = append(shown, levels...)
 	f.sort(shown)
 	if asJSON {
 		return ExitOK, errors.Join(c.json(shown), failed)
 	}
 	c.print("%s", breakTable(shown, c.Now()))
 	if left > 0 || more {
-		c.print("there are more orders or levels; --limit asks for them, --system, --kind and --older-than for fewer\n")
+		c.print("there are more orders, levels or groups; --limit asks for them, --system, --kind and --older-than for fewer\n")
 	}
 	return ExitOK, failed
 }
@@ -177,26 +208,53 @@ func (c *call) ask(ctx context.Context, client *starters.Client, f breakFilter, 
 	return shown, failed
 }
 
-// levels returns the stock levels that differ, the oldest first; none where
-// reconciliation does not run, for then nobody compares them.
-func (c *call) levels(ctx context.Context, client *starters.Client, f breakFilter) ([]broken, error) {
+// standing returns what reconciliation knows; nothing where it does not run, for then
+// nobody compares levels or finds incidents, and where only orders are asked for.
+func (c *call) standing(ctx context.Context, client *starters.Client, f breakFilter) (reconciliation.Status, error) {
 	if f.outcome != "" || f.agreement != "" {
-		return nil, nil // these are of orders
+		return reconciliation.Status{}, nil // these are of orders
 	}
 	s, err := client.Status(ctx)
 	switch {
 	case errors.Is(err, starters.ErrNotFound) || errors.Is(err, starters.ErrClosed):
-		return nil, nil
+		return reconciliation.Status{}, nil
 	case err != nil:
-		return nil, fmt.Errorf("these are not all: the stock levels that differ: %w", err)
+		return reconciliation.Status{}, fmt.Errorf("these are not all: the stock levels that differ, and the groups: %w", err)
 	}
+	return s, nil
+}
+
+// levels returns the stock levels that differ, the oldest first.
+func (c *call) levels(s reconciliation.Status, f breakFilter) []broken {
 	var all []broken
 	for _, b := range s.OldestLevels() {
 		if age := c.Now().Sub(b.FirstSeen); age >= f.olderThan && f.wants(kindOf(b)) {
 			all = append(all, broken{Break: b, Age: age, Next: reconciliation.LevelState(b)})
 		}
 	}
-	return all, nil
+	return all
+}
+
+// groups returns the incidents that are not over, the oldest first, each with what of
+// it no order says itself.
+func (c *call) groups(s reconciliation.Status, orders []starters.Disagreeing, f breakFilter) []broken {
+	var all []broken
+	for _, u := range starters.UntoldOf(s, orders) {
+		age := c.Now().Sub(u.Since)
+		if age < f.olderThan || !f.wantsGroup(u.Kind) {
+			continue
+		}
+		row := broken{
+			Break: reconcile.Break{System: u.Kind.System, Field: u.Kind.Field, Situation: u.Kind.Situation, FirstSeen: u.Since},
+			Age:   age, Next: u.Waits(), Group: &inGroup{N: u.N, State: u.State, Orders: u.Orders, Money: u.Risk},
+		}
+		if len(u.Risk) > 0 {
+			row.Break.Money, row.Currency = u.Risk[0].Minor, u.Risk[0].Currency
+		}
+		all = append(all, row)
+	}
+	slices.SortStableFunc(all, func(x, y broken) int { return x.Break.FirstSeen.Compare(y.Break.FirstSeen) })
+	return all
 }
 
 // nextOf says what happens next about a break: its case, or who has it.
@@ -217,25 +275,45 @@ func nextOf(v reconcile.Verdict, b reconcile.Break) string {
 	return "to be confirmed"
 }
 
+// risk is what is at risk in a row.
+func (x broken) risk() []reconcile.Sum {
+	switch {
+	case x.Group != nil:
+		return x.Group.Money
+	case x.Break.Money == 0:
+		return nil
+	}
+	return []reconcile.Sum{{Currency: x.Currency, Minor: x.Break.Money}}
+}
+
+// of says whose break it is.
+func (x broken) of() string {
+	if x.Group == nil || x.Group.Orders == 0 {
+		return dash(string(x.Order))
+	}
+	return plural(x.Group.Orders, "order")
+}
+
 func breakTable(shown []broken, now time.Time) string {
 	rows := [][]string{{"ORDER", "BREAK", "AGE", "AT RISK", "EXPECTED", "SAYS", "RIGHT", "NOW"}}
-	risk := map[order.Currency]int64{}
+	var risk []reconcile.Sum
+	groups, orders := 0, 0
 	for _, x := range shown {
-		b, money := x.Break, "-"
-		if b.Money != 0 {
-			money = order.Amount{Minor: b.Money, Currency: x.Currency}.String()
-			risk[x.Currency] += b.Money
+		b, what := x.Break, x.Break.ID()
+		if x.Group != nil {
+			what, groups, orders = b.Kind().String(), groups+1, orders+x.Group.Orders
 		}
-		rows = append(rows, []string{dash(string(x.Order)), b.ID(), ago(b.FirstSeen, now), money, short(b.Expected), short(b.Observed), b.Right, x.Next})
+		for _, sum := range x.risk() {
+			risk = reconcile.AddSum(risk, sum.Currency, sum.Minor)
+		}
+		rows = append(rows, []string{x.of(), what, ago(b.FirstSeen, now), dash(reconciliation.Amounts(x.risk())), short(b.Expected), short(b.Observed), dash(b.Right), x.Next})
 	}
-	text := columns(rows) + plural(len(shown), "break")
-	var currencies []order.Currency
-	for currency := range risk {
-		currencies = append(currencies, currency)
+	text := columns(rows) + plural(len(shown)-groups, "break")
+	if groups > 0 {
+		text += fmt.Sprintf(" and %s in %s", plural(orders, "order"), plural(groups, "group"))
 	}
-	slices.Sort(currencies)
-	for _, currency := range currencies {
-		text += ", " + order.Amount{Minor: risk[currency], Currency: currency}.String() + " at risk"
+	for _, sum := range risk {
+		text += ", " + order.Amount{Minor: sum.Minor, Currency: sum.Currency}.String() + " at risk"
 	}
 	return text + "\n"
 }

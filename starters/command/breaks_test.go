@@ -3,6 +3,7 @@ package command_test
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,88 @@ TSHIRT  60 s    40              100        2026-01-02T11:44:00Z (16 min ago)  to
 	if got := status.Markdown(noon); !strings.Contains(got, "- **Differs:** stock SOCK: inventory says 40 and should say 100 by the warehouse, since 2026-01-02T07:00:00Z (5h0m0s); set, to be verified\n- **Differs:** stock MUG") {
 		t.Errorf("the engine's UI says\n%s", got)
 	}
+}
+
+// What many orders have at once is left to its incident, and no order lists it: each
+// incident is a row, with what no row of an order says.
+func TestMend_Orders_Breaks_TellOfGroups(t *testing.T) {
+	t.Parallel()
+	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
+	deal := reconcile.Break{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch, Expected: "won", Observed: "lost", Right: "order", Money: 500, FirstSeen: ago(time.Hour), Confirmed: noon}
+	status := reconciliation.Status{
+		Since: ago(48 * time.Hour),
+		Groups: []reconciliation.Group{
+			{N: 1, Kind: reconcile.Kind{System: order.SystemERP}, State: reconciliation.GroupClosed, Orders: 40, Since: ago(9 * time.Hour)},
+			{N: 2, Kind: deal.Kind(), State: reconciliation.GroupOpen, Orders: 12, Looked: 12, Money: []reconcile.Sum{{Currency: "EUR", Minor: 6_000}, {Currency: "JPY", Minor: 700}}, Since: ago(3 * time.Hour)},
+			{N: 3, Kind: reconcile.Kind{System: order.SystemInventory}, State: reconciliation.GroupLeft, By: "ada", Short: true, Orders: 11, Looked: 12, Since: ago(time.Minute)},
+		},
+	}
+	x := newTerminal(t)
+	x.engine.Answer = func(_ string, m starters.Message) (any, error) {
+		switch m.Name {
+		case workflows.VerdictQuery:
+			return reconcile.Verdict{Order: "A-1", Currency: "EUR", Breaks: []reconcile.Break{deal}}, nil
+		case workflows.StatusQuery:
+			return status, nil
+		}
+		return workflows.Submitted{Phase: order.PhaseAccepted}, nil
+	}
+	x.run(command.ExitOK, strings.ReplaceAll(good(t), "A-1001", "A-1"), "submit", "-")
+	x.engine.Listed = []starters.Listed{{
+		ID: "order/A-1", Running: true, Started: noon, Agreement: "disagreeing", Breaks: []string{"crm.deal.mismatch"}, Oldest: ago(time.Hour),
+		DecodeMemo: func(_ string, into any) error {
+			*into.(*workflows.Stakes) = workflows.Stakes{Currency: "EUR", Money: 500}
+			return nil
+		},
+	}}
+	client := starters.Client{Engine: x.engine, Now: func() time.Time { return noon }}
+	if err := client.EnsureReconciliation(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	x.run(command.ExitOK, "", "orders", "--breaks")
+	want := `ORDER      BREAK              AGE     AT RISK             EXPECTED  SAYS  RIGHT  NOW
+11 orders  crm.deal.mismatch  3 h     55.00 EUR, 700 JPY  -         -     -      group 2: too many at once; nothing is done before somebody decides (trueup groups)
+A-1        crm.deal.mismatch  60 min  5.00 EUR            won       lost  order  confirmed
+11 orders  inventory          60 s    -                   -         -     -      group 3: left as it is by ada, until trueup switch on inventory
+1 break and 22 orders in 2 groups, 60.00 EUR at risk, 700 JPY at risk
+`
+	if got := x.out.String(); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	for args, want := range map[string]string{
+		"": "2 0 3", "--sort money": "2 0 3", "--sort kind": "2 0 3", "--system crm": "2 0", "--system inventory": "3", "--system erp": "",
+		"--kind deal": "2 0", "--kind missing": "3", "--kind reserved.missing": "3", "--kind inventory.reserved.missing": "3", "--kind level": "", "--kind sale": "",
+		"--older-than 30m": "2 0", "--older-than 2h": "2", "--limit 1": "2 0", "--agreement disagreeing": "0",
+	} {
+		x.run(command.ExitOK, "", append([]string{"orders", "--breaks", "--json"}, strings.Fields(args)...)...)
+		var all []struct {
+			Order order.ID `json:"order"`
+			Group *struct {
+				N      int             `json:"n"`
+				Orders int             `json:"orders"`
+				Money  []reconcile.Sum `json:"money"`
+			} `json:"group"`
+		}
+		if err := json.Unmarshal(x.out.Bytes(), &all); err != nil {
+			t.Fatalf("%s: %v: %s", args, err, x.out.String())
+		}
+		var rows []string
+		for _, one := range all {
+			if one.Group == nil {
+				rows = append(rows, "0")
+				continue
+			}
+			rows = append(rows, strconv.Itoa(one.Group.N))
+			if one.Order != "" || one.Group.Orders != 11 || one.Group.N == 2 && (len(one.Group.Money) != 2 || one.Group.Money[0].Minor != 5_500) {
+				t.Errorf("%s: the row of group %d is %+v", args, one.Group.N, one)
+			}
+		}
+		if got := strings.Join(rows, " "); got != want {
+			t.Errorf("%q lists the groups %q (0: the order), want %q", args, got, want)
+		}
+	}
+	x.run(command.ExitOK, "", "orders", "--breaks", "--limit", "1")
+	x.says("there are more orders, levels or groups")
 }
 
 func TestOrders_Breaks(t *testing.T) {
