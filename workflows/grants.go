@@ -57,6 +57,13 @@ func (k *keeper) wouldGrant(r reconciliation.GrantRequest) (reconciliation.Grant
 	if err != nil {
 		return reconciliation.Granted{}, err
 	}
+	for _, t := range r.Taken {
+		w := reconcile.Want{Kind: t.Kind, Currency: t.Currency, Money: t.Money} // of all of them, by the first
+		for range t.Count {
+			twin.take(t.Run, w, t.At)
+			w.Money = 0
+		}
+	}
 	return twin.give(k.settings, r, r.At), nil
 }
 

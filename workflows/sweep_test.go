@@ -9,6 +9,7 @@ import (
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
@@ -117,7 +118,7 @@ func TestSweep_PlantedInEachSystem_FoundThoughNothingWasAnnounced(t *testing.T) 
 		}
 		for _, p := range planted {
 			// What an order takes up by itself once it looks is no break of its any more.
-			if !named(r.Lines, p.of) && (r.DryRun || p.of != "voided") {
+			if !named(r.Lines, p.of) && p.of != "voided" {
 				t.Errorf("the %s says nothing of %s:\n%s", what, p.of, strings.Join(r.Lines, "\n"))
 			}
 		}
@@ -127,6 +128,67 @@ func TestSweep_PlantedInEachSystem_FoundThoughNothingWasAnnounced(t *testing.T) 
 	}
 	if dry.Repaired != 0 || swept.Repaired == 0 {
 		t.Errorf("the dry run repaired %d, the sweep %d", dry.Repaired, swept.Repaired)
+	}
+	saysWhatIsDone(t, dry, swept)
+}
+
+// saysWhatIsDone holds a dry sweep against the sweep after it.
+func saysWhatIsDone(t *testing.T, dry, swept *reconciliation.RunReport) {
+	t.Helper()
+	if dry.Would == nil || *dry.Would != done(swept) || dry.Found != swept.Found || dry.Suspects != swept.Suspects {
+		t.Errorf("the dry run said %+v of %d breaks; the sweep did %+v of %d", dry.Would, dry.Found, done(swept), swept.Found)
+	}
+	if !slices.Equal(dry.Lines, swept.Lines) {
+		t.Errorf("the dry run said\n%s\nthe sweep did\n%s", strings.Join(dry.Lines, "\n"), strings.Join(swept.Lines, "\n"))
+	}
+}
+
+// A dry sweep says what a sweep does: also what it would not be granted any more, and
+// what is left to an incident, because of what it would have done in earlier shards.
+func TestMend_Sweep_DryRun_SaysExactlyWhatASweepDoes(t *testing.T) {
+	t.Parallel()
+	for _, s := range []struct {
+		name    string
+		options virtual.Options
+		want    reconciliation.Done
+	}{
+		{"auto", virtual.Options{}, reconciliation.Done{Repaired: 5}},
+		{"ask", virtual.Options{Policy: "mode: ask\nreturn_window: 24h\n"}, reconciliation.Done{Cases: 5}},
+		{"report", virtual.Options{Policy: "mode: report\nreturn_window: 24h\n"}, reconciliation.Done{Left: 5}},
+		{"three repairs", virtual.Options{BudgetCount: 3}, reconciliation.Done{Repaired: 3, Left: 2}},
+		{"an incident", virtual.Options{Incident: reconcile.Thresholds{Orders: 2, Percent: 50, Most: 1}}, reconciliation.Done{Left: 5}},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.options.SweepShard = 2
+			w := deaf(t, s.options)
+			for _, id := range []string{"1", "2", "3", "4", "5"} {
+				w.submit(time.Minute, anOrder(id))
+				w.At(2*time.Hour, "edit", func() { w.edit(w.CRM, `{"order":"`+id+`","stage":"lost"}`) })
+			}
+			var was reconciliation.Status
+			effects := 0
+			w.At(18*time.Hour-time.Minute, "before", func() { was, effects = w.status(), w.written("") })
+			dry := w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay, DryRun: true})
+			w.At(18*time.Hour+time.Minute, "after", func() {
+				is := w.status()
+				if w.written("") != effects || is.NextGrant != was.NextGrant || len(is.Groups) > 0 || len(is.Reports) != len(was.Reports) || len(is.Spent) != len(was.Spent) {
+					t.Errorf("the dry run had %d effects; reconciliation was\n%+v\nand is\n%+v", w.written("")-effects, was, is)
+				}
+				for _, id := range w.IDs("order/") {
+					if l := w.Published(id); len(l.Breaks) > 0 {
+						t.Errorf("the dry run told %s, which has %v now", id, l.Breaks)
+					}
+				}
+			})
+			swept := w.sweep(18*time.Hour+2*time.Minute, // by then the same budget is free at the same moment
+				workflows.SweepInput{Day: firstDay})
+			w.Run(20 * time.Hour)
+			if done(swept) != s.want || swept.Swept.Shards != 3 || swept.Found != 5 {
+				t.Errorf("the sweep did %+v in %d shards, want %+v", done(swept), swept.Swept.Shards, s.want)
+			}
+			saysWhatIsDone(t, dry, swept)
+		})
 	}
 }
 

@@ -114,6 +114,9 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 		for i := range r.Levels { // they would have been
 			r.Levels[i].Owned, r.Levels[i].Repaired = time.Time{}, time.Time{}
 		}
+		if r.Would != nil { // a sweep adds its parts up
+			done = done.with(*r.Would)
+		}
 		r.Would = &done
 		return r
 	}
@@ -151,14 +154,7 @@ func (a *Activities) confirmAt(ctx context.Context, in Confirm, perSecond float6
 // reads the systems, asks the orders what they would do, and asks what would be
 // granted. No order gets an event of it, and nothing is taken.
 func (a *Activities) RehearseRun(ctx context.Context, in Confirm) (ConfirmedAll, error) {
-	would := func(ctx context.Context, r GrantRequest) (Granted, error) {
-		r.At = a.Now()
-		return a.Keeper.WouldGrant(ctx, r)
-	}
-	// What would be granted is asked once: nothing is taken, so a second question
-	// would be answered as if the first had not been asked.
-	look := a.looking(a.Sweeps.RunPerSecond)
-	return a.act(ctx, in, &acting{look: look, grant: would, confirm: look.rehearse, align: a.levelWouldBe})
+	return a.rehearseAt(ctx, in, a.Sweeps.RunPerSecond, &Imagined{})
 }
 
 // grantsAtOnce orders ask for their grants together: so each grant is young when
@@ -175,6 +171,8 @@ type acting struct {
 	confirm func(context.Context, looked, Confirmation) (Confirmed, error)
 	align   func(context.Context, StockSuspect, StockChange) (reconcile.Level, error)
 	parts   int // orders that ask for grants together; 0: all of them
+	// imagined are the incidents that a rehearsal would have met by now.
+	imagined []Group
 
 	out ConfirmedAll
 }
@@ -187,6 +185,7 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	if err != nil {
 		return x.out, fmt.Errorf("confirm suspects: read the status of reconciliation: %w", err)
 	}
+	status.Groups = withImagined(status.Groups, x.imagined)
 	all, err := x.look.at(ctx, in)
 	if err != nil {
 		return x.out, err

@@ -42,8 +42,10 @@ type GrantRequest struct {
 	// Incidents are what the run found too many of at once, and what it found of
 	// the incidents that are known: their kinds are stopped before it acts.
 	Incidents []reconcile.Incident `json:"incidents,omitempty"`
-	// At is the asker's moment, of a question that takes nothing.
-	At time.Time `json:"at,omitzero"`
+	// At is the asker's moment, of a question that takes nothing, and Taken what it
+	// takes for granted already.
+	At    time.Time `json:"at,omitzero"`
+	Taken []Taken   `json:"taken,omitempty"`
 }
 
 // Granted answers a request: each want is granted or refused.
@@ -142,6 +144,14 @@ type Done struct {
 	Cases    int `json:"cases"`
 	Left     int `json:"left"`
 	Levels   int `json:"levels,omitempty"` // set from the warehouse's count
+}
+
+// with adds what was done in another part.
+func (d Done) with(other Done) Done {
+	return Done{
+		Repaired: d.Repaired + other.Repaired, Adopted: d.Adopted + other.Adopted, Cases: d.Cases + other.Cases,
+		Left: d.Left + other.Left, Levels: d.Levels + other.Levels,
+	}
 }
 
 // StockReport is what a run did about levels.

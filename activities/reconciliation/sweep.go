@@ -159,16 +159,7 @@ func (s SweptShard) Report(r RunReport) RunReport {
 		swept.Exceptions = swept.Exceptions[:mostExceptions+1] // one too many says that there are more
 	}
 	r.Swept = &swept
-	lines := s.Lines
-	if r.DryRun {
-		for _, suspect := range s.Suspects {
-			for _, b := range suspect.Breaks {
-				lines = append(lines, fmt.Sprintf("%s: %s: expected %s, is %s", suspect.Order, b.ID(), b.Expected, b.Observed))
-			}
-			r.Found += len(suspect.Breaks)
-		}
-	}
-	r.Lines = append(slices.Clone(r.Lines), lines...)
+	r.Lines = append(slices.Clone(r.Lines), s.Lines...)
 	if n := len(r.Lines); n > mostLines {
 		r.Lines = append(r.Lines[:mostLines:mostLines], "and more")
 	}

@@ -32,6 +32,8 @@ type SweepState struct {
 	// Swept is the shard whose suspects are being confirmed, of which so many are.
 	Swept     *SweptShard `json:"swept,omitempty"`
 	Confirmed int         `json:"confirmed,omitempty"`
+	// Imagined is what a dry run would have been granted.
+	Imagined Imagined `json:"imagined,omitzero"`
 	// Report is of the day under way, or of the last one.
 	Report RunReport `json:"report,omitzero"`
 	// Over says that there is nothing left to sweep.
@@ -101,7 +103,7 @@ func (d *days) step(ctx context.Context) error {
 	switch {
 	case d.Plan == nil:
 		return d.plan(ctx)
-	case d.Swept != nil && d.Confirmed < len(d.Swept.Suspects) && !d.in.DryRun:
+	case d.Swept != nil && d.Confirmed < len(d.Swept.Suspects):
 		return d.confirm(ctx)
 	case d.Swept != nil:
 		d.Swept, d.Confirmed, d.Next = nil, 0, d.Next+1
@@ -144,9 +146,9 @@ func (d *days) sweep(ctx context.Context) error {
 func (d *days) confirm(ctx context.Context) error {
 	end := min(d.Confirmed+confirmAtOnce, len(d.Swept.Suspects))
 	batch := d.Next*(mostSweepSuspects/confirmAtOnce+1) + d.Confirmed/confirmAtOnce + 1
-	done, err := d.a.confirmAt(ctx, Confirm{
+	done, err := d.act(ctx, Confirm{
 		Run: d.run(), Batch: batch, Suspects: d.Swept.Suspects[d.Confirmed:end], Looked: d.Swept.Looked, Counts: CountKinds(d.Swept.Suspects), Only: true,
-	}, d.a.Sweeps.PerSecond)
+	})
 	if err != nil {
 		return err
 	}
@@ -154,12 +156,23 @@ func (d *days) confirm(ctx context.Context) error {
 	d.Report = done.Report(d.Report).Except(done)
 	d.Report.Exceptions = before.Exceptions // a sweep names its own: what was compared and disagrees is none
 	d.Confirmed = end
+	if d.in.DryRun {
+		return nil
+	}
 	// What was not needed of the grants is given back at once: the run is long.
 	back := RunReport{Run: d.run(), Batch: batch, Part: true, Only: true, Unused: done.Unused, Tried: done.Tried}
 	if _, err := d.a.Keeper.Report(ctx, back); err != nil {
 		return fmt.Errorf("give back grants: %w", err)
 	}
 	return nil
+}
+
+// act has suspects confirmed, or asks what would come of it.
+func (d *days) act(ctx context.Context, in Confirm) (ConfirmedAll, error) {
+	if d.in.DryRun {
+		return d.a.rehearseAt(ctx, in, d.a.Sweeps.PerSecond, &d.Imagined)
+	}
+	return d.a.confirmAt(ctx, in, d.a.Sweeps.PerSecond)
 }
 
 func (d *days) report(ctx context.Context) error {

@@ -41,17 +41,22 @@ func TestSweptShard_Report_AddsUpAndIsNeverCleanWhenPartial(t *testing.T) {
 	if !r.Complete() {
 		t.Errorf("a whole shard is partial: %s", r.SweptText())
 	}
-	b := reconcile.Break{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch, Expected: "won", Observed: "lost"}
 	r = reconciliation.SweptShard{
 		Looked: 4, Records: 8, LookedUp: 2, Unread: []order.System{order.SystemERP}, Missed: []string{"erp: no answer"},
-		Suspects: []reconciliation.Suspect{{Order: "A-1", Breaks: []reconcile.Break{b}}},
+		Suspects: []reconciliation.Suspect{{Order: "A-1", Breaks: []reconcile.Break{{Field: reconcile.CRMDeal}}}},
 	}.Report(r)
 	r = reconciliation.SweptShard{Looked: 1}.Report(r)
-	if r.Complete() || r.Looked != 8 || r.Records != 17 || r.Swept.LookedUp != 3 || r.Swept.Kept != 1 || r.Found != 1 || r.Suspects != 1 {
+	if r.Complete() || r.Looked != 8 || r.Records != 17 || r.Swept.LookedUp != 3 || r.Swept.Kept != 1 || r.Found != 0 || r.Suspects != 1 {
 		t.Errorf("three shards of which one is partial are %+v, %s", r, r.SweptText())
 	}
-	if want := []string{"one", "A-1: crm.deal.mismatch: expected won, is lost"}; !slices.Equal(r.Lines, want) {
+	if want := []string{"one"}; !slices.Equal(r.Lines, want) { // what is found, the orders say
 		t.Errorf("it says %v, want %v", r.Lines, want)
+	}
+	for range 2 { // a sweep asks part by part
+		r = reconciliation.ConfirmedAll{Orders: []reconciliation.Confirmed{{Order: "A-1", Found: 1, Repaired: 1, Left: 2}}, Unanswered: []order.ID{"A-2"}}.Report(r)
+	}
+	if r.Would == nil || *r.Would != (reconciliation.Done{Repaired: 2, Left: 6}) || r.Found != 2 || r.Repaired != 0 {
+		t.Errorf("a dry sweep of two parts would do %+v of %d found, and says that it did %d", r.Would, r.Found, r.Repaired)
 	}
 	if r := (reconciliation.SweptShard{Truncated: true}).Report(reconciliation.RunReport{}); r.Complete() {
 		t.Error("a shard that was cut short is complete")

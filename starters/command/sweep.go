@@ -11,7 +11,7 @@ import (
 )
 
 func sweep(f *flag.FlagSet) func(*call, []string) (int, error) {
-	dry := f.Bool("dry-run", false, "only look, and list what the orders would be asked about")
+	dry := f.Bool("dry-run", false, "only look, and list what a sweep would do")
 	asJSON := f.Bool("json", false, "print the report as JSON")
 	wait := f.Duration("wait", time.Hour, "how long to wait for the report; the sweep goes on without us")
 	return func(c *call, args []string) (int, error) {
@@ -49,7 +49,11 @@ func sweepText(r reconciliation.RunReport) string {
 	var b strings.Builder
 	mode := ""
 	if r.DryRun {
-		mode = ", a dry run: nothing was changed"
+		mode = ", a dry run: nothing was changed, and this is what a sweep would do"
+	}
+	did := reconciliation.Done{Repaired: r.Repaired, Adopted: r.Adopted, Cases: r.Cases, Left: r.Left}
+	if r.Would != nil {
+		did = *r.Would
 	}
 	s := reconciliation.Swept{}
 	if r.Swept != nil {
@@ -59,7 +63,7 @@ func sweepText(r reconciliation.RunReport) string {
 	rows := [][]string{
 		{"  looked at", fmt.Sprintf("%s and %s in %s, in %s", plural(r.Looked, "order"), plural(r.Records, "record"), plural(s.Shards, "shard"), r.Finished.Sub(r.Started).Round(time.Millisecond))},
 		{"  looked up", fmt.Sprintf("%s that the listings did not decide", plural(s.LookedUp, "order"))},
-		{"  found", fmt.Sprintf("%s on %s: %d repaired, %d adopted, %s, %d left", plural(r.Found, "break"), plural(r.Suspects, "suspect"), r.Repaired, r.Adopted, plural(r.Cases, "case"), r.Left)},
+		{"  found", fmt.Sprintf("%s on %s: %d repaired, %d adopted, %s, %d left", plural(r.Found, "break"), plural(r.Suspects, "suspect"), did.Repaired, did.Adopted, plural(did.Cases, "case"), did.Left)},
 		{"  unclaimed", fmt.Sprintf("%s that no order claims; trueup inbox lists them", plural(s.Kept, "record"))},
 	}
 	for _, what := range s.Unread {

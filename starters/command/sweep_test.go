@@ -32,8 +32,9 @@ func TestSweep(t *testing.T) {
 		Day: day, Shards: 2, LookedUp: 3, Kept: 1, Exceptions: []reconciliation.Exception{{Order: "A-7", Why: "it is settling"}},
 	}}
 	answer = report
+	answer.Would = &reconciliation.Done{Repaired: 1, Cases: 1}
 	x.run(command.ExitOK, "", "sweep", "2026-01-01", "--dry-run")
-	x.says("sweep of 2026-01-01", "dry run", "41 orders and 300 records in 2 shards", "3 orders", "1 record that", "order A-7: it is settling")
+	x.says("sweep of 2026-01-01", "dry run: nothing was changed, and this is what a sweep would do", "2 breaks on 2 suspects: 1 repaired, 0 adopted, 1 case, 0 left", "41 orders and 300 records in 2 shards", "3 orders", "1 record that", "order A-7: it is settling")
 	if !asked.DryRun || !asked.Day.Equal(day) || x.engine.Run("sweep/2026-01-01") != nil {
 		t.Errorf("asked for %+v", asked)
 	}
