@@ -186,14 +186,19 @@ func (x *planning) warehouse(b Break) Step {
 func (x *planning) shipment(b Break) Step {
 	switch b.Situation {
 	case Missing:
+		was := x.reached(b)
+		gone := "the warehouse had the shipment " + string(was) + " and knows it no longer"
+		if was.out() {
+			return ask(b, gone, "ask the warehouse", letStand, doneByHand)
+		}
 		if o, found := x.observation(order.SystemPayment); !found || o.State == Unreadable {
 			return report(b, "the request is gone; it waits for the gateway, which must prove that it is paid and cannot be read")
 		}
 		if x.unpaid() != "" {
 			return x.requestAgain(b, "the request is gone")
 		}
-		if ShipmentState(b.Expected).Rank() > ShipmentRequested.Rank() {
-			return ask(b, "the warehouse had the shipment "+b.Expected+" and knows it no longer", "ask the warehouse", "request it again", doneByHand)
+		if was.Rank() > ShipmentRequested.Rank() {
+			return x.requestAgain(b, gone)
 		}
 		if x.removed(b) {
 			return x.requestAgain(b, "somebody deleted the request in the warehouse itself")
@@ -212,6 +217,16 @@ func (x *planning) shipment(b Break) Step {
 		return ask(b, "the shipment went back from "+b.Expected+" to "+b.Observed, "ask the warehouse", doneByHand)
 	}
 	return report(b, "no rule knows this situation")
+}
+
+// reached is how far a shipment had come that the warehouse knows no longer. What was
+// seen packed may have left unseen.
+func (x *planning) reached(b Break) ShipmentState {
+	base, _ := x.base(b)
+	if was := ShipmentState(base); was.Rank() >= ShipmentPacked.Rank() && was.Rank() > ShipmentState(b.Expected).Rank() {
+		return was
+	}
+	return ShipmentState(b.Expected)
 }
 
 // requestAgain asks whether goods are to be requested again. What is in dispute

@@ -355,11 +355,17 @@ func (p *process) acceptByDecision(now time.Time, k reconcile.Case) {
 	p.Accepted = reconcile.Remember(p.Accepted, []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}})
 }
 
-// letGo expects nothing more of what a case is about: a parcel that was lost, a
-// refund that was refused.
+// letGo expects nothing more of what a case is about: a parcel that was lost, or
+// whose record is gone, a refund that was refused.
 func (p *process) letGo(k reconcile.Case) {
 	if parcel := p.lostParcel(k); parcel != nil {
 		parcel.Lost, parcel.Settled = false, true
+	}
+	for i := range p.Departures {
+		d := &p.Departures[i]
+		if k.Step.Break.Field == reconcile.WarehouseShipment && k.Step.Break.Item == d.Key && p.parcel(*d) == nil {
+			d.Lost, d.Settled = false, true
+		}
 	}
 	if intent, ours := order.ParseKey(k.Step.Key); ours && intent.Operation == order.Refund {
 		if op := p.find(order.Refund, intent.N); op != nil && op.Status == Refused {

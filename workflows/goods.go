@@ -71,7 +71,7 @@ func (s *State) withWarehouse() []order.Quantity {
 		if s.givenUp(*op) {
 			continue
 		}
-		var left, waiting []order.Quantity
+		left, waiting := s.letBeGone(s.Key(*op)), []order.Quantity(nil)
 		for _, sh := range s.shipmentsOf(s.Key(*op)) {
 			switch {
 			case gone(sh.State):
@@ -161,6 +161,33 @@ func (s *State) depart(now time.Time) []Departure {
 	slices.SortFunc(fresh, func(a, b Departure) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Shipment, b.Shipment)) })
 	s.Departures = append(s.Departures, fresh...)
 	return fresh
+}
+
+// leftUnder is what has left under a request, also when its goods are sent once
+// more, and whether anything did. What is settled is not expected to be there.
+func (s *State) leftUnder(key string) (lines []order.Quantity, departed bool) {
+	for _, d := range s.Departures {
+		if d.Key != key {
+			continue
+		}
+		departed = true
+		if !d.Settled {
+			lines = order.Plus(s.Order, lines, d.Lines)
+		}
+	}
+	return lines, departed
+}
+
+// letBeGone is what has left under a request, of which the warehouse has no record
+// any more and a person expects none.
+func (s *State) letBeGone(key string) []order.Quantity {
+	var lines []order.Quantity
+	for _, d := range s.Departures {
+		if d.Key == key && d.Settled && s.parcel(d) == nil {
+			lines = order.Plus(s.Order, lines, d.Lines)
+		}
+	}
+	return lines
 }
 
 func (s *State) shippedAt(sh reconcile.Shipment) time.Time {

@@ -156,7 +156,8 @@ func (s *State) intentGoods(i *reconcile.Intent) {
 }
 
 // intentRequest: what has left of a request is out, in as many parcels as the
-// warehouse made of it; the rest is at least requested, unless it was taken back.
+// warehouse made of it, also when it knows of none any more; the rest is at least
+// requested, unless it was taken back.
 func (s *State) intentRequest(i *reconcile.Intent, key string, lines []order.Quantity) {
 	live := false
 	seen := s.shipmentsOf(key)
@@ -167,7 +168,13 @@ func (s *State) intentRequest(i *reconcile.Intent, key string, lines []order.Qua
 		return
 	}
 	intended := reconcile.ShipmentIntent{Key: key, Lines: lines, State: reconcile.ShipmentRequested}
-	if live {
+	left, departed := s.leftUnder(key)
+	switch {
+	case !live && departed && left == nil:
+		return
+	case !live && departed:
+		intended.Lines, intended.State = left, reconcile.ShipmentShipped
+	case live:
 		intended.Lines = nil
 		out := true
 		for _, sh := range seen {

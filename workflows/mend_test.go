@@ -505,3 +505,118 @@ func TestMend_SystemRefuses_TriedAFewTimes(t *testing.T) {
 	})
 	w.Run(19 * time.Hour)
 }
+
+// What has left the warehouse is not requested once more when its record is gone: a
+// person is asked, and when they let it be gone nothing more is expected of it.
+func TestMend_ShippedAndItsRecordGone_AskedAndNotRequestedAgain(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]string{
+		"deleted": `{"order":"1","delete":true}`, "another reference": `{"order":"1","reference":"archive"}`,
+	} {
+		for when, at := range map[string]time.Duration{"on its way": 10 * time.Hour, "delivered": 40 * time.Hour} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				t.Parallel()
+				w := open(t, virtual.Options{Policy: allAuto})
+				w.submit(0, anOrder("1"))
+				w.At(at, "its record is gone", func() { w.edit(w.Warehouse, edit) })
+				w.runs(at + 2*time.Hour)
+				var let *replied
+				w.At(at+4*time.Hour, "a person lets it be gone", func() {
+					if k := w.open1(); k.Step.Break.Field != reconcile.WarehouseShipment || k.Step.Break.Expected != "shipped" {
+						t.Errorf("the case is %+v", k.Step)
+					}
+					let = w.decide("1", 1, workflows.DecideAccept)
+				})
+				w.runs(at + 6*time.Hour)
+				w.At(at+20*time.Hour, "look", func() {
+					w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed)
+				})
+				w.Run(16 * day)
+				w.took("the decision", let)
+				w.closedAs("1", order.PhaseClosed)
+				for _, e := range w.effects(w.Warehouse, order.Request, "1") {
+					if e.At.After(w.Moment(at)) {
+						t.Errorf("requested again at %s under %s", e.At.Sub(virtual.Start), e.Key)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A lost parcel that is sent once more has left all the same: its record may go.
+func TestMend_SentOnceMoreAndTheFirstRecordGone_OneParcelMore(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto})
+	w.submit(0, anOrder("1"))
+	w.lose("1", 4*time.Hour)
+	w.At(6*time.Hour, "sent once more", func() { w.decide("1", w.theCase("1", reconcile.WarehouseShipped), workflows.DecideShip) })
+	w.At(40*time.Hour, "the first record is gone", func() {
+		w.edit(w.Warehouse, `{"shipment":"order/1/request/1","delete":true}`)
+	})
+	w.runs(42 * time.Hour)
+	w.At(60*time.Hour, "look", func() {
+		if k := w.open1(); k.Step.Break.Field != reconcile.WarehouseShipment {
+			t.Errorf("the case is %+v", k.Step)
+		}
+		if all := w.shipments("1"); len(all) != 1 {
+			t.Errorf("the shipments are %+v", all)
+		}
+	})
+	w.Run(61 * time.Hour)
+}
+
+// Of a request that left in part all records are gone: what has left is let be gone,
+// and what has not is requested anew.
+func TestMend_PartShippedAndAllRecordsGone_TheRestIsRequestedAnew(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto, Pace: byHand})
+	w.submit(0, granted())
+	w.twoParcels("1")
+	w.At(4*time.Hour, "all records are gone", func() {
+		for range w.shipments("1") {
+			w.edit(w.Warehouse, `{"order":"1","delete":true}`)
+		}
+	})
+	w.runs(5 * time.Hour)
+	var let *replied
+	w.At(6*time.Hour, "a person lets them be gone", func() {
+		if all := w.shipments("1"); len(all) != 0 {
+			t.Errorf("the shipments are %+v", all)
+		}
+		let = w.decide("1", w.theCase("1", reconcile.WarehouseShipment), workflows.DecideAccept)
+	})
+	w.At(8*time.Hour, "look", func() {
+		if all := w.shipments("1"); len(all) != 1 || all[0].Key != "order/1/request/2" || len(all[0].Lines) != 1 {
+			t.Errorf("the shipments are %+v", all)
+		}
+	})
+	w.Run(9 * time.Hour)
+	w.took("the decision", let)
+}
+
+// What was packed when its record went may have left: a person is asked, and has it
+// requested again as a new one.
+func TestMend_PackedAndItsRecordGone_Asked(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto, Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "packed", func() { w.work("1", 1, "packed") })
+	w.At(2*time.Hour, "its record is gone", func() { w.edit(w.Warehouse, `{"order":"1","delete":true}`) })
+	w.runs(3 * time.Hour)
+	var again *replied
+	w.At(4*time.Hour, "it had not left", func() {
+		if all := w.shipments("1"); len(all) != 0 {
+			t.Errorf("the shipments are %+v", all)
+		}
+		again = w.decide("1", w.theCase("1", reconcile.WarehouseShipment), workflows.DecideRepair)
+	})
+	w.At(5*time.Hour, "look", func() {
+		if all := w.shipments("1"); len(all) != 1 || all[0].Key != "order/1/request/2" {
+			t.Errorf("the shipments are %+v", all)
+		}
+		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+	})
+	w.Run(6 * time.Hour)
+	w.took("the decision", again)
+}
