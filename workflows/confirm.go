@@ -84,8 +84,9 @@ type mended struct {
 	line      int
 }
 
-// notStopped returns the repairs that were not stopped at the last hop. Of the
-// others the answer says that they are left, and their grants were not used.
+// notStopped returns the repairs that were not stopped at the last hop before they
+// were sent. Of those that were stopped the answer says that they are left, and the
+// grants of those that were never sent were not used.
 func (p *process) notStopped(begun []mended, answer *reconciliation.Confirmed) []mended {
 	return slices.DeleteFunc(begun, func(m mended) bool {
 		op := p.find(m.operation, m.n)
@@ -98,6 +99,10 @@ func (p *process) notStopped(begun []mended, answer *reconciliation.Confirmed) [
 		}
 		answer.Repaired--
 		answer.Left++
+		if op.Doubt {
+			answer.Lines[m.line] = reconciliation.Line(m.step, "stopped when it may have been done: "+why)
+			return false
+		}
 		answer.Lines[m.line] = reconciliation.Line(m.step, "stopped before it was sent: "+why)
 		answer.Unused = append(answer.Unused, m.grant.N)
 		return true
@@ -254,11 +259,18 @@ func (p *process) mayBeOld(b reconcile.Break, now time.Time) bool {
 	})
 }
 
-// again returns the operation that a repair does again, or nil. What gives up stock
-// gives up what is reserved beyond what is promised: all else is kept.
+// again returns the operation that a repair does again, or nil, and has it remember
+// how it stood. What gives up stock gives up what is reserved beyond what is
+// promised: all else is kept.
 func (p *process) again(now time.Time, step reconcile.Step) *Operation {
 	op := p.intended(now, step)
-	if op != nil && op.Operation == order.Release && op.Status != Open {
+	if op == nil || op.Status == Open {
+		return op
+	}
+	if op.Was == nil { // one write may mend several breaks
+		op.Was = &Was{Status: op.Status, Code: op.Code, Lines: op.Lines, Ended: op.Ended}
+	}
+	if op.Operation == order.Release {
 		op.Lines = []order.Quantity{}
 		if p.Phase != order.PhaseCancelled && p.Phase != order.PhaseFailed {
 			op.Lines = append(op.Lines, p.Promised...)

@@ -620,3 +620,103 @@ func TestMend_PackedAndItsRecordGone_Asked(t *testing.T) {
 	w.Run(6 * time.Hour)
 	w.took("the decision", again)
 }
+
+// stopsWhile turns a kind off as soon as a system's last fault has struck, and has the
+// system down from then on, until an hour later.
+func (w *world) stopsWhile(at time.Duration, d simulator.Desk, kind string) {
+	var watch func()
+	watch = func() {
+		if all := d.Frame().Faults(); all[len(all)-1].Fired == 0 {
+			w.After(200*time.Millisecond, "watch", watch)
+			return
+		}
+		w.switchOff(kind)
+		w.inject(d, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+	}
+	w.At(at, "watch", watch)
+	w.At(at+time.Hour, "it is back", func() { d.Frame().Clear("*") })
+}
+
+// switchOn lets a kind be repaired again.
+func (w *world) switchOn(kind string) {
+	w.Later(func(ctx context.Context) {
+		_, err := w.Client.Switch(ctx, reconciliation.Stop{Kind: kind, By: "ada", Reason: "looked"})
+		w.Check(err)
+	})
+}
+
+// A request whose repair is stopped at the last hop stays the request that it was: it
+// is not made all the same as a new one, which has no grant and obeys no switch.
+func TestMend_RequestRepairStopped_NotRequestedAnew(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fault simulator.Fault
+		line  string
+		live  int // before the switch is on again
+	}{
+		"before it was sent":    {simulator.Fault{Operation: order.Request, Kind: simulator.RateLimited}, "stopped before it was sent: ", 0},
+		"when it may have been": {simulator.Fault{Operation: order.Request, Kind: simulator.ResponseLost, Skip: 1}, "stopped when it may have been done: ", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := kept(t, virtual.Options{Pace: byHand}, allAuto)
+			w.At(2*time.Hour, "somebody deletes the request", func() {
+				w.edit(w.Warehouse, `{"order":"1","delete":true}`)
+				w.inject(w.Warehouse, test.fault)
+			})
+			run := w.runAt(3*time.Hour, workflows.ReconcileInput{})
+			w.stopsWhile(3*time.Hour, w.Warehouse, "warehouse.shipment")
+			live := func() (n int) {
+				for _, sh := range w.shipments("1") {
+					if sh.State != "draft" {
+						n++
+					}
+				}
+				return n
+			}
+			w.At(5*time.Hour, "look", func() {
+				if run.Repaired != 0 || run.Left != 1 || !strings.Contains(strings.Join(run.Lines, "\n"), test.line) {
+					t.Errorf("%d repaired, %d left: %q", run.Repaired, run.Left, run.Lines)
+				}
+				if n := live(); n != test.live {
+					t.Errorf("%d live shipments while the switch is off", n)
+				}
+				w.switchOn("warehouse.shipment")
+			})
+			w.runs(6 * time.Hour)
+			w.At(7*time.Hour, "look", func() {
+				if n := live(); n != 1 {
+					t.Errorf("%d live shipments in the end", n)
+				}
+				for _, e := range w.effects(w.Warehouse, order.Request, "1") {
+					if e.Key != "order/1/request/1" {
+						t.Errorf("requested as %s at %s", e.Key, e.At.Sub(virtual.Start))
+					}
+				}
+				w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+			})
+			w.Run(8 * time.Hour)
+		})
+	}
+}
+
+// A promise whose repair was stopped stays one: what depends on it goes on.
+func TestMend_ReserveRepairStopped_LostParcelIsSentOnceMore(t *testing.T) {
+	t.Parallel()
+	w := kept(t, virtual.Options{Pace: byHand}, allAuto)
+	w.At(2*time.Hour, "somebody deletes the reservations", func() {
+		w.edit(w.Inventory, `{"order":"1","reserved":{"MUG":0,"TSHIRT":0}}`)
+		w.inject(w.Inventory, simulator.Fault{Operation: order.Reserve, Kind: simulator.Unavailable})
+	})
+	w.runs(3 * time.Hour)
+	w.stopsWhile(3*time.Hour, w.Inventory, "inventory.reserved")
+	w.At(5*time.Hour, "it leaves", func() { w.work("1", 1, "shipped") })
+	w.lose("1", 7*time.Hour)
+	w.At(9*time.Hour, "sent once more", func() { w.decide("1", w.theCase("1", reconcile.WarehouseShipped), workflows.DecideShip) })
+	w.At(10*time.Hour, "look", func() {
+		if all := w.shipments("1"); len(all) != 2 {
+			t.Errorf("the shipments are %+v", all)
+		}
+	})
+	w.Run(11 * time.Hour)
+}

@@ -65,6 +65,7 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 		gaveUp, err := p.tryOnce(p.operationContext(ctx, *op, try), *op)
 		op = p.find(due.Operation, due.N) // state may have moved while we waited
 		code := apierr.CodeOf(err)
+		stopped, doubt := repair.WasStopped(err)
 		switch {
 		case gaveUp:
 			if p.abandoned(ctx, key) {
@@ -75,14 +76,14 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 		case err == nil:
 			p.finish(ctx, op, Done, "")
 			return
+		case stopped:
+			op.Doubt = op.Doubt || doubt
+			p.stopped(ctx, op, plainly(err))
+			return
 		case code == apierr.Declined || code == apierr.Conflict || code == apierr.Invalid || code == apierr.NotFound:
 			op.Code = apierr.ReasonOf(err)
 			p.finish(ctx, op, refusal(*op, err), plainly(err))
-			if apierr.ReasonOf(err) == repair.StoppedReason {
-				p.disown(op.System)
-			} else {
-				p.refused(workflow.Now(ctx), op)
-			}
+			p.refused(workflow.Now(ctx), op)
 			return
 		}
 		op.Why, op.Doubt = plainly(err), op.Doubt || code == apierr.InDoubt
@@ -101,18 +102,28 @@ func (p *process) tryOnce(ctx workflow.Context, op Operation) (gaveUp bool, err 
 	return false, p.call(ctx, op)
 }
 
-// refusal tells a repair that was stopped at the last hop from a system that
-// said no: the first is as it was before, so that its break is found again.
+// refusal is what becomes of an operation to which its system said no.
 func refusal(op Operation, err error) OperationStatus {
-	switch {
-	case apierr.ReasonOf(err) == repair.StoppedReason && op.Record != "":
-		return Done
-	case apierr.ReasonOf(err) == repair.StoppedReason:
-		return Unsent
-	case op.Operation == order.Send && apierr.ReasonOf(err) == mail.NoJournalReason:
+	if op.Operation == order.Send && apierr.ReasonOf(err) == mail.NoJournalReason {
 		return Unknown
 	}
 	return Refused
+}
+
+// stopped leaves an operation as it was before its repair, which was stopped at the
+// last hop: its break is found again, and nothing is made anew for it. Where an
+// earlier attempt may have got through, only a reading that comes after it tells.
+func (p *process) stopped(ctx workflow.Context, op *Operation, why string) {
+	was, doubt := Was{Status: Done, Code: op.Code, Lines: op.Lines, Ended: op.Ended}, op.Doubt
+	if op.Was != nil {
+		was = *op.Was
+	}
+	p.finish(ctx, op, was.Status, why)
+	op.Code, op.Lines, op.Doubt = was.Code, was.Lines, doubt
+	if !doubt {
+		op.Ended = was.Ended
+	}
+	p.disown(op.System)
 }
 
 // open records the intent before its call.
@@ -147,7 +158,7 @@ func (p *process) finish(ctx workflow.Context, op *Operation, status OperationSt
 			p.redoes(now, op) // it counts as tried
 		}
 	}
-	op.For = nil
+	op.For, op.Was = nil, nil
 	p.answered(now, op, status)
 	op.Status, op.Ended, op.Why, op.Doubt = status, now, why, false
 	p.news = true

@@ -184,7 +184,7 @@ const (
 	Refused OperationStatus = "refused" // the system said no, for good
 	Unknown OperationStatus = "unknown" // in doubt for ever: it may have happened and nobody can look
 	Meant   OperationStatus = "meant"   // decided, and not sent yet: its lane takes it up
-	Unsent  OperationStatus = "unsent"  // it came to nothing: a repair that was stopped, a request given up before the warehouse had it
+	Unsent  OperationStatus = "unsent"  // it came to nothing: what a repair made and was stopped before it was sent, a request given up before the warehouse had it
 	Lost    OperationStatus = "lost"    // its effect is gone or never was: to be done again, under the same key
 )
 
@@ -225,6 +225,17 @@ type Operation struct {
 	// For are the breaks that it is done again for: a write of several fields writes
 	// these alone.
 	For []reconcile.Place `json:"for,omitempty"`
+	// Was is how it stood before, while it is done again: so it stands once more when
+	// its repair is stopped.
+	Was *Was `json:"was,omitempty"`
+}
+
+// Was is what doing an operation again changes of it.
+type Was struct {
+	Status OperationStatus  `json:"st"`
+	Code   string           `json:"code,omitempty"`
+	Lines  []order.Quantity `json:"ln,omitzero"`
+	Ended  time.Time        `json:"end,omitzero"`
 }
 
 // Redone is a repair by reconciliation itself: one that was made, or that its system

@@ -26,7 +26,8 @@ type trouble struct {
 // Doubts returns what every worker of activities is to be made with: an attempt
 // of a change that fails tells the next one, by a heartbeat, whether it may have
 // had an effect, and one that fails after an attempt which may is in doubt too,
-// whatever its own reason. An attempt that told nothing died, and may have.
+// whatever its own reason. A repair that is stopped then ends all the same, and says
+// so. An attempt that told nothing died, and may have.
 func Doubts() interceptor.WorkerInterceptor { return &doubts{} }
 
 type doubts struct {
@@ -45,7 +46,12 @@ type doubting struct {
 
 func (d *doubting) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	result, err := d.Next.ExecuteActivity(ctx, in)
-	if err == nil || !changesSystem(in.Args) || apierr.Final(err) {
+	switch stopped, _ := WasStopped(err); {
+	case err == nil || !changesSystem(in.Args):
+		return result, err
+	case stopped && mayHaveBeen(ctx):
+		return result, stoppedInDoubt(err)
+	case apierr.Final(err):
 		return result, err
 	}
 	doubt := apierr.CodeOf(err) == apierr.InDoubt

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -151,8 +153,31 @@ func Mends(fields ...reconcile.Field) []reconcile.Kind {
 	return all
 }
 
-// StoppedReason is the reason of the error when a repair was stopped.
-const StoppedReason = "repair_stopped"
+// The reasons of the error when a repair was stopped: before it was sent, or after
+// an attempt that may have got through.
+const (
+	StoppedReason = "repair_stopped"
+	doubtReason   = "repair_stopped_in_doubt"
+)
+
+// WasStopped says whether an error is that of a repair which was stopped here, and
+// whether an earlier attempt of it may have got through.
+func WasStopped(err error) (stopped, doubt bool) {
+	reason := apierr.ReasonOf(err)
+	return reason == StoppedReason || reason == doubtReason, reason == doubtReason
+}
+
+// stoppedInDoubt returns an error of the engine's by which a repair was stopped as
+// one after an attempt that may have got through.
+func stoppedInDoubt(err error) error {
+	message := err.Error()
+	if a, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		message = a.Message()
+	}
+	return temporal.NewApplicationErrorWithOptions(message+"; an earlier attempt may have got through", string(apierr.Declined), temporal.ApplicationErrorOptions{
+		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{doubtReason},
+	})
+}
 
 // stop is a refusal that had no effect and is not retried: the break stays and
 // the next run asks for a new grant.
