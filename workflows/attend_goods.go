@@ -46,6 +46,9 @@ func (p *process) attendGoods(now time.Time) {
 	if order.Empty(p.unshipped()) {
 		p.closeShort(now)
 	}
+	if k := p.openCaseOf(reconcile.PaymentRefunded, unshippedItem); k != nil && p.paid() {
+		p.closeCase(now, k.N, "it is paid for again")
+	}
 }
 
 // item names a parcel in a case about it.
@@ -221,16 +224,22 @@ func (p *process) attendNotThere(now time.Time) {
 // closeShort closes what was asked about missing stock, once nothing is to ship.
 func (p *process) closeShort(now time.Time) {
 	for _, k := range p.openCases() {
-		if b := k.Step.Break; b.Field == reconcile.InventoryReserved && !k.Fought && (b.Situation == reconcile.Conflict || k.Step.Operation == order.Reserve) {
+		if lacksStock(k) {
 			p.closeCase(now, k.N, "nothing is left to ship")
 		}
 	}
 }
 
+// lacksStock says that a case is about goods that are not there for the order.
+func lacksStock(k reconcile.Case) bool {
+	b := k.Step.Break
+	return b.Field == reconcile.InventoryReserved && !k.Fought && (b.Situation == reconcile.Conflict || k.Step.Operation == order.Reserve)
+}
+
 // goesWithout asks a person when the stock was corrected by hand and is not
 // enough for this order any more: older orders are served first.
 func (p *process) goesWithout(now time.Time, short reconciliation.Shortage) {
-	if order.Empty(p.unshipped()) {
+	if p.Phase.Ended() || order.Empty(p.unshipped()) {
 		return
 	}
 	p.raise(now, reconcile.Step{

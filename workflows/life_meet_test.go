@@ -418,3 +418,44 @@ func TestMeet_TwoRefundsInTheSameMoment_NeverMoreThanWasTaken(t *testing.T) {
 		t.Errorf("given back %d times", n)
 	}
 }
+
+// A case about goods is over when the customer takes the order back instead of somebody
+// deciding it, and the order ends.
+func TestMeet_CancelledInsteadOfDecidingAboutItsGoods_CaseIsOver(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		of    order.Order
+		about reconcile.Field
+		spoil func(w *world)
+	}{
+		"it goes without": {anOrder("1"), reconcile.InventoryReserved, func(w *world) {
+			w.edit(w.Warehouse, `{"sku":"MUG","on_hand":1,"reason":"counted"}`)
+		}},
+		"what is to be sent is not there": {anOrder("1"), reconcile.InventoryReserved, func(w *world) {
+			w.edit(w.Inventory, `{"order":"1","reserved":{"TSHIRT":0}}`)
+			w.edit(w.Warehouse, `{"sku":"TSHIRT","on_hand":0,"reason":"torn"}`)
+			w.edit(w.Inventory, `{"sku":"TSHIRT","stocked":0}`)
+		}},
+		"its money was given back": {atOnce(visa), reconcile.PaymentRefunded, func(w *world) {
+			w.edit(w.Payment, `{"order":"1","refunded":9980}`)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Pace: byHand})
+			w.submit(0, test.of)
+			w.At(time.Hour, "spoiled", func() { test.spoil(w) })
+			w.runs(2 * time.Hour)
+			w.At(3*time.Hour, "taken back", func() {
+				w.theCase("1", test.about)
+				w.cancel("1")
+			})
+			w.Run(4 * day)
+			for _, k := range w.closedAs("1", order.PhaseCancelled).Cases {
+				if k.Outcome != "the order was taken back" {
+					t.Errorf("case %d, %s: %q", k.N, k.Step.Why, k.Outcome)
+				}
+			}
+		})
+	}
+}

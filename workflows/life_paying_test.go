@@ -923,3 +923,25 @@ func (w *world) lapses(of order.ID) {
 	w.At(15*time.Minute, "the reservations lapse", func() { w.edit(w.Inventory, `{"order":"`+string(of)+`","delete":true}`) })
 	w.At(16*time.Minute, "the customer pays", func() { w.pay(of, 1, payment.Succeeded) })
 }
+
+// Money that was given back before the goods left comes back, for the bank could not
+// pay it out: the case is over, and the goods leave.
+func TestPay_GivenBackBeforeItLeavesAndThatFails_CaseIsOverAndItShips(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Payment: payment.Settings{RefundSettles: 12 * time.Hour}, Pace: byHand})
+	w.submit(0, atOnce(visa))
+	w.At(time.Hour, "somebody gives it back", func() { w.edit(w.Payment, `{"order":"1","refunded":9980}`) })
+	w.At(3*time.Hour, "the bank sends it back", func() {
+		w.theCase("1", reconcile.PaymentRefunded)
+		w.edit(w.Payment, `{"order":"1","refund":"failed"}`)
+	})
+	w.At(5*time.Hour, "look", func() {
+		v := w.Verdict("1")
+		for _, k := range v.Cases {
+			if k.Step.Break.Item == "unshipped" {
+				t.Errorf("case %d is open still: %s", k.N, k.Step.Why)
+			}
+		}
+	})
+	w.Run(6 * time.Hour)
+}

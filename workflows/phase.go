@@ -446,7 +446,7 @@ func (p *process) refuseCancel(now time.Time, reason string) string {
 // waits for any more.
 func (p *process) closeTakenBack(now time.Time) {
 	for _, k := range p.openCases() {
-		if p.refusedCancel(k) || p.givenUpBy(k) {
+		if p.refusedCancel(k) || p.givenUpBy(k) || lacksStock(k) || k.Step.Break.Item == unshippedItem {
 			p.closeCase(now, k.N, "the order was taken back")
 		}
 	}
