@@ -925,8 +925,8 @@ func (w *world) lapses(of order.ID) {
 }
 
 // Money that was given back before the goods left comes back, for the bank could not
-// pay it out: the case is over, and the goods leave.
-func TestPay_GivenBackBeforeItLeavesAndThatFails_CaseIsOverAndItShips(t *testing.T) {
+// pay it out: nobody has to say any more what becomes of the goods.
+func TestPay_GivenBackBeforeItLeavesAndThatFails_CaseIsOver(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Payment: payment.Settings{RefundSettles: 12 * time.Hour}, Pace: byHand})
 	w.submit(0, atOnce(visa))
