@@ -302,7 +302,7 @@ func (p *process) message(op Operation) mail.SendRequest {
 	}
 	for _, m := range p.mails() {
 		if m.Template == r.Template && m.Occasion == r.Occasion {
-			r.Due = m.Due
+			r.Due, r.Until = m.Due, p.lastMoment(m)
 		}
 	}
 	p.fill(&r, op)

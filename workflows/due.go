@@ -18,25 +18,25 @@ import (
 
 // due returns the next operation in a system. What reconciliation found lost
 // comes first, under its own key.
-func (s *State) due(system order.System, now time.Time) *Operation {
-	for i := range s.Operations {
-		if op := s.Operations[i]; op.System == system && op.Status == Lost {
+func (p *process) due(system order.System, now time.Time) *Operation {
+	for i := range p.Operations {
+		if op := p.Operations[i]; op.System == system && op.Status == Lost {
 			return &op
 		}
 	}
 	switch system {
 	case order.SystemInventory:
-		return s.dueInventory()
+		return p.dueInventory()
 	case order.SystemPayment:
-		return s.duePayment(now)
+		return p.duePayment(now)
 	case order.SystemWarehouse:
-		return s.dueWarehouse(now)
+		return p.dueWarehouse(now)
 	case order.SystemERP:
-		return s.dueERP()
+		return p.dueERP()
 	case order.SystemCRM:
-		return s.dueCRM()
+		return p.dueCRM()
 	case order.SystemMail:
-		return s.dueMail(now)
+		return p.dueMail(now)
 	}
 	return nil
 }

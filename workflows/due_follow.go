@@ -227,22 +227,24 @@ func (s *State) deal() (reconcile.DealStage, int64) {
 }
 
 // dueMail: each mail once it is true, and none when it is too late.
-func (s *State) dueMail(now time.Time) *Operation {
-	for _, m := range s.mails() {
-		if s.mailed(m.Template, m.Occasion) != nil || now.Sub(m.Due) > mailWithin {
+func (p *process) dueMail(now time.Time) *Operation {
+	for _, m := range p.mails() {
+		if p.mailed(m.Template, m.Occasion) != nil || now.After(p.lastMoment(m)) {
 			continue
 		}
 		return &Operation{
-			System: order.SystemMail, Operation: order.Send, N: s.count(order.Send) + 1,
+			System: order.SystemMail, Operation: order.Send, N: p.count(order.Send) + 1,
 			About: string(m.Template), Of: m.Occasion,
 		}
 	}
 	return nil
 }
 
-// mailWithin is how late a mail may still be sent: a backlog is not mailed out.
-// It is the built-in policy's, for what is due does not change under an order.
-const mailWithin = 24 * time.Hour
+// lastMoment is until when a mail may be sent: a backlog is not mailed out. The
+// adapter is told it too, for a mail that was begun in time may get through late.
+func (p *process) lastMoment(m reconcile.MailIntent) time.Time {
+	return m.Due.Add(p.settings.Policy.MailWithin)
+}
 
 // mails returns the mails that the customer should have by now: the confirmation
 // waits for the warehouse's acceptance and for nothing else; the notice of a

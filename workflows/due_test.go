@@ -319,6 +319,23 @@ func TestMoves_EachIsTakenBySomeWalk(t *testing.T) {
 	}
 }
 
+// What is due and what is meant agree on how late a mail may be: as the policy says.
+func TestDueMail_LateAsThePolicySays(t *testing.T) {
+	t.Parallel()
+	accepted := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	for _, within := range []time.Duration{time.Hour, 48 * time.Hour} {
+		p := &process{State: &State{Phase: order.PhaseAccepted}, settings: Settings{Policy: reconcile.Policy{MailWithin: within}}}
+		p.Operations = []Operation{{System: order.SystemWarehouse, Operation: order.Request, N: 1, Status: Done, Ended: accepted}}
+		for _, late := range []time.Duration{0, time.Nanosecond} {
+			now := accepted.Add(within + late)
+			due, meant := p.dueMail(now) != nil, len(p.intent(now).Mails) > 0
+			if want := late == 0; due != want || meant != want {
+				t.Errorf("%s after its event, within %s: due %v, meant %v", within+late, within, due, meant)
+			}
+		}
+	}
+}
+
 func TestAdopt_OwnRecords_NothingIsDueAgain(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -8,42 +8,42 @@ import (
 )
 
 // intent says what the order means the six systems to say now.
-func (s *State) intent(now time.Time) reconcile.Intent {
+func (p *process) intent(now time.Time) reconcile.Intent {
 	i := reconcile.Intent{
-		Order: s.Order.ID, PlacedAt: s.Order.PlacedAt, Currency: s.Order.Currency, Total: s.Order.Total,
-		Phase: s.Phase, Cart: s.Order.CartID != "",
-		Customer: s.Order.Customer.ID, CartID: s.Order.CartID, Payments: s.subject(order.SystemPayment).Known,
-		Accepted: s.Accepted,
+		Order: p.Order.ID, PlacedAt: p.Order.PlacedAt, Currency: p.Order.Currency, Total: p.Order.Total,
+		Phase: p.Phase, Cart: p.Order.CartID != "",
+		Customer: p.Order.Customer.ID, CartID: p.Order.CartID, Payments: p.subject(order.SystemPayment).Known,
+		Accepted: p.Accepted,
 	}
-	s.intentMoney(&i)
-	s.intentGoods(&i)
-	s.intentBooks(&i)
-	if op := s.find(order.Upsert, s.count(order.Upsert)); op != nil {
+	p.intentMoney(&i)
+	p.intentGoods(&i)
+	p.intentBooks(&i)
+	if op := p.find(order.Upsert, p.count(order.Upsert)); op != nil {
 		i.Deal, i.Revenue = reconcile.DealStage(op.About), op.Amount
 	}
-	i.Underway = s.openQuestion() != nil || s.Amendment.open() || s.refunding() ||
-		s.Phase == order.PhaseAccepted && !order.Empty(s.remaining())
-	for _, m := range s.mails() {
-		if op := s.mailed(m.Template, m.Occasion); op != nil {
+	i.Underway = p.openQuestion() != nil || p.Amendment.open() || p.refunding() ||
+		p.Phase == order.PhaseAccepted && !order.Empty(p.remaining())
+	for _, m := range p.mails() {
+		if op := p.mailed(m.Template, m.Occasion); op != nil {
 			m.GivenUp = op.Status == Unknown || op.Status == Refused
 			i.Mails = append(i.Mails, m)
-		} else if now.Sub(m.Due) <= mailWithin {
+		} else if !now.After(p.lastMoment(m)) {
 			i.Mails = append(i.Mails, m)
 		}
 	}
 	for _, system := range order.Systems() {
-		if s.openIn(system) != nil || s.due(system, now) != nil && !s.Phase.Ended() {
+		if p.openIn(system) != nil || p.due(system, now) != nil && !p.Phase.Ended() {
 			i.Busy = append(i.Busy, system)
 		}
-		if op := s.openIn(system); op != nil && op.Doubt {
+		if op := p.openIn(system); op != nil && op.Doubt {
 			i.InDoubt = append(i.InDoubt, system)
 		}
-		if at := s.changed(system); !at.IsZero() {
+		if at := p.changed(system); !at.IsZero() {
 			i.Changed = append(i.Changed, reconcile.Changed{System: system, At: at})
 		}
 	}
 	// The customer may have paid meanwhile, and the gateway does not say.
-	if s.Phase == order.PhasePaying && s.tried(order.Authorize) && s.observed(order.SystemPayment).State == reconcile.Unreadable {
+	if p.Phase == order.PhasePaying && p.tried(order.Authorize) && p.observed(order.SystemPayment).State == reconcile.Unreadable {
 		i.InDoubt = append(i.InDoubt, order.SystemPayment)
 	}
 	return i

@@ -198,7 +198,7 @@ func (w *walk) carried() *State {
 
 // survives says that continuing as new loses nothing.
 func (w *walk) survives() {
-	next := w.carried()
+	next := &process{State: w.carried(), settings: w.settings}
 	text := func(v any) string {
 		data, err := json.Marshal(v)
 		if err != nil {

@@ -14,8 +14,8 @@ import (
 
 // compare holds what the systems said against what the order means them to say,
 // and keeps the clocks of the breaks.
-func (s *State) compare(policy reconcile.Policy, now time.Time) reconcile.Comparison {
-	return reconcile.Compare(s.intent(now), policy, s.Observed, s.Bases, s.Breaks, now)
+func (p *process) compare(policy reconcile.Policy, now time.Time) reconcile.Comparison {
+	return reconcile.Compare(p.intent(now), policy, p.Observed, p.Bases, p.Breaks, now)
 }
 
 // verdict answers from what is known at now. It changes nothing, for queries

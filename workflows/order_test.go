@@ -229,6 +229,20 @@ func TestOrder_MailProviderDownForADay_BacklogNotSent(t *testing.T) {
 	w.closedAs("1", order.PhaseClosed)
 }
 
+// A mail that was begun in time is not sent either once the policy calls it late.
+func TestOrder_MailProviderDown_NothingSentLaterThanThePolicySays(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: "mode: auto\nreturn_window: 24h\nmail_within: 1h\n", FollowEvery: 3 * time.Hour})
+	w.inject(w.Mail, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+	w.submit(0, anOrder("1"))
+	w.At(150*time.Minute, "the provider comes back", func() { w.Mail.Frame().Clear("*") })
+	w.Run(4 * day)
+	want := delivered()
+	want.Mails = []string{"shipped"} // told of half an hour ago; the confirmation is too old
+	w.expect("1", want)
+	w.closedAs("1", order.PhaseClosed)
+}
+
 func TestOrder_CaptureFailsPastTheKeyWindow_CapturedOnce(t *testing.T) {
 	t.Parallel()
 	for name, faults := range map[string][]simulator.FaultKind{

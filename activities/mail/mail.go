@@ -41,9 +41,10 @@ type SendRequest struct {
 	To       string             `json:"to"`
 	Name     string             `json:"name,omitempty"`
 	Content  Content            `json:"content"`
-	// Due is when the event happened that the message tells of; older than a
-	// day it is not sent any more.
-	Due time.Time `json:"due"`
+	// Due is when the event happened that the message tells of. After Until it is
+	// not sent any more; when none is said, a day after Due.
+	Due   time.Time `json:"due"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Content is what the message is about; amounts in minor units of the amount's

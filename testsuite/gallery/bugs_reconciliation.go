@@ -6,7 +6,7 @@ import "github.com/trueup-orders/trueup/testsuite/overlay"
 func reconciliation() []bug {
 	return []bug{
 		in("workflows/intent.go", "reconciled while an operation is under way",
-			"\t\tif s.openIn(system) != nil || s.due(system, now) != nil && !s.Phase.Ended() {\n\t\t\ti.Busy = append(i.Busy, system)\n\t\t}\n",
+			"\t\tif p.openIn(system) != nil || p.due(system, now) != nil && !p.Phase.Ended() {\n\t\t\ti.Busy = append(i.Busy, system)\n\t\t}\n",
 			"",
 			tested("workflows", "Reconcile_OperationUnderWay_IsNotJudged")),
 		in("workflows/confirm.go", "one reading is enough to repair",

@@ -34,9 +34,9 @@ func (c *Client) send(ctx context.Context, r mail.SendRequest) (reconcile.Messag
 	if err := check(r); err != nil {
 		return reconcile.Message{}, err
 	}
-	if now.After(r.Due.Add(MaxAge)) {
+	if now.After(until(r)) {
 		return reconcile.Message{}, apierr.New(apierr.Declined, "too_late",
-			fmt.Errorf("it is more than %s after its event", MaxAge))
+			fmt.Errorf("it is more than %s after its event", until(r).Sub(r.Due)))
 	}
 	l, err := c.compose(r, now)
 	if err != nil {
@@ -46,6 +46,14 @@ func (c *Client) send(ctx context.Context, r mail.SendRequest) (reconcile.Messag
 		return reconcile.Message{}, err
 	}
 	return reconcile.Message{MessageID: l.id, Template: r.Template, Occasion: r.Occasion, At: now.UTC()}, nil
+}
+
+// until is the last moment at which a message is sent.
+func until(r mail.SendRequest) time.Time {
+	if r.Until.IsZero() {
+		return r.Due.Add(MaxAge)
+	}
+	return r.Until
 }
 
 // stage is how far a transaction has come; it decides what an error means.

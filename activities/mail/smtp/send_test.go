@@ -302,6 +302,23 @@ func TestSend_TooLate_Declined(t *testing.T) {
 	w.effects(t, "42", 1)
 }
 
+// How late a message may be is for its sender to say, more or less than a day.
+func TestSend_TooLate_AsItsSenderSays(t *testing.T) {
+	t.Parallel()
+	for _, within := range []time.Duration{time.Hour, 2 * smtp.MaxAge} {
+		w := simulatedWorld(t, simulated.Settings{})
+		r := w.request("42", 1)
+		r.Until = r.Due.Add(within)
+		w.clock.advance(within)
+		w.send(t, r)
+		w.clock.advance(time.Nanosecond)
+		if _, err := w.client.Send(t.Context(), r); apierr.ReasonOf(err) != "too_late" || !strings.Contains(err.Error(), within.String()) {
+			t.Errorf("within %s: error is %v", within, err)
+		}
+		w.effects(t, "42", 1)
+	}
+}
+
 func TestSend_BadRequest_NothingIsSent(t *testing.T) {
 	t.Parallel()
 	w := simulatedWorld(t, simulated.Settings{})

@@ -54,7 +54,8 @@ var Abilities = reconcile.Abilities{
 // pageLimit is the most messages of one page, and of one FETCH.
 const pageLimit = 200
 
-// MaxAge is how long after its event a message is still sent.
+// MaxAge is how long after its event a message is still sent that says nothing of
+// how long.
 const MaxAge = 24 * time.Hour
 
 // DefaultTimeout bounds one call when Config names no other. It is longer than
