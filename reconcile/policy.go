@@ -104,8 +104,6 @@ type Policy struct {
 	ReturnWindow time.Duration
 	// Horizon is the age beyond which a record or event never starts anything.
 	Horizon time.Duration
-	// QuietAfter is how long an order must be left alone before it is compared.
-	QuietAfter time.Duration
 	// MailWithin is how late a mail may still be sent after its event.
 	MailWithin time.Duration
 	// AnswerWithin is how long a customer has to answer a question.

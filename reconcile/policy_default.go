@@ -15,7 +15,6 @@ func Default() Policy {
 		PayWindows:   defaultPayWindows(),
 		ReturnWindow: 30 * 24 * time.Hour,
 		Horizon:      14 * 24 * time.Hour,
-		QuietAfter:   30 * time.Second,
 		MailWithin:   24 * time.Hour,
 		AnswerWithin: 48 * time.Hour,
 		InboxAfter:   time.Hour,

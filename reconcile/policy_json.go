@@ -44,7 +44,6 @@ type policyJSON struct {
 	PayWindows   []MethodWindow `json:"pay_windows,omitempty"`
 	ReturnWindow duration       `json:"return_window"`
 	Horizon      duration       `json:"horizon"`
-	QuietAfter   duration       `json:"quiet_after"`
 	MailWithin   duration       `json:"mail_within"`
 	AnswerWithin duration       `json:"answer_within"`
 	InboxAfter   duration       `json:"inbox_after"`
@@ -96,7 +95,7 @@ func (r *Rule) UnmarshalJSON(data []byte) error {
 // MarshalJSON writes the policy with durations as text.
 func (p Policy) MarshalJSON() ([]byte, error) {
 	return json.Marshal(policyJSON{
-		p.Rules, duration(p.PayWindow), p.PayWindows, duration(p.ReturnWindow), duration(p.Horizon), duration(p.QuietAfter),
+		p.Rules, duration(p.PayWindow), p.PayWindows, duration(p.ReturnWindow), duration(p.Horizon),
 		duration(p.MailWithin), duration(p.AnswerWithin), duration(p.InboxAfter), duration(p.CoolDown),
 	})
 }
@@ -108,7 +107,7 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("read policy: %w", err)
 	}
 	*p = Policy{
-		w.Rules, time.Duration(w.PayWindow), w.PayWindows, time.Duration(w.ReturnWindow), time.Duration(w.Horizon), time.Duration(w.QuietAfter),
+		w.Rules, time.Duration(w.PayWindow), w.PayWindows, time.Duration(w.ReturnWindow), time.Duration(w.Horizon),
 		time.Duration(w.MailWithin), time.Duration(w.AnswerWithin), time.Duration(w.InboxAfter), time.Duration(w.CoolDown),
 	}
 	return nil

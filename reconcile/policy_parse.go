@@ -166,6 +166,10 @@ func (r *policyReader) window(key, value *yaml.Node) {
 			return
 		}
 	}
+	if key.Value == "quiet_after" { // files of earlier versions have it
+		r.add(key, "quiet_after never had an effect and is no setting any more; how long a field is left alone before it is compared is its settling")
+		return
+	}
 	names := []string{"mode", "fields", "pay_windows"}
 	for _, w := range r.policy.windows() {
 		names = append(names, w.name)

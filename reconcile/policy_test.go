@@ -171,6 +171,17 @@ func TestParse_InventoryLevel_WhatHasNoEffectIsRefused(t *testing.T) {
 	}
 }
 
+// Files of earlier versions had a window that nothing obeyed: it is refused with
+// what to set in its place.
+func TestParse_QuietAfter_IsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := Parse([]byte("mode: auto\nquiet_after: 1h\n"))
+	var invalid *PolicyError
+	if !errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Line != 2 || !strings.Contains(invalid.Problems[0].Reason, "settling") {
+		t.Errorf("error is %v; want line 2 and settling", err)
+	}
+}
+
 func TestParse_NotAPolicy(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -14,7 +14,6 @@ func (p *Policy) windows() []window {
 		{"pay_window", &p.PayWindow, "how long an unpaid order may wait"},
 		{"return_window", &p.ReturnWindow, "how long a delivered order stays open"},
 		{"horizon", &p.Horizon, "older records and events never start anything"},
-		{"quiet_after", &p.QuietAfter, "an order left alone this long is compared"},
 		{"mail_within", &p.MailWithin, "a mail is never sent later than this after its event"},
 		{"answer_within", &p.AnswerWithin, "how long a customer has to answer a question"},
 		{"inbox_after", &p.InboxAfter, "a record without an order becomes a case after this"},

@@ -208,8 +208,8 @@ func TestProperty_Parse_NamesEveryProblem(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		wrong := []string{
-			"mode: sometimes", "pay_window: soon", "horizon: -1h", "windows: 3", "cool_down: 0s",
-			"pay_windows: [oxxo]", "inbox_after: [1h]", "mail_within: &x 1h", "quiet_after: 99999h",
+			"mode: sometimes", "pay_window: soon", "horizon: 99999h", "windows: 3", "cool_down: -1s",
+			"pay_windows: [oxxo]", "inbox_after: [1h]", "mail_within: &x 1h", "quiet_after: 1h",
 		}
 		right := []string{"return_window: 1h", "answer_within: 2h", "# a remark", ""}
 		var lines []string

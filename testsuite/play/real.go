@@ -104,7 +104,6 @@ func outlasts(f *script.File) string {
 // shortened, but for the windows that are named: it is told how many times longer
 // they are in the story.
 func hurry(policy map[string]any, f *script.File, short map[string]time.Duration) (hurried map[string]float64) {
-	policy["quiet_after"] = "1s"
 	policy["inbox_after"] = "20s"
 	if !editsFight(f) {
 		policy["cool_down"] = "1s"
