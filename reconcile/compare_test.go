@@ -486,6 +486,38 @@ func TestCompare_Tolerance(t *testing.T) {
 	}
 }
 
+// The books may be a cent off where the policy says so: in what a document is
+// about, and not in whether it is there.
+func TestCompare_Tolerance_Documents(t *testing.T) {
+	t.Parallel()
+	i := returned()
+	for _, list := range []func(w *world) *[]Document{
+		func(w *world) *[]Document { return &w.erp.Sales }, func(w *world) *[]Document { return &w.erp.Invoices },
+		func(w *world) *[]Document { return &w.erp.Receipts }, func(w *world) *[]Document { return &w.erp.Credits },
+	} {
+		for name, c := range map[string]struct {
+			tolerance int64
+			spoil     func(all *[]Document)
+			want      int
+		}{
+			"within":  {5, func(all *[]Document) { (*all)[0].Total += 5 }, 0},
+			"beyond":  {5, func(all *[]Document) { (*all)[0].Total += 6 }, 1},
+			"missing": {maxLimit, func(all *[]Document) { *all = (*all)[1:] }, 1},
+			"twice":   {maxLimit, func(all *[]Document) { again := (*all)[0]; again.ID += "0"; *all = append(*all, again) }, 1},
+		} {
+			p := auto()
+			for _, f := range []Field{ERPSale, ERPInvoices, ERPReceipts, ERPCredits, ERPBalance} {
+				p = withRule(p, f, func(r *Rule) { r.Tolerance = c.tolerance })
+			}
+			w := agreeing(i)
+			c.spoil(list(w))
+			if got := Compare(i, p, w.read(i.Order, now), nil, nil, now); len(got.Breaks) != c.want {
+				t.Errorf("%s: %d breaks, want %d: %+v", name, len(got.Breaks), c.want, got.Breaks)
+			}
+		}
+	}
+}
+
 // withRule returns the policy with one rule changed.
 func withRule(p Policy, f Field, change func(r *Rule)) Policy {
 	p.Rules = slices.Clone(p.Rules)

@@ -94,6 +94,16 @@ func (f Field) quantity() bool {
 	return false
 }
 
+// document says that the field's items are documents of the books, whose values are
+// their totals.
+func (f Field) document() bool {
+	switch f {
+	case ERPSale, ERPInvoices, ERPReceipts, ERPCredits:
+		return true
+	}
+	return false
+}
+
 // money says that the field's values are minor units of the order's currency.
 func (f Field) money() bool {
 	switch f {

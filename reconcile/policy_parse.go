@@ -218,6 +218,10 @@ func (r *policyReader) setting(rule *Rule, key, value *yaml.Node) {
 			return
 		}
 	}
+	if why := rule.Field.limitRefuses(key.Value, value.Value); why != "" && value.Kind == yaml.ScalarNode {
+		r.add(value, "%s: %s", rule.Field, why)
+		return
+	}
 	switch key.Value {
 	case "mode":
 		mode, ok := r.mode(key, value)

@@ -1,6 +1,9 @@
 package reconcile
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // A strength means something where a rule asks for it. Elsewhere a file that names
 // one would promise what nobody does, so it is refused, and the table shows none.
@@ -26,6 +29,20 @@ func (r Rule) pressed() string {
 		return "-"
 	}
 	return string(r.Strength)
+}
+
+// limitRefuses says why a limit has no effect on a field, and what to choose instead;
+// nothing of one that has. None at all is taken everywhere, for it is what `trueup
+// policy print --yaml` writes.
+func (f Field) limitRefuses(setting, value string) string {
+	switch {
+	case value == "0":
+	case setting == "tolerance" && !f.quantity() && !f.document() && f != InventoryLevel:
+		return fmt.Sprintf("tolerance is %s, which has no effect: the field says neither an amount of money nor a number of pieces; leave it out", value)
+	case setting == "max_money" && !f.money():
+		return fmt.Sprintf("max_money is %s, which has no effect: to put this field right moves no money and has none at risk; bound it by max_count", value)
+	}
+	return ""
 }
 
 const strengthHelp = "what becomes of what somebody changed or took away there; - where the business rules decide that alone"

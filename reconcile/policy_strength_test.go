@@ -120,6 +120,61 @@ func TestParse_Strength_WhatHasNoEffectIsRefused(t *testing.T) {
 	}
 }
 
+// A limit that is refused on a field would have done nothing there, whatever
+// happened: no difference is tolerated, and no repair has money at risk.
+func TestProperty_Limit_Refused_HasNoEffect(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		i, w := drawLife(t)
+		bases := compared(i, w).Agreed
+		for range rapid.IntRange(1, 3).Draw(t, "edits") {
+			drawEdit(t, i, w)
+		}
+		p := Policy{Rules: slices.Clone(judged.Rules), MailWithin: judged.MailWithin}
+		for n := range p.Rules {
+			if p.Rules[n].Field.limitRefuses("tolerance", "1") != "" {
+				p.Rules[n].Tolerance = rapid.Int64Range(0, maxLimit).Draw(t, "tolerance")
+			}
+		}
+		read := w.read(i.Order, now)
+		if difference := cmp.Diff(Compare(i, judged, read, bases, nil, now), Compare(i, p, read, bases, nil, now)); difference != "" {
+			t.Fatalf("a tolerance that is refused has an effect:\n%s", difference)
+		}
+		for _, s := range Plan(p, i, believed(i, p, w, bases, now), read, bases) {
+			if want := WantOf(i.Order, i.Currency, s); want.Money > 0 && s.Break.Field.limitRefuses("max_money", "1") != "" {
+				t.Fatalf("max_money is refused on %s, and %+v has money at risk", s.Break.Field, want)
+			}
+		}
+	})
+}
+
+// What a file may limit and what not, with its line; a limit of none is taken
+// everywhere.
+func TestParse_Limit_WhatHasNoEffectIsRefused(t *testing.T) {
+	t.Parallel()
+	tolerates := []Field{
+		PaymentHeld, PaymentCaptured, PaymentRefunded, PaymentDisputed, PaymentOpen, PaymentAttempts, InventoryReserved, InventoryLevel,
+		WarehouseShipped, ERPSale, ERPInvoices, ERPReceipts, ERPCredits, ERPBalance, CRMRevenue,
+	}
+	for _, f := range Fields() {
+		for setting, taken := range map[string]bool{
+			"tolerance": slices.Contains(tolerates, f),
+			"max_money": slices.Contains(tolerates, f) && !slices.Contains([]Field{InventoryReserved, InventoryLevel, WarehouseShipped}, f),
+		} {
+			file := "fields:\n  " + string(f) + ":\n    mode: report\n    " + setting + ": "
+			if _, err := Parse([]byte(file + "0\n")); err != nil {
+				t.Errorf("%s: %v", f, err)
+			}
+			_, err := Parse([]byte(file + "9\n"))
+			var invalid *PolicyError
+			says := errors.As(err, &invalid) && len(invalid.Problems) == 1 && invalid.Problems[0].Line == 4 && strings.Contains(invalid.Problems[0].Reason, "has no effect")
+			if taken && err != nil || !taken && !says {
+				t.Errorf("%s: %s of 9 is taken: %v, want %v with its line: %v", f, setting, err == nil, taken, err)
+			}
+		}
+	}
+}
+
 // The table names a strength only where it decides something.
 func TestPolicy_Table_StrengthOnlyWhereItDecides(t *testing.T) {
 	t.Parallel()

@@ -40,8 +40,14 @@ func drawPolicy(t *rapid.T) Policy {
 		r.Tolerance = rapid.Int64Range(0, 1_000_000).Draw(t, "tolerance")
 		r.MaxCount = rapid.IntRange(0, 1000).Draw(t, "count")
 		r.MaxMoney = rapid.Int64Range(0, 1_000_000).Draw(t, "money")
-		if r.Field == InventoryLevel { // a file cannot say what has no effect on it
-			r.Mode, r.Strength, r.MaxMoney = r.within(r.Mode), Enforce, 0
+		if r.Field == InventoryLevel { // a file cannot say what has no effect
+			r.Mode, r.Strength = r.within(r.Mode), Enforce
+		}
+		if r.Field.limitRefuses("tolerance", "1") != "" {
+			r.Tolerance = 0
+		}
+		if r.Field.limitRefuses("max_money", "1") != "" {
+			r.MaxMoney = 0
 		}
 	}
 	if one(t, 3) {
@@ -129,7 +135,11 @@ func TestProperty_Parse_Override_ChangesOnlyWhatItNames(t *testing.T) {
 			set("mode: " + string(r.Mode))
 		}
 		if one(t, 2) {
-			r.Tolerance = rapid.Int64Range(0, 1_000_000_000_000).Draw(t, "tolerance")
+			most := int64(1_000_000_000_000)
+			if r.Field.limitRefuses("tolerance", "1") != "" {
+				most = 0
+			}
+			r.Tolerance = rapid.Int64Range(0, most).Draw(t, "tolerance")
 			set("tolerance: " + strconv.FormatInt(r.Tolerance, 10))
 		}
 		if one(t, 2) {

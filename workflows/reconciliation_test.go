@@ -49,9 +49,15 @@ func (w *world) ask(r reconciliation.GrantRequest) reconciliation.Granted {
 // are told.
 func (w *world) wantGrants(run string, count int, money int64, want int, refusal string) reconciliation.Granted {
 	w.t.Helper()
-	granted := w.ask(reconciliation.GrantRequest{Run: run, Wants: w.wanting(run, count, money)})
+	return w.wantGrantsOf(run, w.wanting(run, count, money), want, refusal)
+}
+
+// wantGrantsOf says the same of these wants.
+func (w *world) wantGrantsOf(run string, wants []reconcile.Want, want int, refusal string) reconciliation.Granted {
+	w.t.Helper()
+	granted := w.ask(reconciliation.GrantRequest{Run: run, Wants: wants})
 	if len(granted.Grants) != want {
-		w.t.Errorf("at %s run %s asked for %d grants and got %d, want %d", w.Age(), run, count, len(granted.Grants), want)
+		w.t.Errorf("at %s run %s asked for %d grants and got %d, want %d", w.Age(), run, len(wants), len(granted.Grants), want)
 	}
 	for _, r := range granted.Refused {
 		if !strings.Contains(r.Why, refusal) || refusal == "" {
@@ -144,12 +150,19 @@ func TestKeeper_MoneyAtRisk_EachCurrencyByItself(t *testing.T) {
 
 func TestKeeper_PolicyLimits_PerRunAndField(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{Policy: "mode: auto\nfields:\n  crm.deal: {max_count: 2, max_money: 300}\n"})
+	w := open(t, virtual.Options{Policy: "mode: auto\nfields:\n  crm.deal: {max_count: 2}\n  crm.revenue: {max_money: 300}\n"})
 	w.At(time.Minute, "count", func() {
 		w.wantGrants("a", 3, 0, 2, "the budget of 2 repairs of crm.deal in one run is used up until the next run")
 		w.wantGrants("b", 1, 0, 1, "")
-		w.wantGrants("c", 2, 400, 1, "the budget of 3.00 EUR for repairs of crm.deal in one run is used up until the next run")
-		w.wantGrants("d", 1, 301, 0, "3.01 EUR is more than max_money of crm.deal (300)")
+		revenue := func(run string, count int, money int64) []reconcile.Want {
+			wants := w.wanting(run, count, money)
+			for n := range wants {
+				wants[n].Field = reconcile.CRMRevenue
+			}
+			return wants
+		}
+		w.wantGrantsOf("c", revenue("c", 2, 400), 1, "the budget of 3.00 EUR for repairs of crm.revenue in one run is used up until the next run")
+		w.wantGrantsOf("d", revenue("d", 1, 301), 0, "3.01 EUR is more than max_money of crm.revenue (300)")
 	})
 	w.At(2*time.Minute, "in several parts, with what comes back", func() {
 		first := w.ask(reconciliation.GrantRequest{Run: "e", Part: 1, Wants: w.wanting("e1", 2, 0)})

@@ -136,6 +136,30 @@ var mutants = []mutant{
 		[]string{"Property_Compare_Tolerance"},
 	},
 	{
+		"of a document nothing is tolerated", "compare.go",
+		"counts := e.Field.quantity() || e.Field.document() && fact.Count == 1",
+		"counts := e.Field.quantity()",
+		[]string{"Property_Compare_Tolerance"},
+	},
+	{
+		"a document that is missing is tolerated", "compare.go",
+		"e.Field.document() && fact.Count == 1",
+		"e.Field.document()",
+		[]string{"Property_Compare_Tolerance"},
+	},
+	{
+		"a tolerance is refused where it counts", "policy_strength.go",
+		"!f.quantity() && !f.document() && f != InventoryLevel",
+		"!f.document() && f != InventoryLevel",
+		[]string{"Property_Limit_Refused_HasNoEffect"},
+	},
+	{
+		"max_money is refused on the money that a payment moves", "field.go",
+		"\tcase PaymentHeld, PaymentCaptured, PaymentRefunded, PaymentDisputed, PaymentOpen, PaymentAttempts,\n\t\tERPSale",
+		"\tcase PaymentHeld, PaymentCaptured, PaymentRefunded, PaymentDisputed, PaymentAttempts,\n\t\tERPSale",
+		[]string{"Property_Limit_Refused_HasNoEffect"},
+	},
+	{
 		"what nobody asked for is not tolerated", "compare.go",
 		"magnitude(number(fact.Value)) <= x.policy.Rule(fact.Field).Tolerance",
 		"magnitude(number(fact.Value)) < 0",
