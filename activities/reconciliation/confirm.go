@@ -82,9 +82,11 @@ type ConfirmedAll struct {
 }
 
 // Report carries what was done, or what a dry run would do, into the report of
-// its run.
+// its run. A dry run says every line, for no status keeps its report; a run says how
+// many it leaves out.
 func (c ConfirmedAll) Report(r RunReport) RunReport {
 	var done Done
+	more := 0
 	r.Lines = append(r.Lines, c.Groups...)
 	for _, o := range c.Orders {
 		r.Found += o.Found
@@ -97,10 +99,15 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 		}
 		r.Sights = append(r.Sights, o.Sights...)
 		for _, line := range o.Lines {
-			if len(r.Lines) < mostLines {
-				r.Lines = append(r.Lines, string(o.Order)+": "+line)
+			if len(r.Lines) >= mostLines && !r.DryRun {
+				more++
+				continue
 			}
+			r.Lines = append(r.Lines, string(o.Order)+": "+line)
 		}
+	}
+	if more > 0 {
+		r.Lines = append(r.Lines, fmt.Sprintf("and %d more; `trueup verdict ORDER --explain` tells the story of one", more))
 	}
 	r.Exceptions = append(r.Exceptions, c.Unanswered...)
 	slices.Sort(r.Exceptions)
