@@ -26,10 +26,11 @@ type Evidence struct {
 	// when they never did.
 	Base     string    `json:"base,omitempty"`
 	AgreedAt time.Time `json:"agreed_at,omitzero"`
-	// Right is who is right about the field, and Strength and Mode are the rule's;
-	// Policy and Rules are the versions by which it was judged.
+	// Right is who is right about the field, and Strength and Mode are the rule's, no
+	// strength where it decides nothing; Policy and Rules are the versions by which it
+	// was judged.
 	Right    string   `json:"right"`
-	Strength Strength `json:"strength"`
+	Strength Strength `json:"strength,omitempty"`
 	Mode     Mode     `json:"mode"`
 	Policy   string   `json:"policy"`
 	Rules    int      `json:"rules"`
@@ -86,7 +87,7 @@ func (g Grounds) Evidence(k Case, options []Option, now time.Time) Evidence {
 	b, rule := k.Step.Break, g.Policy.Rule(k.Step.Break.Field)
 	e := Evidence{
 		Question: b.Field.fact(), Expected: x.words(b.Field, b.Expected), Observed: x.words(b.Field, b.Observed),
-		Right: b.Right, Strength: rule.Strength, Mode: rule.Mode.atMost(rule.Allows), Policy: g.Policy.Version(), Rules: RulesVersion,
+		Right: b.Right, Strength: rule.decides(), Mode: rule.Mode.atMost(rule.Allows), Policy: g.Policy.Version(), Rules: RulesVersion,
 		Money: x.money(b.Money), Options: options,
 	}
 	if e.Right == "" {

@@ -53,7 +53,7 @@ func TestEvidence_SaysWhatEverySystemSaysAndWhoIsRight(t *testing.T) {
 	total := p.grounds.Intent.Captured
 	e := p.evidence()
 	if e.Question != "money captured" || e.Expected != "99.80 EUR" || e.Observed != "104.80 EUR" || e.Money != "5.00 EUR" ||
-		e.Base != "99.80 EUR" || !e.AgreedAt.Equal(now.Add(-time.Hour)) || e.Right != "payment" || e.Strength != AdoptTheirs || e.Mode != ModeAuto ||
+		e.Base != "99.80 EUR" || !e.AgreedAt.Equal(now.Add(-time.Hour)) || e.Right != "payment" || e.Strength != "" || e.Mode != ModeAuto ||
 		e.Policy != auto().Version() || e.Rules != RulesVersion || len(e.Options) != 2 {
 		t.Errorf("the evidence is %+v", e)
 	}
@@ -70,6 +70,22 @@ func TestEvidence_SaysWhatEverySystemSaysAndWhoIsRight(t *testing.T) {
 	want := order.Amount{Minor: total + 500, Currency: p.grounds.Intent.Currency}.String()
 	if e.Says[0].Value != want {
 		t.Errorf("the gateway says %q, want %q", e.Says[0].Value, want)
+	}
+}
+
+// A strength is named where it decides, as in the table of the policy: elsewhere it
+// would say what nobody does.
+func TestEvidence_StrengthOnlyWhereItDecides(t *testing.T) {
+	t.Parallel()
+	p := overcharged()
+	for field, want := range map[Field]Strength{
+		PaymentCaptured: "", PaymentHeld: "", ERPBalance: "", WarehouseLines: "", MailField(MailShipped): "",
+		InventoryReserved: Enforce, ERPSale: EnforceOurs, CRMContact: FillEmpty, CRMDeal: Enforce,
+	} {
+		p.k.Step.Break.System, p.k.Step.Break.Field = field.System(), field
+		if e := p.evidence(); e.Strength != want {
+			t.Errorf("a case of %s names the strength %q, want %q", field, e.Strength, want)
+		}
 	}
 }
 

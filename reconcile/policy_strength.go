@@ -23,13 +23,16 @@ func (f Field) strengths() []Strength {
 	return nil
 }
 
-// pressed is the strength as a person reads it: none where it decides nothing.
-func (r Rule) pressed() string {
+// decides is the strength where it decides something, and none elsewhere.
+func (r Rule) decides() Strength {
 	if len(r.Field.strengths()) == 0 {
-		return "-"
+		return ""
 	}
-	return string(r.Strength)
+	return r.Strength
 }
+
+// pressed is the strength as a person reads it: none where it decides nothing.
+func (r Rule) pressed() string { return orDash(string(r.decides())) }
 
 // limitRefuses says why a limit has no effect on a field, and what to choose instead;
 // nothing of one that has. None at all is taken everywhere, for it is what `trueup

@@ -256,7 +256,11 @@ func evidenceText(e reconcile.Evidence) string {
 	if e.Base != "" {
 		agreed = e.Base + " at " + e.AgreedAt.UTC().Format(time.RFC3339)
 	}
-	fmt.Fprintf(&b, "    last agreed: %s; rule: %s is right, %s, mode %s (policy %s, rules %d)\n", agreed, e.Right, e.Strength, e.Mode, e.Policy, e.Rules)
+	right := e.Right + " is right"
+	if e.Strength != "" {
+		right += ", " + string(e.Strength)
+	}
+	fmt.Fprintf(&b, "    last agreed: %s; rule: %s, mode %s (policy %s, rules %d)\n", agreed, right, e.Mode, e.Policy, e.Rules)
 	return b.String()
 }
 

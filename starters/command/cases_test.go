@@ -27,7 +27,7 @@ func surplus(n int, deadline time.Duration) reconcile.Case {
 				{System: order.SystemPayment, Value: "144.80 EUR", At: noon.Add(-10 * time.Minute), Age: 10 * time.Minute, Version: "v7"},
 				{System: order.SystemERP, Value: "99.80 EUR", At: noon.Add(-3 * time.Hour), Age: 3 * time.Hour, Agrees: true, Unreadable: true},
 			},
-			Base: "99.80 EUR", AgreedAt: noon.Add(-24 * time.Hour), Right: "payment", Strength: reconcile.Enforce, Mode: reconcile.ModeAsk,
+			Base: "99.80 EUR", AgreedAt: noon.Add(-24 * time.Hour), Right: "payment", Mode: reconcile.ModeAsk,
 			Policy: "c25805c5b9da", Rules: 2,
 			Options: []reconcile.Option{
 				{As: "repair", Does: "give back 45.00 EUR", Money: 4500, Proposed: true},
@@ -56,7 +56,7 @@ func TestCases_Evidence_SaysWhatAPersonNeeds(t *testing.T) {
       SYSTEM   SAYS        AS OF                 AGE     VERSION
       payment  144.80 EUR  2026-01-02T11:50:00Z  10 min  v7       differs, is right
       erp      99.80 EUR   2026-01-02T09:00:00Z  3 h     -        cannot be read now
-    last agreed: 99.80 EUR at 2026-01-01T12:00:00Z; rule: payment is right, enforce, mode ask (policy c25805c5b9da, rules 2)
+    last agreed: 99.80 EUR at 2026-01-01T12:00:00Z; rule: payment is right, mode ask (policy c25805c5b9da, rules 2)
     proposal: refund 45.00 EUR
     decide until 2026-01-02T13:00:00Z (60 min left); then: it stays open
     - give back 45.00 EUR (this is the proposal)
@@ -74,6 +74,19 @@ func TestCases_Evidence_SaysWhatAPersonNeeds(t *testing.T) {
 	x.run(command.ExitOK, "", "cases", "--order", "A-1001", "--closed")
 	x.says("case 1 (", "closed 2026-01-02T11:00:00Z (60 min ago): two contacts", "decided: accept by ada (unverified): known", "1 open case, 1 closed\n")
 	x.run(command.ExitUnknown, "", "cases", "A-2")
+}
+
+func TestCases_StrengthThatDecides_IsNamed(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	x.run(command.ExitOK, good(t), "submit", "-")
+	x.engine.Answer = func(string, starters.Message) (any, error) {
+		k := surplus(2, time.Hour)
+		k.Evidence.Right, k.Evidence.Strength = "erp", reconcile.EnforceOurs
+		return []reconcile.Case{k}, nil
+	}
+	x.run(command.ExitOK, "", "cases", "A-1001")
+	x.says("rule: erp is right, enforce_if_ours, mode ask (policy")
 }
 
 func TestCases_Filters(t *testing.T) {
