@@ -300,6 +300,34 @@ func TestSweep_NoOrderClaimsIt_WaitsInTheInboxAndNeverStartsAnOrder(t *testing.T
 	}
 }
 
+// A sale and an invoice are numbered apart: number 2 of each is one record for
+// whoever decides.
+func TestMend_SweepFindsTwoDocumentsOfOneNumber_TwoInboxes(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 15 * time.Minute})
+	w.unannounced()
+	w.submit(time.Minute, anOrder("1"))
+	w.leaves(time.Hour, "1", 1)
+	w.At(3*time.Hour, "somebody copies the sale and the invoice", func() {
+		w.edit(w.ERP, `{"order":"1","kind":"sale","again":true,"reference":"order/oops"}`)
+		w.edit(w.ERP, `{"order":"1","kind":"invoice","again":true,"reference":"order/oops"}`)
+	})
+	swept := w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+	w.At(20*time.Hour, "each is a case", func() {
+		ids := w.IDs("inbox/")
+		if len(ids) != 2 || swept.Swept.Kept != 2 {
+			t.Errorf("for two records the sweep kept %d, and the inboxes are %v", swept.Swept.Kept, ids)
+		}
+		for record, kind := range map[string]string{"2": "sale", "invoice-2": "invoice"} {
+			k := w.unclaimed(order.SystemERP, record)
+			if len(k.Notices) != 1 || k.Notices[0].Type != kind {
+				t.Errorf("what was heard of %s is %+v", record, k.Notices)
+			}
+		}
+	})
+	w.Run(21 * time.Hour)
+}
+
 // orphansPlanted is how many records plantOrphans leaves.
 const orphansPlanted = 7
 

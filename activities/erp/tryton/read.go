@@ -79,6 +79,16 @@ func put(out *reconcile.Observation, p paper, d document) {
 	out.Version = strings.TrimSpace(out.Version + " " + p.what[:1] + strconv.FormatInt(d.id, 10) + "@" + d.version)
 }
 
+// record names a document among all kinds, for each is numbered apart. A sale goes
+// by its bare number: inboxes have it so.
+func (p paper) record(d document) string {
+	n := strconv.FormatInt(d.id, 10)
+	if p.model == modelSale {
+		return n
+	}
+	return p.what + "-" + n
+}
+
 // credits says whether an invoice is a credit note: its key says so, else its
 // sign.
 func credits(d document) bool {
@@ -153,7 +163,7 @@ func (c *Client) page(p paper, found []document) reconcile.Page {
 		intent, ok := order.ParseKey(d.reference)
 		if !ok {
 			page.Orphans = append(page.Orphans, reconcile.Orphan{
-				System: string(order.SystemERP), Record: strconv.FormatInt(d.id, 10), Kind: p.what, At: d.created.Time,
+				System: string(order.SystemERP), Record: p.record(d), Kind: p.what, At: d.created.Time,
 				What: fmt.Sprintf("%s %s over %s, %s", d.state, p.what, order.Amount{Minor: d.total, Currency: d.currency}, rpc.Told(d.reference)),
 			})
 			continue

@@ -608,6 +608,44 @@ func TestList_Orphans(t *testing.T) {
 	}
 }
 
+// Sales, invoices and entries are numbered apart, and whoever decides about one means
+// that one alone.
+func TestMend_Orphans_OfEachKindNamedApart(t *testing.T) {
+	t.Parallel()
+	x := onSimulator(t, simulated.Settings{})
+	o := newOrder("EUR")
+	if _, err := x.RecordSale(t.Context(), sale(o)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.PostInvoice(t.Context(), invoice(o, order.Invoice, 1, nil, o.AllLines())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.PostReceipt(t.Context(), receipt(o, 1, o.Total)); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"sale", "invoice", "receipt"} {
+		edit, _ := json.Marshal(simulated.Edit{Order: o.ID, Kind: kind, Again: true, Reference: new("order/oops")})
+		if err := x.server.Edit(edit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	request := reconcile.ListRequest{By: reconcile.ListChanged, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)}
+	for more := true; more; more = request.Cursor != "" {
+		page, err := x.List(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range page.Orphans {
+			got = append(got, o.Record)
+		}
+		request.Cursor = page.Next
+	}
+	if want := []string{"2", "invoice-2", "receipt-3"}; !slices.Equal(got, want) {
+		t.Errorf("the records are %q, want %q", got, want)
+	}
+}
+
 func TestEdit_Balance(t *testing.T) {
 	t.Parallel()
 	x := onSimulator(t, simulated.Settings{})
