@@ -699,6 +699,75 @@ func TestIncident_FoundBySweeps_AFewFirst(t *testing.T) {
 	}
 }
 
+// A system that goes down after it was screened, wherever in the run, puts nothing
+// right: its incident stays, and what would be repaired of it is not forgotten.
+func TestMend_IncidentOfDeals_SystemGoesDownInTheMiddleOfARun_StaysOpen(t *testing.T) {
+	t.Parallel()
+	for _, skip := range []int{0, 1, 2, 3, 5, 8} {
+		t.Run(fmt.Sprint("after ", skip), func(t *testing.T) {
+			t.Parallel()
+			w, _ := crowd(t, 12, virtual.Options{})
+			w.runAt(66*time.Minute, workflows.ReconcileInput{})
+			w.At(75*time.Minute, "the CRM goes down soon", func() {
+				w.inject(w.CRM, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Skip: skip, Times: -1})
+			})
+			w.runAt(76*time.Minute, workflows.ReconcileInput{})
+			w.staysOpen(105 * time.Minute)
+			w.Run(110 * time.Minute)
+		})
+	}
+}
+
+// staysOpen expects that the incident of twelve is as it was.
+func (w *world) staysOpen(age time.Duration) {
+	w.At(age, "nothing was put right", func() {
+		w.t.Helper()
+		if g := w.group(1); g.Over() || g.Orders != 12 || g.Repairs != 12 {
+			w.t.Errorf("all 12 are wrong still, and the group is %s (%s) with %d, of which %d would be repaired", g.State, g.Outcome, g.Orders, g.Repairs)
+		}
+	})
+}
+
+func TestMend_IncidentOfLevels_InventoryGoesDownInTheMiddleOfARun_StaysOpen(t *testing.T) {
+	t.Parallel()
+	for _, skip := range []int{0, 1, 2, 3, 5, 8, 14} {
+		t.Run(fmt.Sprint("after ", skip), func(t *testing.T) {
+			t.Parallel()
+			w := shelves(t, 12)
+			w.runAt(66*time.Minute, workflows.ReconcileInput{})
+			w.At(75*time.Minute, "inventory goes down soon", func() {
+				w.inject(w.Inventory, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Skip: skip, Times: -1})
+			})
+			w.runAt(76*time.Minute, workflows.ReconcileInput{})
+			w.staysOpen(105 * time.Minute)
+			w.Run(110 * time.Minute)
+		})
+	}
+}
+
+// shelves is a world with one order of so many SKUs, of which the warehouse then
+// counts none.
+func shelves(t *testing.T, n int) *world {
+	t.Helper()
+	stock, o := map[string]int{}, anOrder("1")
+	o.Lines, o.Shipping, o.Total = nil, 0, 0
+	for k := range n {
+		sku := fmt.Sprintf("SKU-%02d", k)
+		stock[sku] = 10
+		o.Lines = append(o.Lines, order.Line{SKU: sku, Quantity: 1, UnitPrice: 100})
+		o.Total += 100
+	}
+	w := open(t, virtual.Options{Pace: byHand, Stock: stock})
+	w.unannounced()
+	w.submit(0, o)
+	w.At(60*time.Minute, "the warehouse counts nothing", func() {
+		for _, l := range o.Lines {
+			w.edit(w.Warehouse, `{"sku":"`+l.SKU+`","on_hand":0,"reason":"a slip"}`)
+		}
+	})
+	return w
+}
+
 // Orders placed before the moment from which on we judge are left alone.
 func TestSince_OlderOrders_NotJudged(t *testing.T) {
 	t.Parallel()

@@ -197,8 +197,9 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	if err != nil {
 		return x.out, err
 	}
-	levels := a.lookAtLevels(ctx, in.Stock, status, x.look)
-	x.out.Incidents = a.incidents(in, all, levels, status.Groups)
+	found := a.lookAtLevels(ctx, in.Stock, status, x.look)
+	x.out.Incidents = a.incidents(in, all, found, status.Groups)
+	levels := found.differ
 	if len(all) == 0 && len(levels) == 0 {
 		return x.out, nil
 	}

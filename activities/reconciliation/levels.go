@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -16,27 +17,46 @@ type levelLooked struct {
 	step    reconcile.Step
 }
 
+// levelsLooked are the levels that still differ, and those of which nobody can say
+// it now: these are counted, so that none of them passes for gone, and left alone.
+type levelsLooked struct {
+	differ, unjudged []levelLooked
+}
+
+// findings are what many levels at once are an incident by.
+func (l levelsLooked) findings() []reconcile.Finding {
+	var all []reconcile.Finding
+	for _, one := range l.differ {
+		all = append(all, reconcile.Finding{Of: one.suspect.SKU, Step: one.step, Fresh: true})
+	}
+	for _, one := range l.unjudged {
+		all = append(all, reconcile.Finding{Of: one.suspect.SKU, Step: one.step})
+	}
+	return all
+}
+
 // lookAtLevels reads the levels and the counts again. One that moves meanwhile
 // is left for the next run: what has left uncommitted is no longer known, and a
 // level too high sells what is not there.
-func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect, status Status, look *looking) []levelLooked {
+func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect, status Status, look *looking) levelsLooked {
 	rule := a.Policy.Rule(reconcile.InventoryLevel)
-	var all []levelLooked
+	var all levelsLooked
 	for _, s := range suspects {
-		level, count, err := look.shelf(ctx, s.SKU)
-		if err != nil || rule.Tolerates(level.Stocked-count.Quantity-s.Uncommitted) || level.Stocked != s.Level || count.Quantity != s.Count {
-			continue
-		}
 		b := s.asBreak()
-		b.Confirmed = a.Now()
 		if known, open := status.LevelOf(s.SKU); open {
 			b.LastAgreed, b.FirstSeen = known.LastAgreed, known.FirstSeen
 		}
-		step := reconcile.Step{Break: b, Decision: reconcile.Repair, System: order.SystemInventory, Operation: order.Adjust}
-		if rule.Mode != reconcile.ModeAuto {
-			step.Decision = reconcile.Report
+		level, count, err := look.shelf(ctx, s.SKU)
+		switch {
+		case apierr.CodeOf(err) == apierr.NotFound, err == nil && rule.Tolerates(level.Stocked-count.Quantity-s.Uncommitted):
+		case err != nil || level.Stocked != s.Level || count.Quantity != s.Count:
+			all.unjudged = append(all.unjudged, levelLooked{s, a.presumed(b)})
+		default:
+			b.Confirmed = a.Now()
+			step := a.presumed(b)
+			step.System, step.Operation = order.SystemInventory, order.Adjust
+			all.differ = append(all.differ, levelLooked{s, step})
 		}
-		all = append(all, levelLooked{s, step})
 	}
 	return all
 }

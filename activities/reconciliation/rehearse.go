@@ -166,35 +166,54 @@ func inParts(all []looked, of int) [][]looked {
 	return parts
 }
 
-// findings are the order's steps; of one that could not be asked, what was
-// screened, so that nothing of it passes for gone.
-func (l looked) findings() []reconcile.Finding {
+// findings are an order's steps; and what was screened where the order could not
+// be asked, or the system not be read any more, so that nothing of it passes for
+// gone.
+func (a *Activities) findings(l looked) []reconcile.Finding {
+	of := func(s reconcile.Step, fresh bool) reconcile.Finding {
+		return reconcile.Finding{Of: string(l.suspect.Order), Currency: l.suspect.Subject.Currency, Step: s, Fresh: fresh}
+	}
 	var all []reconcile.Finding
 	for i, s := range l.would.Steps {
-		all = append(all, reconcile.Finding{
-			Of: string(l.suspect.Order), Currency: l.suspect.Subject.Currency, Step: s, Fresh: l.would.Fresh[i],
-		})
+		if l.first.unreadable(s.Break.System) { // its order knows it, and only reports it now
+			all = append(all, of(a.presumed(s.Break), false))
+		} else {
+			all = append(all, of(s, l.would.Fresh[i]))
+		}
 	}
-	if l.silent {
-		for _, b := range l.suspect.Breaks {
-			all = append(all, reconcile.Finding{
-				Of: string(l.suspect.Order), Currency: l.suspect.Subject.Currency, Step: reconcile.Step{Break: b, Decision: reconcile.Report},
-			})
+	for _, b := range l.suspect.Breaks {
+		known := func(s reconcile.Step) bool { return s.Break.Place() == b.Place() }
+		if (l.silent || l.first.unreadable(b.System)) && !slices.ContainsFunc(l.would.Steps, known) {
+			all = append(all, of(a.presumed(b), false))
 		}
 	}
 	return all
 }
 
+// presumed is what would come of a break that nobody can look at now, by its rule
+// alone. It is only counted: an incident of which nothing would be repaired is left
+// to each order when somebody decides to repair it.
+func (a *Activities) presumed(b reconcile.Break) reconcile.Step {
+	step := reconcile.Step{Break: b, Decision: reconcile.Report}
+	if a.Policy.Rule(b.Field).Mode == reconcile.ModeAuto {
+		step.Decision = reconcile.Repair
+	}
+	return step
+}
+
+// unreadable says that a system could not be read.
+func (r Reading) unreadable(system order.System) bool {
+	return slices.ContainsFunc(r.Seen, func(o reconcile.Observation) bool { return o.System == system && o.State == reconcile.Unreadable })
+}
+
 // incidents are what too many have at once, and what there is of the incidents
 // that are known.
-func (a *Activities) incidents(in Confirm, all []looked, levels []levelLooked, known []Group) []reconcile.Incident {
-	var findings, stock []reconcile.Finding
+func (a *Activities) incidents(in Confirm, all []looked, levels levelsLooked, known []Group) []reconcile.Incident {
+	var findings []reconcile.Finding
 	for _, l := range all {
-		findings = append(findings, l.findings()...)
+		findings = append(findings, a.findings(l)...)
 	}
-	for _, l := range levels {
-		stock = append(stock, reconcile.Finding{Of: l.suspect.SKU, Step: l.step, Fresh: true})
-	}
+	stock := levels.findings()
 	var found []reconcile.Incident
 	for _, g := range known {
 		switch {
