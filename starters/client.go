@@ -1,6 +1,7 @@
 package starters
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -181,23 +182,30 @@ const IfForgotten = "if it may be older than the engine's memory, submit it agai
 	"it is adopted from the systems as it stands, nothing is done twice"
 
 // Notify gives notices to their order, and re-opens it when it is closed.
-// ErrUnknownOrder when there is none.
+// ErrUnknownOrder when there is none, reconciliation.ErrRefused when the engine takes
+// it never.
 func (c *Client) Notify(ctx context.Context, n reconciliation.Notices) error {
 	m := Message{Name: workflows.NoticeSignal, Argument: n, Signal: true}
-	return c.message(ctx, n.Order, m, nil)
+	return refused(c.message(ctx, n.Order, m, nil))
 }
 
-// Keep puts a notice into the inbox of its record.
-func (c *Client) Keep(ctx context.Context, of order.ID, n reconciliation.Notice) error {
-	record := n.Record
-	if record == "" {
-		record = n.ID
+// refused tells those who give notices that the engine takes one never.
+func refused(err error) error {
+	if errors.Is(err, ErrInvalid) {
+		return fmt.Errorf("%w: %w", reconciliation.ErrRefused, err)
 	}
-	return c.Engine.Submit(ctx, Start{
+	return err
+}
+
+// Keep puts a notice into the inbox of its record. reconciliation.ErrRefused when the
+// engine takes it never.
+func (c *Client) Keep(ctx context.Context, of order.ID, n reconciliation.Notice) error {
+	record := workflows.RecordName(cmp.Or(n.Record, n.ID))
+	return refused(c.Engine.Submit(ctx, Start{
 		Type: workflows.InboxType, ID: workflows.InboxWorkflowID(n.System, record),
 		Input:   workflows.InboxInput{System: n.System, Record: record, Order: of},
 		Summary: fmt.Sprintf("%s says something about %s, which we do not know yet", n.System, record),
-	}, Message{Name: workflows.NoticeSignal, Signal: true, Argument: reconciliation.Notices{Order: of, Notices: []reconciliation.Notice{n}}}, nil)
+	}, Message{Name: workflows.NoticeSignal, Signal: true, Argument: reconciliation.Notices{Order: of, Notices: []reconciliation.Notice{n}}}, nil))
 }
 
 // Tell gives one notice to its order, or keeps it in the inbox when the order is

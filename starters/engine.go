@@ -108,6 +108,8 @@ var (
 	ErrClosed      = errors.New("the workflow is closed")
 	ErrNotAnswered = errors.New("durable, and not answered in time")
 	ErrDiffers     = errors.New("started with something else")
+	// ErrInvalid: sent again as it is, it is refused again.
+	ErrInvalid = errors.New("the engine does not accept it")
 )
 
 // Temporal is the engine.
@@ -373,6 +375,7 @@ func classify(operation string, err error) error {
 	}
 	var missing *serviceerror.NotFound
 	var closed *serviceerror.WorkflowExecutionAlreadyStarted
+	var invalid *serviceerror.InvalidArgument
 	switch {
 	case errors.As(err, &closed):
 		return fmt.Errorf("%s: %w", operation, ErrClosed)
@@ -380,6 +383,8 @@ func classify(operation string, err error) error {
 		return fmt.Errorf("%s: %w", operation, ErrClosed)
 	case errors.As(err, &missing):
 		return fmt.Errorf("%s: %w", operation, ErrNotFound)
+	case errors.As(err, &invalid):
+		return fmt.Errorf("%s: %w: %w", operation, ErrInvalid, err)
 	}
 	return fmt.Errorf("%s: %w", operation, err)
 }

@@ -94,6 +94,29 @@ func (w *world) unclaimed(system order.System, record string) workflows.InboxCas
 	return k
 }
 
+// Whoever sends a mail in our name chooses its Message-ID, and stops no feed by it.
+func TestMend_MailWithALongMessageID_KeptAndTheFeedsGoOn(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.unannounced()
+	long := "<" + strings.Repeat("x", 1500) + "@elsewhere.example>"
+	w.At(time.Hour, "an odd mail", func() {
+		w.edit(w.Mail, `{"do":"put","message_id":"`+long+`","order":"unheard","key":"nonsense","template":"confirmation"}`)
+	})
+	w.At(2*time.Hour, "a shipment of an order that nobody knows", func() { w.edit(w.Warehouse, `{"order":"stranger","state":"waiting"}`) })
+	w.At(4*time.Hour, "both are cases", func() {
+		if k := w.unclaimed(order.SystemMail, long); k.Asked.IsZero() || len(k.Notices) != 1 || k.Notices[0].Record != long {
+			t.Errorf("the mail is %+v", k)
+		}
+		if k := w.unclaimed(order.SystemWarehouse, "order-stranger"); k.Asked.IsZero() {
+			t.Errorf("the shipment is %+v", k)
+		}
+		_, listed, _ := workflows.InboxOf(workflows.InboxWorkflowID(order.SystemMail, long))
+		w.Check(w.decideInbox(order.SystemMail, listed, workflows.DecideInbox{Leave: true}))
+	})
+	w.Run(5 * time.Hour)
+}
+
 func TestInbox_Left_IsRememberedAndNotAskedAboutAgain(t *testing.T) {
 	t.Parallel()
 	w := deaf(t, virtual.Options{})

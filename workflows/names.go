@@ -9,8 +9,12 @@
 package workflows
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -59,7 +63,36 @@ func StockWorkflowID(sku string) string { return stockPrefix + sku }
 
 // InboxWorkflowID is where what concerns a record waits for its order.
 func InboxWorkflowID(s order.System, record string) string {
-	return inboxPrefix + string(s) + "/" + record
+	return inboxPrefix + string(s) + "/" + RecordName(record)
+}
+
+const (
+	// mostRecord bytes of a record's id are its name. The engine refuses a workflow id
+	// of a thousand bytes, its database may already one of 255, and a summary has 400.
+	mostRecord = 200
+	// recordBegin bytes begin the name of a record with a longer id.
+	recordBegin = 160
+)
+
+// RecordName is how a record is named here. Whoever sends us a mail chooses its
+// Message-ID: what the engine would refuse in it is replaced, and a long one goes by
+// its beginning and a digest of all of it. The name of a name is itself.
+func RecordName(record string) string {
+	printable := strings.Map(func(r rune) rune { // what is no UTF-8 comes as RuneError too
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, record)
+	if len(printable) <= mostRecord {
+		return printable
+	}
+	digest := sha256.Sum256([]byte(printable))
+	begin := printable[:recordBegin]
+	for !utf8.ValidString(begin) {
+		begin = begin[:len(begin)-1]
+	}
+	return begin + "…" + hex.EncodeToString(digest[:8])
 }
 
 // SweepWorkflowID is the sweep of a day; the zero day is that of the exceptions
@@ -81,7 +114,8 @@ func OrderOf(workflowID string) (order.ID, bool) {
 	return id, err == nil
 }
 
-// InboxOf returns the system and the record that wait in the inbox with this id.
+// InboxOf returns the system and the name of the record that wait in the inbox with
+// this id.
 func InboxOf(workflowID string) (s order.System, record string, ok bool) {
 	rest, ours := strings.CutPrefix(workflowID, inboxPrefix)
 	system, record, found := strings.Cut(rest, "/")

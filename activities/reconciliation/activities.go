@@ -28,9 +28,11 @@ type Reader interface {
 // Orders sends messages to the durable processes; the engine's client is one,
 // and a simulated universe another.
 type Orders interface {
-	// Notify gives notices to their order. ErrUnknownOrder when there is none.
+	// Notify gives notices to their order. ErrUnknownOrder when there is none,
+	// ErrRefused when they can never be given.
 	Notify(ctx context.Context, n Notices) error
 	// Keep puts a notice into the inbox of its record until its order appears.
+	// ErrRefused when it can never be kept.
 	Keep(ctx context.Context, of order.ID, n Notice) error
 	// Confirm has an order look again, and repair what it has grants for.
 	Confirm(ctx context.Context, of order.ID, c Confirmation) (Confirmed, error)
@@ -54,6 +56,9 @@ type Keeper interface {
 
 // ErrUnknownOrder says that no workflow knows the order.
 var ErrUnknownOrder = errors.New("unknown order")
+
+// ErrRefused says that the engine takes a notice never, however often it is sent.
+var ErrRefused = errors.New("refused for good")
 
 // SystemReader is the reader of one system.
 type SystemReader struct {
@@ -193,7 +198,12 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 		cursors = append(cursors, cursor)
 	}
 	for _, b := range batches {
-		if err := a.give(ctx, b, a.since(f.Since)); err != nil {
+		err := a.give(ctx, b, a.since(f.Since))
+		switch {
+		case errors.Is(err, ErrRefused): // one of them must not hold up all systems for good
+			activity.GetLogger(ctx).Error("what a change feed said can never be given or kept, and nobody is told of it; look at the record in its system",
+				"order", b.Order, "system", b.Notices[0].System, "record", b.Notices[0].Record, "error", err)
+		case err != nil:
 			return nil, fmt.Errorf("follow changes: %w", err)
 		}
 		alive()
@@ -262,7 +272,7 @@ func (a *Activities) since(memory time.Time) time.Time {
 }
 
 // give gives notices to their order, or keeps them in the inbox, unless they are
-// older than anything that is judged.
+// older than anything that is judged. One that is refused holds up no other.
 func (a *Activities) give(ctx context.Context, n Notices, since time.Time) error {
 	if n.Order != "" {
 		err := a.Orders.Notify(ctx, n)
@@ -270,6 +280,7 @@ func (a *Activities) give(ctx context.Context, n Notices, since time.Time) error
 			return err
 		}
 	}
+	var refused error
 	for _, one := range n.Notices {
 		if one.At.Before(since) {
 			continue
@@ -277,11 +288,15 @@ func (a *Activities) give(ctx context.Context, n Notices, since time.Time) error
 		if one.Record == "" {
 			one.Record = "order-" + string(n.Order)
 		}
-		if err := a.Orders.Keep(ctx, n.Order, one); err != nil {
+		err := a.Orders.Keep(ctx, n.Order, one)
+		switch {
+		case errors.Is(err, ErrRefused):
+			refused = errors.Join(refused, err)
+		case err != nil:
 			return err
 		}
 	}
-	return nil
+	return refused
 }
 
 func (a *Activities) reader(system order.System) Reader {

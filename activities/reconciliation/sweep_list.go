@@ -257,7 +257,13 @@ func (s *sweeping) keep(ctx context.Context, line string, n Notices) error {
 	if s.in.DryRun {
 		return nil
 	}
-	return s.a.give(ctx, n, s.since)
+	err := s.a.give(ctx, n, s.since)
+	if errors.Is(err, ErrRefused) { // the report says it, and the sweep is partial
+		s.out.Kept--
+		s.miss("%s, and nobody can be asked about it: %s", line, clipped(err))
+		return nil
+	}
+	return err
 }
 
 func noticeOfOrphan(system order.System, o reconcile.Orphan) Notice {

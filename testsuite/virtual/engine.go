@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 	"unsafe"
 
 	"go.temporal.io/sdk/converter"
@@ -255,11 +256,17 @@ func (e *engine) takeAsked() []*asked {
 	return taken
 }
 
+// mostID bytes of a workflow's id are what the engine takes.
+const mostID = 1000
+
 // Submit implements starters.Engine.
 func (e *engine) Submit(ctx context.Context, s starters.Start, m starters.Message, result any) error {
 	e.world.enter(ctx, "submits "+s.ID+" "+m.Name+" "+m.ID)
 	if e.world.isDown(Engine) {
 		return fmt.Errorf("submit to %s: %w", s.ID, errEngineDown)
+	}
+	if !utf8.ValidString(s.ID) || len(s.ID) > mostID {
+		return fmt.Errorf("submit to a workflow whose id has %d bytes: %w", len(s.ID), starters.ErrInvalid)
 	}
 	r := e.run(s.ID)
 	var opened *asked

@@ -1,0 +1,41 @@
+package workflows_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/workflows"
+)
+
+// Whoever sends a mail names its record. Each name makes an id that the engine takes,
+// and what the inbox lists finds it again.
+func TestMend_RecordName_OfAnythingIsAnID(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 600)
+	for record, want := range map[string]string{
+		"pi_123":              "pi_123",
+		"<1.2@shop.example>":  "<1.2@shop.example>",
+		"<\xff\xfe@\x00\r\n>": "<\ufffd\ufffd@\ufffd\ufffd\ufffd>",
+		long:                  "",
+		"x" + long:            "",
+		long + "\xff":         "",
+	} {
+		name := workflows.RecordName(record)
+		id := workflows.InboxWorkflowID(order.SystemMail, record)
+		if !utf8.ValidString(id) || len(id) > 255 {
+			t.Errorf("the id of %q is %q", record, id)
+		}
+		if want != "" && name != want {
+			t.Errorf("the name of %q is %q, want %q", record, name, want)
+		}
+		system, listed, ours := workflows.InboxOf(id)
+		if !ours || listed != name || workflows.InboxWorkflowID(system, listed) != id {
+			t.Errorf("%q is listed as %q, which is another one", record, listed)
+		}
+	}
+	if workflows.RecordName(long+"1") == workflows.RecordName(long+"2") {
+		t.Error("two records have one name")
+	}
+}
