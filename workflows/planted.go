@@ -14,16 +14,18 @@ import (
 // was ever found any more? See activities/reconciliation/plant.go for what is
 // written, and where.
 
-// plants begins to plant breaks where the settings name a canary order, and ends
+// plant begins to plant breaks where the settings name a canary order, and ends
 // what an earlier canary still has. Without one it adds no event.
-func (k *keeper) plants(ctx workflow.Context) {
-	if !k.canary(workflow.Now(ctx)) {
+func (k *keeper) plant(ctx workflow.Context) {
+	if k.plants || !k.canary(workflow.Now(ctx)) {
 		return
 	}
+	k.plants = true
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for ctx.Err() == nil && k.canary(workflow.Now(ctx)) {
 			k.plantNext(ctx)
 		}
+		k.plants = false
 	})
 }
 
@@ -70,6 +72,7 @@ func (k *keeper) plantNext(ctx workflow.Context) {
 }
 
 // prepare waits until the next one is to be planted, and records what it will be.
+// Other settings end the wait: they may name another canary, or none.
 func (k *keeper) prepare(ctx workflow.Context) {
 	c := k.Status.Canary
 	next := reconciliation.Planted{N: 1, Order: c.Order}
@@ -78,7 +81,9 @@ func (k *keeper) prepare(ctx workflow.Context) {
 		next.N, due = c.Last.N+1, c.Last.Meant.Add(c.Every)
 	}
 	if wait := due.Sub(workflow.Now(ctx)); wait > 0 {
-		if workflow.Sleep(ctx, wait) != nil {
+		was := k.settings.version
+		changed, err := workflow.AwaitWithTimeout(ctx, wait, func() bool { return k.settings.version != was })
+		if changed || err != nil {
 			return
 		}
 	}

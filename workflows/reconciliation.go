@@ -41,7 +41,7 @@ func (w *Workflows) Reconciliation(ctx workflow.Context, carried *KeeperState) e
 	if err != nil {
 		return err
 	}
-	k := &keeper{KeeperState: carried, settings: settings, meter: metered(ctx)}
+	k := &keeper{KeeperState: carried, settings: settings, refresh: w.renew, meter: metered(ctx)}
 	if k.KeeperState == nil {
 		since := workflow.GetInfo(ctx).WorkflowStartTime
 		k.KeeperState = &KeeperState{Status: reconciliation.Status{Since: since, VerifiedThrough: since, NextGrant: 1}}
@@ -54,7 +54,6 @@ func (w *Workflows) Reconciliation(ctx workflow.Context, carried *KeeperState) e
 	k.listen(ctx)
 	k.tell(ctx)
 	workflow.Go(ctx, k.herald)
-	k.plants(ctx)
 	if err := k.follow(ctx); err != nil {
 		return err
 	}
@@ -67,7 +66,21 @@ func (w *Workflows) Reconciliation(ctx workflow.Context, carried *KeeperState) e
 type keeper struct {
 	*KeeperState
 	settings Settings
-	meter    meter
+	// refresh reads the settings again: a run of it lives longer than a budget.
+	refresh func(ctx workflow.Context, have Settings) (Settings, error)
+	meter   meter
+	plants  bool // the canary is attended to
+}
+
+// renew takes up the settings as of now: what somebody has bounded is obeyed within
+// one turn.
+func (k *keeper) renew(ctx workflow.Context) (err error) {
+	if k.settings, err = k.refresh(ctx, k.settings); err != nil {
+		return err
+	}
+	k.Status.Budget = k.settings.Budget
+	k.plant(ctx)
+	return nil
 }
 
 func (k *keeper) listen(ctx workflow.Context) {
@@ -180,9 +193,13 @@ func (k *keeper) tell(ctx workflow.Context) {
 }
 
 // follow polls the change feeds for as long as the history stays short. One
-// activity makes many polls, so that an idle day costs few events.
+// activity makes many polls, so that an idle day costs few events. Each turn begins
+// with the settings as of then.
 func (k *keeper) follow(ctx workflow.Context) error {
 	for !workflow.GetInfo(ctx).GetContinueAsNewSuggested() && workflow.GetInfo(ctx).GetCurrentHistoryLength() < 2000 {
+		if err := k.renew(ctx); err != nil {
+			return err
+		}
 		options := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 			TaskQueue:           ReconciliationQueue,
 			StartToCloseTimeout: time.Duration(k.settings.FollowPolls)*(k.settings.FollowEvery+time.Minute) + time.Minute,
