@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -280,7 +281,7 @@ func (p *process) decided(now time.Time, k reconcile.Case, d Decide) {
 		p.Cancel = nil
 		p.wish(now, Cancel{By: d.By, Reason: d.Reason})
 	case DecideByHand:
-		p.letGo(k)
+		p.letGo(now, k)
 		if p.refusedCancel(k) && p.warehouseGaveUp() { // the parcel was stopped: the order is taken back
 			p.Cancel = nil
 			p.wish(now, Cancel{By: d.By, Reason: d.Reason})
@@ -351,13 +352,13 @@ func (p *process) requestAnew(now time.Time, key string) {
 
 func (p *process) acceptByDecision(now time.Time, k reconcile.Case) {
 	b := k.Step.Break
-	p.letGo(k)
+	p.letGo(now, k)
 	p.Accepted = reconcile.Remember(p.Accepted, []reconcile.Base{{Field: b.Field, Item: b.Item, Value: b.Observed, At: now}})
 }
 
 // letGo expects nothing more of what a case is about: a parcel that was lost, or
 // whose record is gone, a refund that was refused.
-func (p *process) letGo(k reconcile.Case) {
+func (p *process) letGo(now time.Time, k reconcile.Case) {
 	if parcel := p.lostParcel(k); parcel != nil {
 		parcel.Lost, parcel.Settled = false, true
 	}
@@ -370,9 +371,25 @@ func (p *process) letGo(k reconcile.Case) {
 	if intent, ours := order.ParseKey(k.Step.Key); ours && intent.Operation == order.Refund {
 		if op := p.find(order.Refund, intent.N); op != nil && op.Status == Refused {
 			op.Code = waivedRefund
+			p.keepSurplus(now, *op)
 			p.touch()
 		}
 	}
+}
+
+// keepSurplus lets stand what the gateway keeps of a second payment, for it was paid
+// back another way or is not to be paid back.
+func (p *process) keepSurplus(now time.Time, refund Operation) {
+	a := p.attemptBy(refund.Ref)
+	if a == nil || p.payer(*a) && refund.About != aboutSurplus {
+		return
+	}
+	kept := p.decidedBack(func(op Operation) bool {
+		return op.Ref == a.ID && op.Status == Refused && op.Code == waivedRefund && (!p.payer(*a) || op.About == aboutSurplus)
+	})
+	p.Accepted = reconcile.Remember(p.Accepted, []reconcile.Base{{
+		Field: reconcile.PaymentAttempts, Item: a.ID, Value: strconv.FormatInt(kept, 10), At: now,
+	}})
 }
 
 // refundByDecision gives money back: for a lost parcel its share, unless another
@@ -390,7 +407,7 @@ func (p *process) refundByDecision(now time.Time, k reconcile.Case, d Decide) {
 		p.refundAgain(now, k.Step)
 		return
 	}
-	p.letGo(k)
+	p.letGo(now, k)
 	amount := d.Amount
 	if amount == 0 {
 		amount = p.allRefundable()

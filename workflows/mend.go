@@ -54,6 +54,22 @@ func (p *process) blocked(now time.Time, b reconcile.Break) string {
 	if until := p.coolUntil(times); until.After(now) {
 		return "repaired lately and back: it cools down until " + until.UTC().Format(time.RFC3339)
 	}
+	if b.Field == reconcile.PaymentAttempts {
+		return p.withheld(b.Item)
+	}
+	return ""
+}
+
+// withheld says why no run gives back what an attempt took, or nothing: a person is
+// asked about a refund of it that failed, or has let one go. The gateway cannot know
+// that it was paid another way.
+func (p *process) withheld(attempt string) string {
+	switch {
+	case p.failedRefund(attempt, time.Time{}):
+		return "its refund has failed, and goes out again when a person says so"
+	case p.waived(attempt) > 0:
+		return "a person has decided that a refund of it does not go out again"
+	}
 	return ""
 }
 
