@@ -166,6 +166,7 @@ func (p *process) attendDisputes(now time.Time) {
 				System: order.SystemPayment, Operation: order.Refund, Ref: a.ID, Record: "dispute/" + a.ID, Amount: a.Lost - lost, About: aboutDispute,
 			})
 			p.last(order.Refund).Through = now
+			p.holdSurplus(now)
 		}
 		if open > 0 {
 			p.holdBack(now, a.ID)
@@ -215,6 +216,18 @@ func (p *process) holdBack(now time.Time, attempt string) {
 			Ref: op.Ref, Amount: op.Amount, About: op.About, Of: op.Of, Again: op.Again,
 		})
 		p.touch()
+	}
+}
+
+// holdSurplus takes back what was to go back of a second payment and was not sent
+// before a dispute was lost: the bank may have given that back. A person is asked.
+func (p *process) holdSurplus(now time.Time) {
+	for i := range p.Operations {
+		op := &p.Operations[i]
+		if op.Operation == order.Refund && op.Status == Meant && op.About == aboutSurplus {
+			op.Status, op.Ended, op.Why = Unsent, now, "a dispute was lost; a person decides"
+			p.note(now, p.Key(*op)+" is not made: "+op.Why)
+		}
 	}
 }
 
@@ -276,12 +289,26 @@ func (p *process) attendSurplus(now time.Time) {
 	over := p.overpaid()
 	switch {
 	case over <= 0 || p.disputed():
+	case p.lostDispute():
+		p.askOver(now, over-p.decidedFor(aboutHand))
 	case len(p.Dropped) == 0:
 		// One that began to pay for the rest took more than the rest is worth.
 		p.giveSurplus(now, p.Payers[len(p.Payers)-1], over-p.decidedFor(aboutHand))
 	case p.giveBack(now, over, aboutDropped, 0) > 0:
 		p.note(now, p.amount(over).String()+" was taken for what was dropped: it is given back")
 		p.touch()
+	}
+}
+
+// askOver asks what becomes of money that the order's payers took beyond what was
+// kept, after a dispute was lost: as far as they have it still, the latest first.
+func (p *process) askOver(now time.Time, over int64) {
+	for _, id := range slices.Backward(p.Payers) {
+		if a := p.attemptBy(id); a != nil {
+			part := min(over, p.refundable(*a))
+			p.giveSurplus(now, id, part)
+			over -= part
+		}
 	}
 }
 
@@ -301,7 +328,8 @@ func (p *process) giveSurplus(now time.Time, attempt string, amount int64) {
 	if amount <= 0 {
 		return
 	}
-	if p.settings.Policy.Rule(reconcile.PaymentAttempts).Mode == reconcile.ModeAuto {
+	why := p.surplusAsked()
+	if why == "" {
 		if p.giveBackFrom(now, Operation{Ref: attempt, Amount: amount, About: aboutSurplus}) > 0 {
 			p.note(now, fmt.Sprintf("%s took %s beyond the order's total: it is given back", attempt, p.amount(amount)))
 			p.touch()
@@ -314,10 +342,21 @@ func (p *process) giveSurplus(now time.Time, attempt string, amount int64) {
 			Observed: strconv.FormatInt(amount, 10), Right: string(order.SystemPayment), Money: amount, FirstSeen: now, Confirmed: now,
 		},
 		Decision: reconcile.Ask, System: order.SystemPayment, Operation: order.Refund, Amount: amount,
-		Why:          p.amount(amount).String() + " was taken beyond the order's total, and the policy does not let it be given back by itself",
+		Why:          p.amount(amount).String() + " was taken beyond the order's total, and " + why,
 		Proposal:     "refund " + p.amount(amount).String(),
 		Alternatives: []string{string(DecideByHand), string(DecideAccept)},
 	})
+}
+
+// surplusAsked says why a person decides what becomes of a surplus, or nothing.
+func (p *process) surplusAsked() string {
+	switch {
+	case p.settings.Policy.Rule(reconcile.PaymentAttempts).Mode != reconcile.ModeAuto:
+		return "the policy does not let it be given back by itself"
+	case p.lostDispute():
+		return "a dispute was lost: the bank may have given it back"
+	}
+	return ""
 }
 
 // attendUnpaid asks a person when goods have left and nothing holds their money,

@@ -263,6 +263,11 @@ func (s *State) disputed() bool {
 	return slices.ContainsFunc(s.attempts(), func(a reconcile.Attempt) bool { return a.Disputed > a.Lost })
 }
 
+// lostDispute says that money of the order went out in a dispute.
+func (s *State) lostDispute() bool {
+	return slices.ContainsFunc(s.attempts(), func(a reconcile.Attempt) bool { return a.Lost > 0 })
+}
+
 // refundable is what a person may give back of an attempt: captured, less what
 // was given back, is being given back or is in dispute.
 func (s *State) refundable(a reconcile.Attempt) int64 {
@@ -406,7 +411,7 @@ func (s *State) refunding() bool {
 }
 
 // surplus is what attempts took that the order does not need: it is paid by
-// others already.
+// others already, and what these have lost in a dispute pays for nothing.
 func (s *State) surplus() []reconcile.Attempt {
 	var all []reconcile.Attempt
 	if !s.Phase.PastPivot() || len(s.Payers) == 0 || s.disputed() {
@@ -415,7 +420,7 @@ func (s *State) surplus() []reconcile.Attempt {
 	paid := int64(0)
 	for _, a := range s.attempts() {
 		if s.payer(a) {
-			paid += a.Held + a.Captured
+			paid += a.Held + a.Captured - a.Lost
 		}
 	}
 	for _, a := range s.attempts() {
