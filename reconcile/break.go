@@ -168,9 +168,21 @@ type Case struct {
 	Agrees  time.Time `json:"agrees,omitzero"`
 	Closed  time.Time `json:"closed,omitzero"`
 	Outcome string    `json:"outcome,omitempty"` // how it was closed
+	// Passed is when what a person had decided was seen to be over: the same break is
+	// another case from then on.
+	Passed time.Time `json:"passed,omitzero"`
 	// Evidence is set in answers and never stored: see Grounds.Evidence.
 	Evidence *Evidence `json:"evidence,omitempty"`
 }
 
 // Open says that the case still waits for a person.
 func (c Case) Open() bool { return c.Closed.IsZero() }
+
+// Passes says that the break of a closed case is over by what a system agrees to: it
+// does not say any more what a person let stand, or said to be put right. What is
+// fought over agrees now and then.
+func (c Case) Passes(agreed Base) bool {
+	b := c.Step.Break
+	return !c.Open() && !c.Stays && !c.Fought && c.Passed.IsZero() && b.Field == agreed.Field && b.Item == agreed.Item &&
+		!sameValue(b.Field, agreed.Value, b.Observed)
+}

@@ -187,6 +187,7 @@ func (p *process) attendDisputes(now time.Time) {
 	}
 	if !p.disputed() {
 		p.ShipDisputed = false
+		p.pass(now, reconcile.Base{Field: reconcile.PaymentDisputed, Value: "0"})
 		if k := p.openCaseOf(reconcile.PaymentDisputed, ""); k != nil {
 			outcome := "the dispute was won"
 			if p.sum(order.Refund, func(op Operation) bool { return op.About == aboutDispute }) > 0 {

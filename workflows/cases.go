@@ -25,10 +25,11 @@ func (s *State) openCaseOf(f reconcile.Field, item string) *reconcile.Case {
 }
 
 // raise opens a case about what the systems said by themselves, unless a person
-// has decided about exactly that. What was to be repaired and is not is asked again.
+// has decided about exactly that and it is still so. What was to be repaired and is
+// not is asked again.
 func (p *process) raise(now time.Time, step reconcile.Step) {
 	for _, c := range p.Cases {
-		if !c.Open() && c.Step.Break.ID() == step.Break.ID() && c.Step.Break.Observed == step.Break.Observed && p.settled(c.Outcome) {
+		if !c.Open() && c.Passed.IsZero() && c.Step.Break.ID() == step.Break.ID() && c.Step.Break.Observed == step.Break.Observed && p.settled(c.Outcome) {
 			return
 		}
 	}
@@ -69,6 +70,23 @@ func (p *process) settled(outcome string) bool {
 		return p.Amendment.open() || order.Empty(p.unshipped())
 	}
 	return true
+}
+
+// pass takes in that a system agrees: what a person decided about another value there
+// is over, and so is what was let stand by it. Should it come to the same once more,
+// that is asked about anew.
+func (p *process) pass(now time.Time, agreed reconcile.Base) {
+	for i := range p.Cases {
+		k := &p.Cases[i]
+		if !k.Passes(agreed) {
+			continue
+		}
+		k.Passed = now
+		b := k.Step.Break
+		p.Accepted = slices.DeleteFunc(p.Accepted, func(a reconcile.Base) bool {
+			return a.Field == b.Field && a.Item == b.Item && a.Value == b.Observed
+		})
+	}
 }
 
 // compared says that a comparison of the systems finds the break too, so that its

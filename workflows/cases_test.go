@@ -630,3 +630,50 @@ func TestCase_Options_AreWhatIsNotRefused(t *testing.T) {
 		}
 	}
 }
+
+// A dispute that was let run says nothing of the next one of the same amount.
+func TestCase_SecondDisputeOfTheSameAmount_IsACaseToo(t *testing.T) {
+	t.Parallel()
+	for _, as := range []workflows.Decision{workflows.DecideAccept, workflows.DecideShip} {
+		t.Run(string(as), func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Policy: allAuto, ReconcileEvery: time.Hour})
+			w.submit(0, anOrder("1"))
+			w.At(5*time.Hour, "a dispute", func() { w.edit(w.Payment, `{"order":"1","dispute":"opened"}`) })
+			var decided *replied
+			w.At(7*time.Hour, "a person lets it run", func() { decided = w.decide("1", w.theCase("1", reconcile.PaymentDisputed), as) })
+			w.At(8*time.Hour, "it runs", func() {
+				w.took("the decision", decided)
+				w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
+			})
+			w.At(9*time.Hour, "it is won", func() { w.edit(w.Payment, `{"order":"1","dispute":"won"}`) })
+			w.At(20*time.Hour, "another one", func() { w.edit(w.Payment, `{"order":"1","dispute":"opened"}`) })
+			w.At(20*time.Hour+time.Minute, "a person is asked at once", func() {
+				w.theCase("1", reconcile.PaymentDisputed)
+				w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.NeedsPerson)
+			})
+			w.Run(25 * time.Hour)
+		})
+	}
+}
+
+// The warehouse takes up again what it had cancelled, as somebody says, and cancels it
+// once more: that is asked about like the first time.
+func TestCase_CancelledOnceMoreAfterItWasPutRight_AskedAgain(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto, Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "the warehouse cancels", func() { w.edit(w.Warehouse, `{"order":"1","state":"cancelled"}`) })
+	var decided *replied
+	w.At(2*time.Hour, "and takes it up again", func() {
+		n := w.theCase("1", reconcile.WarehouseShipment)
+		w.edit(w.Warehouse, `{"order":"1","state":"waiting"}`)
+		decided = w.decide("1", n, workflows.DecideByHand)
+	})
+	w.At(4*time.Hour, "it cancels once more", func() {
+		w.took("the decision", decided)
+		w.edit(w.Warehouse, `{"order":"1","state":"cancelled"}`)
+	})
+	w.At(5*time.Hour, "a person is asked again", func() { w.theCase("1", reconcile.WarehouseShipment) })
+	w.Run(6 * time.Hour)
+}

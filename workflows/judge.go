@@ -37,6 +37,9 @@ func (p *process) verdict(now time.Time, fresh bool) reconcile.Verdict {
 func (p *process) assess(now time.Time) reconcile.Comparison {
 	c := p.compare(p.settings.Policy, now)
 	p.Bases = reconcile.Remember(p.Bases, c.Agreed)
+	for _, b := range c.Agreed {
+		p.pass(now, b)
+	}
 	for _, old := range p.Breaks {
 		if !slices.ContainsFunc(c.Breaks, func(b reconcile.Break) bool { return b.Place() == old.Place() }) && !settles(c, old) && !unread(c, old.System) {
 			old.Verified = now
