@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
+	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 )
@@ -214,7 +215,7 @@ func (p *process) holdBack(now time.Time, attempt string) {
 		}
 		p.Operations = append(p.Operations, Operation{
 			System: op.System, Operation: op.Operation, N: p.count(op.Operation) + 1, Status: Meant, First: now,
-			Ref: op.Ref, Amount: op.Amount, About: op.About, Of: op.Of, Again: op.Again,
+			Ref: op.Ref, Amount: op.Amount, About: op.About, Of: op.Of, Again: op.Again, Ruled: op.Ruled,
 		})
 		p.touch()
 	}
@@ -329,9 +330,9 @@ func (p *process) giveSurplus(now time.Time, attempt string, amount int64) {
 	if amount <= 0 {
 		return
 	}
-	why := p.surplusAsked()
+	why := p.surplusAsked(attempt, amount)
 	if why == "" {
-		if p.giveBackFrom(now, Operation{Ref: attempt, Amount: amount, About: aboutSurplus}) > 0 {
+		if p.giveBackFrom(now, Operation{Ref: attempt, Amount: amount, About: aboutSurplus, Ruled: true}) > 0 {
 			p.note(now, fmt.Sprintf("%s took %s beyond the order's total: it is given back", attempt, p.amount(amount)))
 			p.touch()
 		}
@@ -349,13 +350,33 @@ func (p *process) giveSurplus(now time.Time, attempt string, amount int64) {
 	})
 }
 
-// surplusAsked says why a person decides what becomes of a surplus, or nothing.
-func (p *process) surplusAsked() string {
+// surplusAsked says why a person decides what becomes of a surplus, or nothing. The
+// order gives back by itself no more than one run would, and nothing that a switch or
+// an incident stops: see refund.
+func (p *process) surplusAsked(attempt string, amount int64) string {
+	rule := p.settings.Policy.Rule(reconcile.PaymentAttempts)
+	count, sum := 0, int64(0)
+	stopped := ""
+	for _, op := range p.Operations {
+		switch {
+		case op.Operation != order.Refund || !op.Ruled:
+		case op.Status != Unsent:
+			count, sum = count+1, sum+op.Amount
+		case op.Ref == attempt && op.Code == repair.StoppedReason:
+			stopped, _ = repair.Refused(op.Why)
+		}
+	}
 	switch {
-	case p.settings.Policy.Rule(reconcile.PaymentAttempts).Mode != reconcile.ModeAuto:
+	case rule.Mode != reconcile.ModeAuto:
 		return "the policy does not let it be given back by itself"
 	case p.lostDispute():
 		return "a dispute was lost: the bank may have given it back"
+	case rule.MaxCount > 0 && count >= rule.MaxCount:
+		return fmt.Sprintf("max_count of %s in the policy lets no more than %d be given back by itself", rule.Field, rule.MaxCount)
+	case rule.MaxMoney > 0 && (amount > rule.MaxMoney || sum > rule.MaxMoney-amount):
+		return fmt.Sprintf("max_money of %s in the policy lets no more than %s be given back by itself", rule.Field, p.amount(rule.MaxMoney))
+	case stopped != "":
+		return "it was not sent: " + stopped + "; a run gives it back when that is over"
 	}
 	return ""
 }

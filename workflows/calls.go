@@ -79,8 +79,12 @@ func (p *process) attempt(ctx workflow.Context, activity, input any) error {
 }
 
 func (p *process) refund(ctx workflow.Context, op Operation) error {
+	var rule *reconcile.Kind
+	if op.Ruled && op.Grant == nil && !op.Doubt { // what may have been done is finished
+		rule = &reconcile.Kind{System: order.SystemPayment, Field: reconcile.PaymentAttempts, Situation: reconcile.Duplicate}
+	}
 	var result reconcile.Refund
-	err := workflow.ExecuteActivity(ctx, gateway.RefundPayment, repair.Write[payment.RefundRequest]{Grant: op.Grant, Since: op.First, Request: payment.RefundRequest{
+	err := workflow.ExecuteActivity(ctx, gateway.RefundPayment, repair.Write[payment.RefundRequest]{Grant: op.Grant, Rule: rule, Since: op.First, Request: payment.RefundRequest{
 		Key: p.Key(op), Order: p.Order.ID, Attempt: op.Ref, Amount: p.amount(op.Amount), Reason: op.About,
 	}}).Get(ctx, &result)
 	if err != nil {

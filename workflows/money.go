@@ -319,7 +319,7 @@ func (s *State) giveBackFrom(now time.Time, back Operation) int {
 			about = aboutSurplus // what was taken twice is in no invoice
 		}
 		s.Operations = append(s.Operations, Operation{
-			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: about, Of: back.Of, Again: back.Again,
+			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: about, Of: back.Of, Again: back.Again, Ruled: back.Ruled,
 		})
 		amount -= part
 		if first == 0 {

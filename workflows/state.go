@@ -215,6 +215,8 @@ type Operation struct {
 	Before bool `json:"bfr,omitempty"`
 	// Again is the key of the refund that this one repeats, because it failed.
 	Again string `json:"agn,omitempty"`
+	// Ruled says that a rule gives the money back and no person: a switch stops it.
+	Ruled bool `json:"ruled,omitempty"`
 	// OffSession says that the customer was not there.
 	OffSession bool          `json:"off,omitempty"`
 	Final      bool          `json:"fin,omitempty"`  // of a capture

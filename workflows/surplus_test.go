@@ -1,10 +1,12 @@
 package workflows_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
@@ -138,4 +140,138 @@ func TestDispute_LostOfASecondPayment_APersonIsAskedAboutTheThird(t *testing.T) 
 		w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
 	})
 	w.Run(24 * time.Hour)
+}
+
+// only is a policy that lets so much of what was taken twice go back by itself.
+func only(limits string) string {
+	return "mode: auto\nreturn_window: 240h\nfields:\n  payment.attempts: {mode: auto, " + limits + "}\n"
+}
+
+// The limits of the policy are also those of an order that gives a second payment back
+// by itself; beyond them a person is asked, once.
+func TestPay_PaidTwiceBeyondTheLimits_APersonIsAsked(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		limits string
+		pays   int // times too often
+		sent   int
+		says   string
+	}{
+		"more money":                   {"max_money: 9979", 1, 0, "max_money of payment.attempts"},
+		"as much money":                {"max_money: 9980", 1, 1, ""},
+		"more money in all":            {"max_money: 19959", 2, 1, "max_money of payment.attempts"},
+		"more often":                   {"max_count: 1", 2, 1, "max_count of payment.attempts"},
+		"as often, and as much in all": {"max_count: 2, max_money: 19960", 2, 2, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Policy: only(test.limits)})
+			w.submit(0, atOnce(visa))
+			for n := range test.pays {
+				w.paysAgain(time.Duration(n+1) * 10 * time.Minute)
+			}
+			var decided *replied
+			w.At(time.Hour, "look", func() {
+				w.wentBack(test.sent)
+				if test.says == "" {
+					w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+					return
+				}
+				k := w.open1()
+				if k.Step.Break.Field != reconcile.PaymentAttempts || k.Step.Amount != 9980 || !strings.Contains(k.Step.Why, test.says) {
+					t.Errorf("the case is %+v", k.Step)
+				}
+				decided = w.decide("1", k.N, workflows.DecideRepair)
+			})
+			w.At(2*time.Hour, "decided", func() {
+				w.wentBack(test.pays)
+				if decided != nil {
+					w.took("the decision", decided)
+				}
+			})
+			w.Run(3 * time.Hour)
+		})
+	}
+}
+
+// A switch stops also what an order gives back by itself. A person is asked then, and
+// when it is on again the next run gives it back.
+func TestPay_PaidTwiceAndSwitchedOff_NothingGoesBackByItself(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"payment", "payment.attempts", "payment.attempts.duplicate"} {
+		for _, person := range []bool{false, true} {
+			t.Run(kind+map[bool]string{false: ", until it is on", true: ", a person decides"}[person], func(t *testing.T) {
+				t.Parallel()
+				w := open(t, virtual.Options{Policy: allAuto})
+				w.submit(0, atOnce(visa))
+				stop := reconciliation.Stop{Kind: kind, Off: true, By: "ada", Reason: "look first"}
+				if kind == "payment" {
+					stop.Kind, stop.System = "", order.SystemPayment
+				}
+				turn := func(off bool) {
+					stop.Off = off
+					w.Later(func(ctx context.Context) {
+						_, err := w.Client.Switch(ctx, stop)
+						w.Check(err)
+					})
+				}
+				w.At(5*time.Minute, "off", func() { turn(true) })
+				w.At(6*time.Minute, "the worker reads the switches", w.ReadSwitches)
+				w.paysAgain(10 * time.Minute)
+				w.runs(30 * time.Minute)
+				w.At(time.Hour, "look", func() {
+					w.wentBack(0)
+					k := w.open1()
+					if k.Step.Break.Field != reconcile.PaymentAttempts || !strings.Contains(k.Step.Why, kind+" is stopped") {
+						t.Errorf("the case is %+v", k.Step)
+					}
+					if person {
+						w.decide("1", k.N, workflows.DecideRepair)
+					} else {
+						turn(false)
+					}
+				})
+				w.runs(2 * time.Hour)
+				w.At(3*time.Hour, "look again", func() {
+					w.wentBack(1)
+					w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
+				})
+				w.Run(4 * time.Hour)
+			})
+		}
+	}
+}
+
+// What may have gone back already is seen through, whatever is switched off meanwhile:
+// else a person would be asked about money that is on its way.
+func TestPay_SwitchedOffWhileASurplusIsInDoubt_SeenThrough(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto})
+	w.submit(0, atOnce(visa))
+	w.At(9*time.Minute, "answers are lost", func() {
+		w.inject(w.Payment, simulator.Fault{Operation: order.Refund, Kind: simulator.ResponseLost, Times: -1})
+	})
+	w.paysAgain(10 * time.Minute)
+	w.At(12*time.Minute, "off", func() { w.switchOff("payment.attempts") })
+	w.At(13*time.Minute, "the worker reads the switches", w.ReadSwitches)
+	w.At(2*time.Hour, "answers come again", func() {
+		w.wentBack(1)
+		w.Payment.Frame().Clear("*")
+	})
+	w.At(4*time.Hour, "look", func() {
+		w.wentBack(1)
+		w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
+		if s := w.story("1"); s.Refunded != 9980 {
+			t.Errorf("the systems say %+v", s)
+		}
+	})
+	state := w.ends(20*day, "1", order.PhaseClosed, func() story {
+		want := delivered()
+		want.Captured, want.Refunded, want.Attempts = 2*9980, 9980, 2
+		return want
+	}())
+	if len(state.Cases) != 0 {
+		t.Errorf("the cases are %+v", state.Cases)
+	}
 }

@@ -131,6 +131,9 @@ func (a *Activities) RefundPayment(ctx context.Context, in repair.Write[RefundRe
 	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Refund{}, apierr.ToEngine("refund payment", err)
 	}
+	if err := a.Switches.Heed(ctx, in.Rule); err != nil {
+		return reconcile.Refund{}, apierr.ToEngine("refund payment", err)
+	}
 	result, err := once(a, in.Since, in.Request.Key, func(key string) (reconcile.Refund, error) {
 		request := in.Request
 		request.Key = key

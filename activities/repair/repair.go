@@ -6,6 +6,7 @@ package repair
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,6 +57,9 @@ type Write[R Targeted] struct {
 	Since time.Time `json:"since"`
 	// Grant is set when the write is a repair.
 	Grant *Grant `json:"grant,omitempty"`
+	// Rule is set when no person asked for the write and no run either: it is what a
+	// repair of this kind would do. It needs no grant, and a switch stops it.
+	Rule *reconcile.Kind `json:"rule,omitempty"`
 }
 
 // Stopped is a kind of repair that is stopped, and why.
@@ -103,17 +107,34 @@ func (s *Switches) Check(t Target, g *Grant) error {
 	if now.After(g.Expires) {
 		return stop(fmt.Sprintf("grant %d expired at %s", g.N, g.Expires.Format(time.RFC3339)))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Sub(s.read) > Stale {
+	read, err := s.stops(g.For.Kind)
+	if now.Sub(read) > Stale {
 		return stop("this worker cannot read the switches of reconciliation, so it repairs nothing")
 	}
+	return err
+}
+
+// Heed returns nil when what a rule does by itself may go on: no switch stops its
+// kind, or an earlier attempt may have done it already. It is no repair, so that it
+// does not wait while the switches cannot be read: what was read last counts.
+func (s *Switches) Heed(ctx context.Context, rule *reconcile.Kind) error {
+	if rule == nil || mayHaveBeen(ctx) {
+		return nil
+	}
+	_, err := s.stops(*rule)
+	return err
+}
+
+// stops returns when the switches were read, and a refusal when one stops a kind.
+func (s *Switches) stops(kind reconcile.Kind) (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, stopped := range s.stopped {
-		if stopped.Kind.Covers(g.For.Kind) {
-			return stop(fmt.Sprintf("%s is stopped: %s", stopped.Kind, stopped.Reason))
+		if stopped.Kind.Covers(kind) {
+			return s.read, stop(fmt.Sprintf("%s is stopped: %s", stopped.Kind, stopped.Reason))
 		}
 	}
-	return nil
+	return s.read, nil
 }
 
 // unlike says what a grant is for and the write is not, or nothing. A key of ours
