@@ -253,8 +253,8 @@ func TestPay_SwitchedOffWhileASurplusIsInDoubt_SeenThrough(t *testing.T) {
 		w.inject(w.Payment, simulator.Fault{Operation: order.Refund, Kind: simulator.ResponseLost, Times: -1})
 	})
 	w.paysAgain(10 * time.Minute)
-	w.At(12*time.Minute, "off", func() { w.switchOff("payment.attempts") })
-	w.At(13*time.Minute, "the worker reads the switches", w.ReadSwitches)
+	w.At(10*time.Minute+5*time.Second, "off", func() { w.switchOff("payment.attempts") })
+	w.At(10*time.Minute+6*time.Second, "the worker reads the switches", w.ReadSwitches)
 	w.At(2*time.Hour, "answers come again", func() {
 		w.wentBack(1)
 		w.Payment.Frame().Clear("*")
