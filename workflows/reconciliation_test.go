@@ -404,7 +404,7 @@ func TestReconcile_ReadsAndRepairs_WaitBehindOrders(t *testing.T) {
 	w.runAt(66*time.Minute, workflows.ReconcileInput{})
 	w.At(80*time.Minute, "somebody asks", func() {
 		expect("a run", reads("5", map[string]int{
-			"order/1 ReadCRM 5": 2, "order/1 UpdateCustomer 5": 1, "stock/MUG CountStock 5": 1, "stock/MUG SetStockLevel 5": 1,
+			"order/1 ReadCRM 5": 2, "order/1 UpdateCustomer 5": 1, "stock/MUG CountStock 5": 1, "stock/MUG ReadStockLevel 5": 1, "stock/MUG SetStockLevel 5": 1,
 		}))
 		w.Later(func(ctx context.Context) {
 			_, err := w.Client.Verdict(ctx, "1", true)

@@ -17,6 +17,8 @@ import (
 // StockInput starts the workflow of a SKU.
 type StockInput struct {
 	SKU string `json:"sku"`
+	// Committed is when goods that have left were last committed, as far as is known.
+	Committed time.Time `json:"committed,omitzero"`
 }
 
 // Stock is the only writer of one SKU's level in inventory:
@@ -26,17 +28,16 @@ type StockInput struct {
 // An order that shipped asks it to commit: the level is set first, and then the
 // order gives up its reservation, so that what may be sold is never too high. A
 // person's correction is in the count and therefore never overwritten. Setting
-// a level from the count repeats harmlessly, so nothing is carried from run to
-// run; it closes when nobody asked for a while.
+// a level from the count repeats harmlessly, so no level is carried from run to
+// run, only when an order last committed; it closes when nobody asked for a while.
 func (w *Workflows) Stock(ctx workflow.Context, in StockInput) error {
-	s := &stockKeeper{sku: in.SKU}
+	s := &stockKeeper{sku: in.SKU, committed: in.Committed}
 	must(workflow.SetUpdateHandlerWithOptions(ctx, CommitUpdate, s.commit, workflow.UpdateHandlerOptions{
 		Description: "Sets inventory's level from the warehouse's count, after goods left or a person corrected the stock.",
 	}))
-	const idle = time.Hour
 	for {
 		seen := s.handled
-		quiet, err := workflow.AwaitWithTimeout(ctx, idle, func() bool {
+		quiet, err := workflow.AwaitWithTimeout(ctx, stockIdle, func() bool {
 			return s.handled != seen || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
 		})
 		if err != nil {
@@ -47,6 +48,7 @@ func (w *Workflows) Stock(ctx workflow.Context, in StockInput) error {
 			return err
 		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+			in.Committed = s.committed
 			return workflow.NewContinueAsNewError(ctx, StockType, in)
 		}
 		if !quiet {
@@ -55,15 +57,20 @@ func (w *Workflows) Stock(ctx workflow.Context, in StockInput) error {
 	}
 }
 
+// stockIdle is how long nobody must have asked until the workflow of a SKU closes.
+const stockIdle = time.Hour
+
 type stockKeeper struct {
-	sku     string
-	waiting []reconciliation.StockChange // asked for and not yet done, in order
-	busy    bool
-	handled int
+	sku       string
+	waiting   []reconciliation.StockChange // asked for and not yet done, in order
+	busy      bool
+	handled   int
+	committed time.Time // the last one that an order asked for
 }
 
 // commit sets the level for one change, one after the other. What waits behind
-// it has left the warehouse too, and is still promised: it is added.
+// it has left the warehouse too, and is still promised: it is added, unless a run
+// has counted it already.
 func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockChange) (reconcile.Level, error) {
 	s.waiting = append(s.waiting, change)
 	if err := workflow.Await(ctx, func() bool { return !s.busy && s.waiting[0].Key == change.Key }); err != nil {
@@ -74,20 +81,55 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 		s.busy = false
 		s.waiting = s.waiting[1:]
 		s.handled++
+		if change.Grant == nil {
+			s.committed = workflow.Now(ctx)
+		}
 	}()
 	var count reconcile.Count
 	if err := workflow.ExecuteActivity(s.options(ctx, order.SystemWarehouse, change, "count"), depot.CountStock, s.sku).Get(ctx, &count); err != nil {
 		return reconcile.Level{}, err
 	}
 	level := count.Quantity + change.Uncommitted
-	for _, behind := range s.waiting[1:] {
-		level += behind.Quantity
+	if change.Grant != nil {
+		if err := s.moved(ctx, change, count); err != nil {
+			return reconcile.Level{}, err
+		}
+	} else {
+		for _, behind := range s.waiting[1:] {
+			level += behind.Quantity
+		}
 	}
 	var set reconcile.Level
 	err := workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, fmt.Sprintf("level %d for %s", level, change.Key)), stock.SetStockLevel,
 		repair.Write[inventory.SetLevelRequest]{Grant: change.Grant, Since: workflow.Now(ctx), Request: inventory.SetLevelRequest{SKU: s.sku, Stocked: level}},
 	).Get(ctx, &set)
 	return set, err
+}
+
+// listedLate is how much later than it is so visibility may say that an order is at
+// work, with what the clocks of two machines differ.
+const listedLate = time.Minute
+
+// moved is an error when the level is not to be set by what a run has seen. Once an
+// order has committed, what the run takes for uncommitted is promised to nobody, and
+// the level would be too high: also where neither level nor count show it.
+func (s *stockKeeper) moved(ctx workflow.Context, change reconciliation.StockChange, count reconcile.Count) error {
+	var level reconcile.Level
+	if err := workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, "level"), stock.ReadStockLevel, s.sku).Get(ctx, &level); err != nil {
+		return err
+	}
+	var why string
+	switch {
+	case level.Stocked != change.Level || count.Quantity != change.Count:
+		why = fmt.Sprintf("by now inventory says %d and the warehouse counts %d", level.Stocked, count.Quantity)
+	case !s.committed.Before(change.Asked.Add(-listedLate)):
+		why = "what had left was committed meanwhile"
+	case workflow.Now(ctx).Sub(change.Asked) > stockIdle: // what was committed since may be forgotten
+		why = "it was looked at too long ago"
+	default:
+		return nil
+	}
+	return temporal.NewNonRetryableApplicationError(why, reconciliation.LevelMovedReason, nil)
 }
 
 // options are those of the calls for a change; one that a run asked for waits

@@ -140,6 +140,74 @@ func TestStock_LeavesWhileARunLooks_NobodyGoesWithout(t *testing.T) {
 	w.closedAs("2", order.PhaseClosed)
 }
 
+// An order commits what has left while a run is about to set the level: the run has
+// seen its pieces as uncommitted, and nobody sells them a second time. That is so too
+// where somebody has put the level to just what lies in the warehouse: the commit
+// changes no number then.
+func TestMend_CommitsWhileARunAligns_LevelNotTooHigh(t *testing.T) {
+	t.Parallel()
+	for name, edited := range map[string]int{"too low": 1, "as it is committed": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Pace: byHand, FollowEvery: 15 * time.Second, Stock: map[string]int{"AAA": 10, "MUG": 2, "TSHIRT": 100}})
+			w.unannounced()
+			w.submit(0, anOrder("1"))
+			another := anOrder("2")
+			another.Lines, another.Shipping, another.Total = []order.Line{{SKU: "AAA", Quantity: 1, UnitPrice: 100}}, 0, 100
+			w.submit(0, another)
+			w.At(50*time.Minute, "somebody edits two levels", func() {
+				w.edit(w.Inventory, `{"sku":"AAA","stocked":4}`)
+				w.edit(w.Inventory, fmt.Sprintf(`{"sku":"MUG","stocked":%d}`, edited))
+			})
+			w.At(time.Hour, "a parcel leaves, and the first of the levels takes long to set", func() {
+				w.work("1", 1, "shipped")
+				w.inject(w.Inventory, simulator.Fault{Operation: order.Adjust, Kind: simulator.Unavailable, Times: 4})
+			})
+			report := w.runAt(time.Hour+5*time.Second, workflows.ReconcileInput{})
+			w.At(time.Hour+3*time.Minute, "it is committed", func() {
+				if s := w.story("1"); s.Levels["MUG"] != 0 || s.Reserved != 0 || s.OnHand["MUG"] != 0 {
+					t.Errorf("the systems say %+v", s)
+				}
+			})
+			w.Run(time.Hour + 4*time.Minute)
+			if !says(report, "stock MUG: inventory says "+fmt.Sprint(edited)+", the warehouse counts 0 and 2 have left uncommitted → left to the next run: ") || report.Stock.Repaired != 1 {
+				t.Errorf("the run set %d levels, and says %q", report.Stock.Repaired, report.Lines)
+			}
+		})
+	}
+}
+
+// What commits behind a level that a run sets is in what the run has counted: it is
+// not added once more.
+func TestMend_CommitWaitsBehindAlign_CountedOnce(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "somebody edits the level, and a parcel leaves", func() {
+		w.edit(w.Inventory, `{"sku":"MUG","stocked":40}`)
+		w.work("1", 1, "shipped")
+	})
+	w.At(2*time.Hour, "a run sets it, and while it counts the order commits", func() {
+		seen := reconcile.Step{System: order.SystemInventory, Operation: order.Adjust, Break: reconcile.Break{
+			System: order.SystemInventory, Field: reconcile.InventoryLevel, Situation: reconcile.Mismatch, Item: "MUG",
+		}}
+		granted, err := w.Client.Grant(t.Context(), reconciliation.GrantRequest{Run: "r", Wants: []reconcile.Want{reconcile.WantOf("", "", seen)}})
+		w.fatal(err)
+		w.inject(w.Warehouse, simulator.Fault{Operation: "*", Kind: simulator.Unavailable})
+		for _, change := range []reconciliation.StockChange{
+			{Key: "align", Uncommitted: 2, Grant: &granted.Grants[0], Level: 40, Count: 98, Asked: w.Now()},
+			{Key: "commit", Quantity: 2},
+		} {
+			w.Later(func(ctx context.Context) {
+				_, err := w.Client.Align(ctx, "MUG", change)
+				w.Check(err)
+			})
+		}
+	})
+	w.Run(2*time.Hour + time.Minute)
+	w.neverTooHigh("MUG", 2*time.Hour, 98)
+}
+
 // A SKU that is sold all day is never still. What its goods in motion do not explain is
 // seen all the same, and set once they are still.
 func TestStock_EditedByHandWhileSold_SeenAtOnceAndSetOnceStill(t *testing.T) {

@@ -25,7 +25,16 @@ type StockChange struct {
 	// Uncommitted has left the warehouse and is still promised, to other orders.
 	Uncommitted int64         `json:"uncommitted,omitempty"`
 	Grant       *repair.Grant `json:"grant,omitempty"`
+	// Level and Count are what the run that has the Grant has read, and Asked is when it
+	// asked what is promised: the level is set only when nothing has changed since.
+	Level int64     `json:"level,omitempty"`
+	Count int64     `json:"count,omitempty"`
+	Asked time.Time `json:"asked,omitzero"`
 }
+
+// LevelMovedReason is the type of the error that leaves a level to the next run, for
+// it is not any more what this one has seen.
+const LevelMovedReason = "level_moved"
 
 // GrantRequest asks reconciliation for permissions to repair. The same run may
 // ask several times; what it was given and does not need it gives back with the

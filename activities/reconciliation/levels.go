@@ -2,8 +2,11 @@ package reconciliation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/repair"
@@ -108,7 +111,14 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 			x.out.StockLines = append(x.out.StockLines, line+" → not granted: "+c.NotGranted(l.step))
 			continue
 		}
-		set, err := x.align(ctx, s, StockChange{Key: "align/" + in.Run, Uncommitted: s.Uncommitted, Grant: grant})
+		set, err := x.align(ctx, s, StockChange{
+			Key: "align/" + in.Run, Uncommitted: s.Uncommitted, Grant: grant, Level: s.Level, Count: s.Count, Asked: s.Asked,
+		})
+		if moved, is := errors.AsType[*temporal.ApplicationError](err); is && moved.Type() == LevelMovedReason {
+			x.out.Unused = append(x.out.Unused, grant.N)
+			x.out.StockLines = append(x.out.StockLines, line+" → left to the next run: "+moved.Message())
+			continue
+		}
 		if err != nil {
 			x.out.StockLines = append(x.out.StockLines, line+" → not set: "+err.Error())
 			continue

@@ -78,8 +78,10 @@ type StockSuspect struct {
 	// Moving is how many pieces are in motion. They do not explain the difference,
 	// and the level is not set before they are still.
 	Moving int64 `json:"moving,omitempty"`
-	// Seen is when the run saw it differ.
-	Seen time.Time `json:"seen,omitzero"`
+	// Asked is when the run asked what of it is promised, and Seen when it saw it
+	// differ.
+	Asked time.Time `json:"asked,omitzero"`
+	Seen  time.Time `json:"seen,omitzero"`
 }
 
 // Gone is a SKU that a system does not know any more.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
@@ -46,11 +47,13 @@ type comparing struct {
 	look *looking
 	out  *Screened
 	rule reconcile.Rule // of levels
+	// asked is when it was asked what is promised of what is at odds.
+	asked time.Time
 }
 
 // compareStock holds inventory's level of each SKU against the warehouse's count.
 func (a *Activities) compareStock(ctx context.Context, known []Known, out *Screened) {
-	c := comparing{a, a.looking(a.Sweeps.RunPerSecond), out, a.Policy.Rule(reconcile.InventoryLevel)}
+	c := comparing{a: a, look: a.looking(a.Sweeps.RunPerSecond), out: out, rule: a.Policy.Rule(reconcile.InventoryLevel)}
 	if c.rule.Mode == reconcile.ModeIgnore {
 		out.Ignored = true
 		return
@@ -118,6 +121,7 @@ func (s shelf) judge(rule reconcile.Rule) standing {
 // once, and then levels and counts are read anew, a few at a time with the shipments
 // of those orders.
 func (c comparing) again(ctx context.Context, odd []string) error {
+	c.asked = c.a.Now()
 	all, err := c.promised(ctx, odd)
 	if err != nil {
 		return err
@@ -149,7 +153,7 @@ func (c comparing) suspect(s shelf, orders []Known) {
 	}
 	if !c.rule.Tolerates(s.level.Stocked - s.count.Quantity - s.uncommitted) {
 		c.out.Stock = append(c.out.Stock, StockSuspect{
-			SKU: s.sku, Level: s.level.Stocked, Count: s.count.Quantity, Uncommitted: s.uncommitted, Moving: s.moving, Seen: c.a.Now(),
+			SKU: s.sku, Level: s.level.Stocked, Count: s.count.Quantity, Uncommitted: s.uncommitted, Moving: s.moving, Asked: c.asked, Seen: c.a.Now(),
 		})
 	}
 	if s.level.Reserved > s.count.Quantity+s.uncommitted && s.moving == 0 {

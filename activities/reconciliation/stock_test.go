@@ -152,7 +152,7 @@ func TestCompareStock_InMotion_ExplainsAsManyPiecesAndNoMore(t *testing.T) {
 			t.Errorf("%s: %d compared, %d in motion, short %+v", name, out.Compared, len(out.InMotion), out.Short)
 		}
 		if c.want != nil {
-			c.want.Seen = noon
+			c.want.Asked, c.want.Seen = noon, noon
 		}
 		if got := fmt.Sprintf("%+v", out.Stock); c.want == nil && len(out.Stock) > 0 || c.want != nil && got != fmt.Sprintf("%+v", []StockSuspect{*c.want}) {
 			t.Errorf("%s: suspected is %s, want %+v", name, got, c.want)
@@ -261,7 +261,7 @@ func TestCompareStock_AtOdds_PromisedIsListedOnce(t *testing.T) {
 	if d.asked != 1 {
 		t.Errorf("the orders were listed %d times", d.asked)
 	}
-	if want := fmt.Sprintf("%+v", []StockSuspect{{SKU: "C", Level: 10, Count: 5, Uncommitted: 2, Seen: noon}}); fmt.Sprintf("%+v", out.Stock) != want || out.Truncated {
+	if want := fmt.Sprintf("%+v", []StockSuspect{{SKU: "C", Level: 10, Count: 5, Uncommitted: 2, Asked: noon, Seen: noon}}); fmt.Sprintf("%+v", out.Stock) != want || out.Truncated {
 		t.Errorf("suspected are %+v, want %s", out.Stock, want)
 	}
 }
