@@ -124,7 +124,9 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 		return r, nil
 	}
 	k.watch(&r)
-	k.levels(&r, now)
+	if !k.outlived(r) {
+		k.levels(&r, now)
+	}
 	k.sighted(now, r)
 	k.Status.Verify(r, now)
 	k.cover(r, workflow.Now(ctx))
@@ -136,6 +138,12 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 	k.Status.Keep(kept)
 	k.tell(ctx)
 	return r, nil
+}
+
+// outlived says that a run over all that began later has reported before this one:
+// what this one saw of levels is older than what is known of them.
+func (k *keeper) outlived(r reconciliation.RunReport) bool {
+	return slices.ContainsFunc(k.Status.Reports, func(other reconciliation.RunReport) bool { return !other.Only && other.Started.After(r.Started) })
 }
 
 // mostWatched is how many SKUs are watched by every run, whether an order that

@@ -461,3 +461,45 @@ func TestReconcile_RequestDeleted_MadeAgainAndWhatFollowsOnce(t *testing.T) {
 		t.Errorf("captured %d times", n)
 	}
 }
+
+// A run that outlives a later one takes nothing from what that one has left over: what
+// it has not compared stays an exception, and a level that differs keeps its clock.
+func TestMend_RunOutlivesALaterOne_WhatThatOneLeftOverStays(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.unannounced()
+	w.submit(0, anOrder("x"))
+	w.submit(0, anOrder("y"))
+	w.At(5*time.Minute, "taken back", func() {
+		w.Later(func(ctx context.Context) {
+			_, err := w.Client.Cancel(ctx, "y", workflows.Cancel{By: "test", Reason: "test"})
+			w.Check(err)
+		})
+	})
+	w.runAt(40*time.Minute, workflows.ReconcileInput{})
+	var long reconciliation.RunReport
+	w.At(45*time.Minute, "a run begins and takes long", func() {
+		s := w.status()
+		long = reconciliation.RunReport{Run: "long", Before: s.Reports[len(s.Reports)-1].Run, Started: w.Now(), From: s.VerifiedThrough, To: w.Now(), SKUs: []string{"MUG"}}
+	})
+	w.At(49*time.Minute, "somebody edits a deal and a level; the CRM answers nonsense, and levels are not set", func() {
+		w.edit(w.CRM, `{"order":"y","stage":"won"}`)
+		w.inject(w.CRM, simulator.Fault{Operation: "lookup", Order: "y", Kind: simulator.Garbage, Times: -1})
+		w.edit(w.Inventory, `{"sku":"MUG","stocked":40}`)
+		_, err := w.Client.Switch(t.Context(), reconciliation.Stop{System: order.SystemInventory, Off: true, By: "me", Reason: "test"})
+		w.Check(err)
+	})
+	w.runAt(55*time.Minute, workflows.ReconcileInput{})
+	w.At(65*time.Minute, "the long one ends, and the CRM is well again", func() {
+		w.report(long)
+		if _, differs := w.status().LevelOf("MUG"); !differs {
+			t.Error("what a run saw before the level was edited has ended its clock")
+		}
+		w.CRM.Frame().Clear("*")
+	})
+	next := w.runAt(70*time.Minute, workflows.ReconcileInput{})
+	w.Run(80 * time.Minute)
+	if next.Found == 0 {
+		t.Errorf("verified through %s, the deal of a cancelled order is %s, and the run says %q", next.VerifiedThrough, w.story("y").Deal, next.Lines)
+	}
+}

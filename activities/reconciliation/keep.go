@@ -127,7 +127,10 @@ type RunReport struct {
 	// in every system, but for Exceptions.
 	VerifiedThrough time.Time  `json:"verified_through"`
 	Exceptions      []order.ID `json:"exceptions,omitempty"`
-	Lines           []string   `json:"lines,omitempty"`
+	// Before is the run over all from which it goes on: it has looked again at what
+	// that one has left over.
+	Before string   `json:"before,omitempty"`
+	Lines  []string `json:"lines,omitempty"`
 	// Swept is set on the report of a sweep.
 	Swept  *Swept   `json:"swept,omitempty"`
 	Sights []Sight  `json:"sights,omitempty"` // of the canary order
@@ -286,8 +289,12 @@ const mostReports = 10
 
 // Keep keeps a report, and of the older ones the latest; the one of the latest run
 // over all is among them, however many sweeps came since, for the next one goes on
-// from it.
+// from it. What another one has left over that it has not gone on from, because both
+// were under way at once, it has left over too.
 func (s *Status) Keep(r RunReport) {
+	if last := s.last(); !r.Only && r.Before != last.Run {
+		r.Exceptions = withExceptions(r.Exceptions, last.Exceptions)
+	}
 	s.Reports = append(s.Reports, r)
 	for len(s.Reports) > mostReports {
 		oldest := 0

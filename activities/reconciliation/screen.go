@@ -49,11 +49,12 @@ type Screened struct {
 	Rules      int            `json:"rules"`
 	Full       bool           `json:"full"`     // not of some orders alone
 	Verified   time.Time      `json:"verified"` // through when, before this run
+	Before     string         `json:"before,omitempty"`
 	// Since is the moment before which nothing is judged, and TooOld how many
 	// orders were placed before it.
 	Since  time.Time `json:"since,omitzero"`
 	TooOld int       `json:"too_old,omitempty"`
-	// Behind and Span are as in RunReport.
+	// Behind and Span, and Before, are as in RunReport.
 	Behind bool          `json:"behind,omitempty"`
 	Span   time.Duration `json:"span,omitempty"`
 
@@ -106,7 +107,7 @@ func (s Screened) Report(r RunReport) RunReport {
 	}
 	r.Lines = append(r.Lines, s.Waited...)
 	r.Since, r.TooOld, r.VerifiedThrough = s.Since, s.TooOld, s.Verified
-	r.Behind, r.Span = s.Behind, s.Span
+	r.Behind, r.Span, r.Before = s.Behind, s.Span, s.Before
 	if s.Behind {
 		r.Lines = append(r.Lines, "more has changed than one run takes: this one took "+r.window()+"; the next run goes on from "+r.nextFrom())
 	}
@@ -173,6 +174,11 @@ func (s Status) last() RunReport {
 		}
 	}
 	return RunReport{}
+}
+
+// withExceptions are the exceptions of both, each once, sorted.
+func withExceptions(mine, others []order.ID) []order.ID {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(mine, others))))
 }
 
 // before says that an order was placed before a moment.

@@ -42,7 +42,7 @@ func (s Status) verifiedWhole() time.Time {
 func (a *Activities) begin(in Screen, status Status) Screened {
 	now := a.Now()
 	out := Screened{From: status.VerifiedThrough.Add(-screenOverlap), To: now, Policy: a.Policy.Version(), Rules: reconcile.RulesVersion, Full: len(in.Orders) == 0,
-		Verified: status.VerifiedThrough, Since: a.Since, began: now}
+		Verified: status.VerifiedThrough, Before: status.last().Run, Since: a.Since, began: now}
 	if !out.Full {
 		return out
 	}

@@ -302,6 +302,30 @@ func TestStatus_Keep_TheLatestRunOverAllStays(t *testing.T) {
 	}
 }
 
+// Of two runs that overlap the one that reports last has not seen what the other has
+// left over: that is not forgotten before a run has looked at it.
+func TestMend_RunsOverlap_ExceptionsOfBothStay(t *testing.T) {
+	t.Parallel()
+	both := []order.ID{"x", "y"}
+	for name, last := range map[string]RunReport{
+		"one that outlived a later one": {Run: "b", Before: "before", To: noon.Add(-time.Hour), Exceptions: []order.ID{"x"}},
+		"one that is not whole":         {Run: "b", Before: "before", To: noon.Add(time.Hour), Truncated: true, Exceptions: []order.ID{"x"}},
+		"one of an older release":       {Run: "b", To: noon.Add(time.Hour), Exceptions: []order.ID{"x"}},
+	} {
+		s := Status{Reports: []RunReport{{Run: "before"}}}
+		s.Keep(RunReport{Run: "a", Before: "before", To: noon, Exceptions: []order.ID{"y"}})
+		s.Keep(RunReport{Run: "a sweep", Only: true})
+		s.Keep(last)
+		if got := s.last().Exceptions; !slices.Equal(got, both) {
+			t.Errorf("%s: the next run looks again at %v", name, got)
+		}
+		s.Keep(RunReport{Run: "c", Before: "b", Exceptions: []order.ID{"x"}})
+		if got := s.last().Exceptions; !slices.Equal(got, []order.ID{"x"}) {
+			t.Errorf("%s: a run that has looked at both of them leaves %v", name, got)
+		}
+	}
+}
+
 // What a run did not come to stays an exception: it may be older than any window.
 func TestScreenChanges_Partial_ExceptionsAreKept(t *testing.T) {
 	t.Parallel()
