@@ -515,3 +515,45 @@ func TestSweeps_ByHandBesideTheScheduledOne_IsOneSweep(t *testing.T) {
 		t.Errorf("by hand: %s, %d repaired", hand.SweptText(), hand.Repaired)
 	}
 }
+
+// Exceptions that are asked again while their system is down stay exceptions, until it
+// is back and they are compared.
+func TestMend_SweepExceptions_AskedAgainWhileTheSystemIsDown_FoundOnceItIsBack(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{SweepEvery: 6 * time.Hour})
+	ids := []order.ID{"p1", "p2", "p3", "p4", "p5"} // more than a system has failures before it counts as down
+	for _, id := range ids {
+		w.submit(time.Minute, anOrder(string(id)))
+	}
+	w.At(2*time.Hour, "their sales are deleted, and the ERP answers nonsense about them", func() {
+		for _, id := range ids {
+			w.edit(w.ERP, `{"order":"`+string(id)+`","kind":"sale","delete":true}`)
+			w.inject(w.ERP, simulator.Fault{Operation: "lookup", Order: id, Kind: simulator.Garbage, Times: -1})
+		}
+	})
+	listed := func(age time.Duration) {
+		w.At(age, "they are listed", func() {
+			if c := w.coverage(); len(c.Exceptions) != len(ids) || !c.Through.After(firstDay) {
+				t.Errorf("at %s, swept through %s, the exceptions are %+v", age, c.Through, c.Exceptions)
+			}
+		})
+	}
+	listed(32 * time.Hour)
+	w.At(32*time.Hour+time.Minute, "the ERP goes down", func() {
+		w.ERP.Frame().Clear("*")
+		w.inject(w.ERP, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+	})
+	listed(60 * time.Hour)
+	w.At(60*time.Hour+time.Minute, "it is back", func() { w.ERP.Frame().Clear("*") })
+	w.At(90*time.Hour, "they were asked again", func() {
+		for _, id := range ids {
+			if v := w.Verdict(id); len(v.Cases) == 0 {
+				t.Errorf("order %s: its sale is gone, swept through %s, and nobody is asked", id, w.coverage().Through)
+			}
+		}
+		if left := w.coverage().Exceptions; len(left) != 0 {
+			t.Errorf("the exceptions are %+v", left)
+		}
+	})
+	w.Run(91 * time.Hour)
+}

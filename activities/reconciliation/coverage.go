@@ -90,6 +90,9 @@ const (
 // swept; since is when our memory began.
 func (c *Coverage) Add(s Swept, complete bool, since, now time.Time) {
 	if s.Day.IsZero() {
+		if !complete {
+			s.Exceptions = append(slices.Clone(s.Exceptions), c.unseen(s)...)
+		}
 		c.except(s, now, func(e Exception) bool { return slices.Contains(s.Asked, e.Order) })
 		return
 	}
@@ -110,6 +113,14 @@ func (c *Coverage) Add(s Swept, complete bool, since, now time.Time) {
 		c.sweptAt(age, s.Day)
 	}
 	c.Through = c.through(since)
+}
+
+// unseen are the exceptions that a sweep has asked and does not name again, though
+// it could not read all of what it asked: they were not compared.
+func (c *Coverage) unseen(s Swept) []Exception {
+	return slices.DeleteFunc(slices.Clone(c.Exceptions), func(e Exception) bool {
+		return !slices.Contains(s.Asked, e.Order) || slices.ContainsFunc(s.Exceptions, func(named Exception) bool { return named.Order == e.Order })
+	})
 }
 
 // except replaces the exceptions that a sweep has asked by those it has left.

@@ -95,6 +95,28 @@ func TestCoverage_Exceptions_AreAskedEverMoreRarelyAndForgottenWhenTheyAnswer(t 
 	}
 }
 
+// What is asked again while a system cannot be read was not compared: it stays an
+// exception, though no look-up of it failed by itself, and is asked later.
+func TestMend_Exceptions_AskedAgainWhileASystemIsDown_Stay(t *testing.T) {
+	var c reconciliation.Coverage
+	s := swept(0)
+	s.Exceptions = []reconciliation.Exception{{Order: "p", Why: "garbage"}, {Order: "q", Why: "garbage"}}
+	c.Add(s, true, since, nth(2))
+	now := nth(2).Add(2 * time.Hour)
+	c.Add(reconciliation.Swept{Asked: []order.ID{"p", "q", "by hand"}, Exceptions: []reconciliation.Exception{{Order: "q", Why: "no answer"}}}, false, since, now)
+	want := []reconciliation.Exception{
+		{Order: "q", Day: nth(0), Why: "no answer", Since: nth(2), Tries: 2, NotBefore: now.Add(2 * time.Hour)},
+		{Order: "p", Day: nth(0), Why: "garbage", Since: nth(2), Tries: 2, NotBefore: now.Add(2 * time.Hour)},
+	}
+	if !slices.Equal(c.Exceptions, want) {
+		t.Errorf("the exceptions are %+v, want %+v", c.Exceptions, want)
+	}
+	c.Add(reconciliation.Swept{Asked: []order.ID{"p", "q"}}, true, since, now)
+	if len(c.Exceptions) != 0 {
+		t.Errorf("once all of them were compared the exceptions are %+v", c.Exceptions)
+	}
+}
+
 func TestCoverage_Due_TheNewestFirstAndWhatFailsLast(t *testing.T) {
 	var c reconciliation.Coverage
 	now := nth(4).Add(time.Hour) // the fourth day has just been sealed
