@@ -123,6 +123,7 @@ func (k *keeper) report(ctx workflow.Context, r reconciliation.RunReport) (recon
 		k.tell(ctx)
 		return r, nil
 	}
+	r = k.Status.Join(r)
 	k.watch(&r)
 	if !k.outlived(r) {
 		k.levels(&r, now)

@@ -287,13 +287,47 @@ func (s *Status) Verify(r RunReport, now time.Time) {
 // mostReports are kept.
 const mostReports = 10
 
+// mostLeft is how many exceptions of a run are kept: as many as one has confirmed, and
+// as many as it names.
+const mostLeft = mostSuspects + mostNamed
+
+// Join adds to a run over all what another one has left over that it has not gone on
+// from, because both were under way at once. With more exceptions than are kept it is
+// partial: those that are older than its window stay, and the others are in the window
+// of the next run too.
+func (s Status) Join(r RunReport) RunReport {
+	if r.Only {
+		return r
+	}
+	last := s.last()
+	if r.Before != last.Run {
+		r.Exceptions = withExceptions(r.Exceptions, last.Exceptions)
+	}
+	if len(r.Exceptions) <= mostLeft {
+		return r
+	}
+	var older, fresh []order.ID
+	for _, id := range r.Exceptions {
+		if _, found := slices.BinarySearch(last.Exceptions, id); found { // they are sorted
+			older = append(older, id)
+		} else {
+			fresh = append(fresh, id)
+		}
+	}
+	r.Exceptions = withExceptions(append(older, fresh...)[:mostLeft], nil)
+	r.Truncated, r.Lines = true, append(r.Lines, notCompared+fmt.Sprintf(tooManyLeft, mostLeft))
+	return r
+}
+
 // Keep keeps a report, and of the older ones the latest; the one of the latest run
 // over all is among them, however many sweeps came since, for the next one goes on
-// from it. What another one has left over that it has not gone on from, because both
-// were under way at once, it has left over too.
+// from it. Of the others it keeps the numbers.
 func (s *Status) Keep(r RunReport) {
-	if last := s.last(); !r.Only && r.Before != last.Run {
-		r.Exceptions = withExceptions(r.Exceptions, last.Exceptions)
+	last := s.last().Run
+	for i, old := range s.Reports {
+		if !r.Only || old.Only || old.Run != last {
+			s.Reports[i] = old.inNumbers()
+		}
 	}
 	s.Reports = append(s.Reports, r)
 	for len(s.Reports) > mostReports {
@@ -303,6 +337,17 @@ func (s *Status) Keep(r RunReport) {
 		}
 		s.Reports = slices.Delete(s.Reports, oldest, oldest+1)
 	}
+}
+
+// inNumbers is a report without what it names: ten of them must not fill the state.
+func (r RunReport) inNumbers() RunReport {
+	r.Exceptions, r.Lines, r.SKUs, r.Gone = nil, nil, nil, nil
+	if r.Swept != nil {
+		swept := *r.Swept
+		swept.Exceptions, swept.Asked = nil, nil
+		r.Swept = &swept
+	}
+	return r
 }
 
 // Stopped returns every kind of repair that is stopped, by a switch or by an

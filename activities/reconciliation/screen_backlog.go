@@ -198,28 +198,33 @@ func (s *sweeping) choose(out *Screened, status Status) {
 
 func (s *Screened) missed(line string) { s.Truncated, s.Missed = true, append(s.Missed, line) }
 
+// tooManyLeft says why a run is partial that could read everything.
+const tooManyLeft = "orders: more than %d could not be compared or do not agree, which are not a listed few; verified through stays until they are fewer"
+
 // goOn says how much the next run takes at most: half of what was too much for this
 // one, and twice as much when that went well.
 func (s *Screened) goOn(status Status, late bool) {
-	last := status.last()
-	switch {
-	case !s.Full:
+	if !s.Full {
 		return
+	}
+	last, partial := status.last(), len(s.Unread) > 0 || s.Truncated
+	if s.Exceptions = withExceptions(s.Exceptions, nil); len(s.Exceptions) > mostNamed {
+		s.missed(fmt.Sprintf(tooManyLeft, mostNamed))
+	}
+	switch {
 	case late:
 		s.Span = max(shortest, s.To.Sub(s.Verified)/2)
 		if s.To.Sub(s.Verified) <= shortest {
 			s.missed(fmt.Sprintf("even what changed within %s is too much for one run; verified through stays until it is less", shortest))
 		}
-	case len(s.Unread) > 0 || s.Truncated:
+	case partial || s.Truncated:
 		s.Span = last.Span
 	case s.Behind:
 		s.Span = 2 * last.Span
 	}
-	if len(s.Unread) > 0 || s.Truncated {
-		s.Exceptions = append(s.Exceptions, last.Exceptions...) // it has not seen all of them
+	if partial { // it has not seen all of them
+		s.Exceptions = withExceptions(s.Exceptions, last.Exceptions)
 	}
-	slices.Sort(s.Exceptions)
-	s.Exceptions = slices.Compact(s.Exceptions)
 }
 
 // window says in words what the run took.

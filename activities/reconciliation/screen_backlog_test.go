@@ -2,6 +2,7 @@ package reconciliation
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -313,16 +314,72 @@ func TestMend_RunsOverlap_ExceptionsOfBothStay(t *testing.T) {
 		"one of an older release":       {Run: "b", To: noon.Add(time.Hour), Exceptions: []order.ID{"x"}},
 	} {
 		s := Status{Reports: []RunReport{{Run: "before"}}}
-		s.Keep(RunReport{Run: "a", Before: "before", To: noon, Exceptions: []order.ID{"y"}})
-		s.Keep(RunReport{Run: "a sweep", Only: true})
-		s.Keep(last)
+		s.Keep(s.Join(RunReport{Run: "a", Before: "before", To: noon, Exceptions: []order.ID{"y"}}))
+		s.Keep(s.Join(RunReport{Run: "a sweep", Only: true}))
+		s.Keep(s.Join(last))
 		if got := s.last().Exceptions; !slices.Equal(got, both) {
 			t.Errorf("%s: the next run looks again at %v", name, got)
 		}
-		s.Keep(RunReport{Run: "c", Before: "b", Exceptions: []order.ID{"x"}})
+		s.Keep(s.Join(RunReport{Run: "c", Before: "b", Exceptions: []order.ID{"x"}}))
 		if got := s.last().Exceptions; !slices.Equal(got, []order.ID{"x"}) {
 			t.Errorf("%s: a run that has looked at both of them leaves %v", name, got)
 		}
+	}
+}
+
+// Many orders wait for one slow system: what is kept of the runs stays small, a run that
+// cannot name all of them is partial, and of what is older than its window none is
+// forgotten.
+func TestMend_ManyExceptions_StateStaysSmall(t *testing.T) {
+	t.Parallel()
+	var s Status
+	var many, old []order.ID
+	for n := range 6000 {
+		many = append(many, order.ID(fmt.Sprintf("0191c0de-0000-7000-8000-%012d", n)))
+	}
+	for n := range mostNamed {
+		old = append(old, order.ID(fmt.Sprintf("9191c0de-0000-7000-8000-%012d", n)))
+	}
+	s.Keep(s.Join(RunReport{Run: "0", Exceptions: old}))
+	for n := range mostReports {
+		r := s.Join(RunReport{Run: fmt.Sprint(n + 1), Before: fmt.Sprint(n), Exceptions: slices.Concat(many, old), Lines: []string{"a line"}})
+		if r.Complete() || !strings.Contains(r.Lines[1], "more than 1500") {
+			t.Errorf("a run with %d exceptions is complete=%t: %q", len(many)+len(old), r.Complete(), r.Lines)
+		}
+		s.Keep(r)
+		s.Keep(s.Join(RunReport{Run: "some orders", Only: true, Exceptions: many[:1]}))
+		left := s.last().Exceptions
+		if len(left) != mostLeft || !slices.IsSorted(left) || len(s.last().Lines) == 0 {
+			t.Errorf("of the last run %d exceptions are kept", len(left))
+		}
+		for _, id := range old {
+			if !slices.Contains(left, id) {
+				t.Fatalf("%s is older than the window, and forgotten", id)
+			}
+		}
+	}
+	data, err := json.Marshal(s)
+	if err != nil || len(data) > 200<<10 {
+		t.Errorf("what is kept of the runs has %d bytes, %v", len(data), err)
+	}
+}
+
+// A run with more exceptions than a listed few is partial, and the one after it looks
+// at all of them again.
+func TestMend_ScreenChanges_TooManyExceptions_Partial(t *testing.T) {
+	t.Parallel()
+	s := aShop(t, noon.Add(-time.Hour), noon)
+	for n := range mostNamed + 1 {
+		s.order(fmt.Sprintf("%05d", n), noon.Add(-30*time.Minute), noon.Add(-30*time.Minute)).Intent.Busy = []order.System{order.SystemMail}
+	}
+	if r, _ := s.run(); r.Complete() || !s.status.VerifiedThrough.Equal(noon.Add(-time.Hour)) || !strings.Contains(strings.Join(r.Lines, "\n"), "more than 1000") {
+		t.Errorf("complete=%t, %d exceptions, verified through %s: %q", r.Complete(), len(r.Exceptions), s.status.VerifiedThrough, r.Lines)
+	}
+	for n := range s.known {
+		s.known[n].Intent.Busy = nil
+	}
+	if r, _ := s.run(); !r.Complete() || len(r.Exceptions) != 0 || r.Looked != mostNamed+1 {
+		t.Errorf("once they can be compared it is complete=%t and looked at %d; %d exceptions: %q", r.Complete(), r.Looked, len(r.Exceptions), r.Lines)
 	}
 }
 

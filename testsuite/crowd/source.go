@@ -146,6 +146,7 @@ func (s *Source) Report(_ context.Context, r reconciliation.RunReport) (reconcil
 	if r.Part {
 		return r, nil
 	}
+	r = s.status.Join(r)
 	s.status.Verify(r, s.now())
 	s.status.Keep(r)
 	s.reports = append(s.reports, r)
