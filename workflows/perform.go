@@ -112,11 +112,15 @@ func refusal(op Operation, err error) OperationStatus {
 
 // stopped leaves an operation as it was before its repair, which was stopped at the
 // last hop: its break is found again, and nothing is made anew for it. Where an
-// earlier attempt may have got through, only a reading that comes after it tells.
+// earlier attempt may have got through, only a reading that comes after it tells. What
+// was not done before, as money that an order gives back by a rule, came to nothing.
 func (p *process) stopped(ctx workflow.Context, op *Operation, why string) {
-	was, doubt := Was{Status: Done, Code: op.Code, Lines: op.Lines, Ended: op.Ended}, op.Doubt
-	if op.Was != nil {
+	was, doubt := Was{Status: Unsent, Code: repair.StoppedReason, Lines: op.Lines, Ended: op.Ended}, op.Doubt
+	switch {
+	case op.Was != nil:
 		was = *op.Was
+	case op.Record != "":
+		was.Status = Done
 	}
 	p.finish(ctx, op, was.Status, why)
 	op.Code, op.Lines, op.Doubt = was.Code, was.Lines, doubt
