@@ -108,7 +108,7 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 
 // listedLate is how much later than it is so visibility may say that an order is at
 // work, with what the clocks of two machines differ.
-const listedLate = time.Minute
+const listedLate = 10 * time.Second
 
 // moved is an error when the level is not to be set by what a run has seen. Once an
 // order has committed, what the run takes for uncommitted is promised to nobody, and

@@ -283,6 +283,20 @@ func (w *World) next(last time.Duration) (entry, bool) {
 	return entry{}, false
 }
 
+// occupy lets real time pass in which the age stands still, until it is told to go on.
+func (a *agenda) occupy(d time.Duration) (over func()) {
+	a.mu.Lock()
+	a.prompt++
+	a.mu.Unlock()
+	time.Sleep(d)
+	return func() {
+		a.mu.Lock()
+		a.prompt--
+		a.moved.Broadcast()
+		a.mu.Unlock()
+	}
+}
+
 func (a *agenda) startPrompt() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -2,6 +2,8 @@ package live
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +16,10 @@ import (
 // most is how many scheduled runs there are between two changes: what several in
 // a row could not end, no later one does.
 const most = 6
+
+// committedMeanwhile is what a run says of a level that it leaves to the next because an
+// order committed a few seconds ago.
+const committedMeanwhile = "what had left was committed meanwhile"
 
 // runs are those of the schedule. They come at the ages at which they would, but
 // for those that can find nothing: all after two that found nothing, until
@@ -65,11 +71,18 @@ func (w *World) reconcile() {
 		if err == nil {
 			err = w.Client.Engine.Result(ctx, workflows.ScheduleID, &report)
 		}
+		early := err == nil && slices.ContainsFunc(report.Lines, func(line string) bool { return strings.Contains(line, committedMeanwhile) })
+		if early { // by the clock of the story the next run is long after
+			defer w.agenda.occupy(2 * time.Second)()
+		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.under = false
+		if early {
+			r.count--
+		}
 		found := report.Settling + report.Left + report.Repaired + report.Adopted + report.Stock.Repaired
-		if err == nil && report.Complete() && found == 0 && r.since.Before(report.Started) {
+		if err == nil && !early && report.Complete() && found == 0 && r.since.Before(report.Started) {
 			r.clean++
 		}
 	})
