@@ -285,10 +285,17 @@ func TestReconcile_StockCountedByHand_LevelFollows(t *testing.T) {
 	counted := int64(77)
 	b.edit(order.SystemWarehouse, warehouse.Edit{SKU: "MUG", OnHand: &counted, Reason: "counted"})
 	settle()
-	report := b.run(workflows.ReconcileInput{})
-	if report.Stock.Found != 1 || report.Stock.Repaired != 1 {
-		t.Errorf("the run found %d levels and set %d; want one of each", report.Stock.Found, report.Stock.Repaired)
-	}
+	// A run that comes seconds after a commit leaves the level to the next.
+	b.until("a run sets the level", patience, func() bool {
+		report := b.run(workflows.ReconcileInput{})
+		left := slices.ContainsFunc(report.Lines, func(line string) bool {
+			return strings.Contains(line, "left to the next run: what had left was committed meanwhile")
+		})
+		if report.Stock.Found != 1 || report.Stock.Repaired != 1 && !left {
+			t.Fatalf("the run found %d levels and set %d, and says %q; want one of each", report.Stock.Found, report.Stock.Repaired, report.Lines)
+		}
+		return report.Stock.Repaired == 1
+	})
 	b.stock("MUG", "TSHIRT")
 	before := effects(t, b.world, "")
 	b.run(workflows.ReconcileInput{})
