@@ -18,6 +18,17 @@ type edit struct {
 	do func(t *rapid.T, i Intent, w *world) bool
 }
 
+// drawEdited draws an order on which all systems agreed, on the bases, until somebody
+// edited one to three records.
+func drawEdited(t *rapid.T) (i Intent, w *world, bases []Base) {
+	i, w = drawLife(t)
+	bases = compared(i, w).Agreed
+	for range rapid.IntRange(1, 3).Draw(t, "edits") {
+		drawEdit(t, i, w)
+	}
+	return i, w, bases
+}
+
 // drawEdit edits one of the systems, or of those that are named, and returns
 // what it did and whether that must be seen.
 func drawEdit(t *rapid.T, i Intent, w *world, systems ...order.System) (edit, bool) {

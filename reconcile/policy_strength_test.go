@@ -71,11 +71,7 @@ func doneAfterEdits(p Policy, f Field) string {
 func TestProperty_Strength_Refused_HasNoEffectOfItsOwn(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		i, w := drawLife(t)
-		bases := compared(i, w).Agreed
-		for range rapid.IntRange(1, 3).Draw(t, "edits") {
-			drawEdit(t, i, w)
-		}
+		i, w, bases := drawEdited(t)
 		f := rapid.SampledFrom(Fields()).Draw(t, "field")
 		steps := func(s Strength) []Step {
 			p := withRule(judged, f, func(r *Rule) { r.Strength = s })
@@ -125,11 +121,7 @@ func TestParse_Strength_WhatHasNoEffectIsRefused(t *testing.T) {
 func TestProperty_Limit_Refused_HasNoEffect(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		i, w := drawLife(t)
-		bases := compared(i, w).Agreed
-		for range rapid.IntRange(1, 3).Draw(t, "edits") {
-			drawEdit(t, i, w)
-		}
+		i, w, bases := drawEdited(t)
 		p := Policy{Rules: slices.Clone(judged.Rules), MailWithin: judged.MailWithin}
 		for n := range p.Rules {
 			if p.Rules[n].Field.limitRefuses("tolerance", "1") != "" {

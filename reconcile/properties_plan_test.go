@@ -445,11 +445,7 @@ func TestProperty_Plan_Allows_CannotBeRaised(t *testing.T) {
 func TestProperty_Plan_Edited_NeverSilentlyReverted(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		i, w := drawLife(t)
-		bases := compared(i, w).Agreed
-		for range rapid.IntRange(1, 3).Draw(t, "edits") {
-			drawEdit(t, i, w)
-		}
+		i, w, bases := drawEdited(t)
 		p := Policy{Rules: slices.Clone(judged.Rules), MailWithin: judged.MailWithin}
 		for n := range p.Rules {
 			p.Rules[n].Strength = rapid.SampledFrom([]Strength{Enforce, EnforceOurs, FillEmpty, AdoptTheirs}).Draw(t, "strength")

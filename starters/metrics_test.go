@@ -187,7 +187,7 @@ func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 
 // The orders of an incident are not bothered with it, so that no list of orders has
 // its breaks: they count all the same, and those that an order says itself only once.
-func TestMend_Gauges_OrdersOfIncidents_CountedOnce(t *testing.T) {
+func TestGauges_OrdersOfIncidents_CountedOnce(t *testing.T) {
 	t.Parallel()
 	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
 	kind := func(text string) reconcile.Kind {

@@ -701,7 +701,7 @@ func TestIncident_FoundBySweeps_AFewFirst(t *testing.T) {
 
 // A system that goes down after it was screened, wherever in the run, puts nothing
 // right: its incident stays, and what would be repaired of it is not forgotten.
-func TestMend_IncidentOfDeals_SystemGoesDownInTheMiddleOfARun_StaysOpen(t *testing.T) {
+func TestIncident_OfDeals_SystemGoesDownInTheMiddleOfARun_StaysOpen(t *testing.T) {
 	t.Parallel()
 	for _, skip := range []int{0, 1, 2, 3, 5, 8} {
 		t.Run(fmt.Sprint("after ", skip), func(t *testing.T) {
@@ -728,7 +728,7 @@ func (w *world) staysOpen(age time.Duration) {
 	})
 }
 
-func TestMend_IncidentOfLevels_InventoryGoesDownInTheMiddleOfARun_StaysOpen(t *testing.T) {
+func TestIncident_OfLevels_InventoryGoesDownInTheMiddleOfARun_StaysOpen(t *testing.T) {
 	t.Parallel()
 	for _, skip := range []int{0, 1, 2, 3, 5, 8, 14} {
 		t.Run(fmt.Sprint("after ", skip), func(t *testing.T) {

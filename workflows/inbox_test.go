@@ -95,7 +95,7 @@ func (w *world) unclaimed(system order.System, record string) workflows.InboxCas
 }
 
 // Whoever sends a mail in our name chooses its Message-ID, and stops no feed by it.
-func TestMend_MailWithALongMessageID_KeptAndTheFeedsGoOn(t *testing.T) {
+func TestInbox_MailWithALongMessageID_KeptAndTheFeedsGoOn(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{})
 	w.unannounced()

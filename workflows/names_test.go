@@ -11,7 +11,7 @@ import (
 
 // Whoever sends a mail names its record. Each name makes an id that the engine takes,
 // and what the inbox lists finds it again.
-func TestMend_RecordName_OfAnythingIsAnID(t *testing.T) {
+func TestRecordName_OfAnything_IsAnID(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é", 600)
 	for record, want := range map[string]string{

@@ -119,7 +119,7 @@ func (p *process) stopped(ctx workflow.Context, op *Operation, why string) {
 	switch {
 	case op.Was != nil:
 		was = *op.Was
-	case op.Record != "":
+	case op.Record != "": // it was carried here before it was remembered
 		was.Status = Done
 	}
 	p.finish(ctx, op, was.Status, why)

@@ -464,7 +464,7 @@ func TestReconcile_RequestDeleted_MadeAgainAndWhatFollowsOnce(t *testing.T) {
 
 // A run that outlives a later one takes nothing from what that one has left over: what
 // it has not compared stays an exception, and a level that differs keeps its clock.
-func TestMend_RunOutlivesALaterOne_WhatThatOneLeftOverStays(t *testing.T) {
+func TestReconcile_RunOutlivesALaterOne_WhatThatOneLeftOverStays(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Pace: byHand})
 	w.unannounced()

@@ -16,7 +16,7 @@ import (
 
 // A run of reconciliation lasts for hours: what a worker with other settings bounds,
 // or names as the canary, is obeyed in its middle, as it is by orders.
-func TestMend_Reconciliation_SettingsChangedInTheMiddleOfItsRun_Obeyed(t *testing.T) {
+func TestReconciliation_SettingsChangedInTheMiddleOfItsRun_Obeyed(t *testing.T) {
 	t.Parallel()
 	with := func(count int, canary order.ID) Workflows {
 		w, err := New(Settings{

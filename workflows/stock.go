@@ -110,6 +110,10 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 // work, with what the clocks of two machines differ.
 const listedLate = 10 * time.Second
 
+// CommittedMeanwhile is why a run leaves a level to the next one that an order has
+// touched a moment ago.
+const CommittedMeanwhile = "what had left was committed meanwhile"
+
 // moved is an error when the level is not to be set by what a run has seen. Once an
 // order has committed, what the run takes for uncommitted is promised to nobody, and
 // the level would be too high: also where neither level nor count show it.
@@ -123,7 +127,7 @@ func (s *stockKeeper) moved(ctx workflow.Context, change reconciliation.StockCha
 	case level.Stocked != change.Level || count.Quantity != change.Count:
 		why = fmt.Sprintf("by now inventory says %d and the warehouse counts %d", level.Stocked, count.Quantity)
 	case !s.committed.Before(change.Asked.Add(-listedLate)):
-		why = "what had left was committed meanwhile"
+		why = CommittedMeanwhile
 	case workflow.Now(ctx).Sub(change.Asked) > stockIdle: // what was committed since may be forgotten
 		why = "it was looked at too long ago"
 	default:

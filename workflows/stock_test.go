@@ -144,7 +144,7 @@ func TestStock_LeavesWhileARunLooks_NobodyGoesWithout(t *testing.T) {
 // seen its pieces as uncommitted, and nobody sells them a second time. That is so too
 // where somebody has put the level to just what lies in the warehouse: the commit
 // changes no number then.
-func TestMend_CommitsWhileARunAligns_LevelNotTooHigh(t *testing.T) {
+func TestStock_CommitsWhileARunAligns_LevelNotTooHigh(t *testing.T) {
 	t.Parallel()
 	for name, edited := range map[string]int{"too low": 1, "as it is committed": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestMend_CommitsWhileARunAligns_LevelNotTooHigh(t *testing.T) {
 
 // What commits behind a level that a run sets is in what the run has counted: it is
 // not added once more.
-func TestMend_CommitWaitsBehindAlign_CountedOnce(t *testing.T) {
+func TestStock_CommitWaitsBehindAlign_CountedOnce(t *testing.T) {
 	t.Parallel()
 	w := deaf(t, virtual.Options{})
 	w.submit(0, anOrder("1"))

@@ -36,7 +36,7 @@ func (w *world) wentBack(want int) {
 // The bank returns the refund of a second payment. Whether it goes out once more is
 // for a person to say, and no run says it: neither while the person is asked, nor
 // when it was paid back another way.
-func TestMend_RefundOfASurplusFailed_GoesOutAgainByAPersonAlone(t *testing.T) {
+func TestSurplus_RefundFailed_GoesOutAgainByAPersonAlone(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		as   workflows.Decision // before the run; nothing: nobody has decided

@@ -145,7 +145,7 @@ func saysWhatIsDone(t *testing.T, dry, swept *reconciliation.RunReport) {
 
 // A dry sweep says what a sweep does: also what it would not be granted any more, and
 // what is left to an incident, because of what it would have done in earlier shards.
-func TestMend_Sweep_DryRun_SaysExactlyWhatASweepDoes(t *testing.T) {
+func TestSweep_DryRun_SaysExactlyWhatASweepDoes(t *testing.T) {
 	t.Parallel()
 	for _, s := range []struct {
 		name    string
@@ -302,7 +302,7 @@ func TestSweep_NoOrderClaimsIt_WaitsInTheInboxAndNeverStartsAnOrder(t *testing.T
 
 // A sale and an invoice are numbered apart: number 2 of each is one record for
 // whoever decides.
-func TestMend_SweepFindsTwoDocumentsOfOneNumber_TwoInboxes(t *testing.T) {
+func TestSweep_TwoDocumentsOfOneNumber_TwoInboxes(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Pace: byHand, FollowEvery: 15 * time.Minute})
 	w.unannounced()
@@ -518,7 +518,7 @@ func TestSweeps_ByHandBesideTheScheduledOne_IsOneSweep(t *testing.T) {
 
 // Exceptions that are asked again while their system is down stay exceptions, until it
 // is back and they are compared.
-func TestMend_SweepExceptions_AskedAgainWhileTheSystemIsDown_FoundOnceItIsBack(t *testing.T) {
+func TestSweep_ExceptionsAskedAgainWhileTheSystemIsDown_FoundOnceItIsBack(t *testing.T) {
 	t.Parallel()
 	w := deaf(t, virtual.Options{SweepEvery: 6 * time.Hour})
 	ids := []order.ID{"p1", "p2", "p3", "p4", "p5"} // more than a system has failures before it counts as down

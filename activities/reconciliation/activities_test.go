@@ -35,7 +35,7 @@ func (d desk) Keep(_ context.Context, _ order.ID, n Notice) error {
 }
 
 // What the engine takes never holds up no feed: neither the others nor its own.
-func TestMend_FollowChanges_NoticeRefusedForGood_FeedsGoOn(t *testing.T) {
+func TestFollowChanges_NoticeRefusedForGood_FeedsGoOn(t *testing.T) {
 	t.Parallel()
 	var kept []string
 	a := &Activities{Orders: desk{kept: &kept}, Now: time.Now}

@@ -97,7 +97,7 @@ func TestCoverage_Exceptions_AreAskedEverMoreRarelyAndForgottenWhenTheyAnswer(t 
 
 // What is asked again while a system cannot be read was not compared: it stays an
 // exception, though no look-up of it failed by itself, and is asked later.
-func TestMend_Exceptions_AskedAgainWhileASystemIsDown_Stay(t *testing.T) {
+func TestCoverage_ExceptionsAskedAgainWhileASystemIsDown_Stay(t *testing.T) {
 	var c reconciliation.Coverage
 	s := swept(0)
 	s.Exceptions = []reconciliation.Exception{{Order: "p", Why: "garbage"}, {Order: "q", Why: "garbage"}}

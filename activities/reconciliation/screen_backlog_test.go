@@ -305,7 +305,7 @@ func TestStatus_Keep_TheLatestRunOverAllStays(t *testing.T) {
 
 // Of two runs that overlap the one that reports last has not seen what the other has
 // left over: that is not forgotten before a run has looked at it.
-func TestMend_RunsOverlap_ExceptionsOfBothStay(t *testing.T) {
+func TestScreen_RunsOverlap_ExceptionsOfBothStay(t *testing.T) {
 	t.Parallel()
 	both := []order.ID{"x", "y"}
 	for name, last := range map[string]RunReport{
@@ -330,7 +330,7 @@ func TestMend_RunsOverlap_ExceptionsOfBothStay(t *testing.T) {
 // Many orders wait for one slow system: what is kept of the runs stays small, a run that
 // cannot name all of them is partial, and of what is older than its window none is
 // forgotten.
-func TestMend_ManyExceptions_StateStaysSmall(t *testing.T) {
+func TestStatus_ManyExceptions_StateStaysSmall(t *testing.T) {
 	t.Parallel()
 	var s Status
 	var many, old []order.ID
@@ -366,7 +366,7 @@ func TestMend_ManyExceptions_StateStaysSmall(t *testing.T) {
 
 // A run with more exceptions than a listed few is partial, and the one after it looks
 // at all of them again.
-func TestMend_ScreenChanges_TooManyExceptions_Partial(t *testing.T) {
+func TestScreenChanges_TooManyExceptions_Partial(t *testing.T) {
 	t.Parallel()
 	s := aShop(t, noon.Add(-time.Hour), noon)
 	for n := range mostNamed + 1 {

@@ -84,7 +84,7 @@ TSHIRT  60 s    40              100        2026-01-02T11:44:00Z (16 min ago)  to
 
 // What many orders have at once is left to its incident, and no order lists it: each
 // incident is a row, with what no row of an order says.
-func TestMend_Orders_Breaks_TellOfGroups(t *testing.T) {
+func TestOrders_Breaks_TellOfGroups(t *testing.T) {
 	t.Parallel()
 	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
 	deal := reconcile.Break{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch, Expected: "won", Observed: "lost", Right: "order", Money: 500, FirstSeen: ago(time.Hour), Confirmed: noon}

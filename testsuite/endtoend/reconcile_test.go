@@ -289,7 +289,7 @@ func TestReconcile_StockCountedByHand_LevelFollows(t *testing.T) {
 	b.until("a run sets the level", patience, func() bool {
 		report := b.run(workflows.ReconcileInput{})
 		left := slices.ContainsFunc(report.Lines, func(line string) bool {
-			return strings.Contains(line, "left to the next run: what had left was committed meanwhile")
+			return strings.Contains(line, workflows.CommittedMeanwhile)
 		})
 		if report.Stock.Found != 1 || report.Stock.Repaired != 1 && !left {
 			t.Fatalf("the run found %d levels and set %d, and says %q; want one of each", report.Stock.Found, report.Stock.Repaired, report.Lines)

@@ -17,10 +17,6 @@ import (
 // a row could not end, no later one does.
 const most = 6
 
-// committedMeanwhile is what a run says of a level that it leaves to the next because an
-// order committed a few seconds ago.
-const committedMeanwhile = "what had left was committed meanwhile"
-
 // runs are those of the schedule. They come at the ages at which they would, but
 // for those that can find nothing: all after two that found nothing, until
 // something changes.
@@ -71,7 +67,7 @@ func (w *World) reconcile() {
 		if err == nil {
 			err = w.Client.Engine.Result(ctx, workflows.ScheduleID, &report)
 		}
-		early := err == nil && slices.ContainsFunc(report.Lines, func(line string) bool { return strings.Contains(line, committedMeanwhile) })
+		early := err == nil && slices.ContainsFunc(report.Lines, func(line string) bool { return strings.Contains(line, workflows.CommittedMeanwhile) })
 		if early { // by the clock of the story the next run is long after
 			defer w.agenda.occupy(2 * time.Second)()
 		}

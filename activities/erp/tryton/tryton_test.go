@@ -610,7 +610,7 @@ func TestList_Orphans(t *testing.T) {
 
 // Sales, invoices and entries are numbered apart, and whoever decides about one means
 // that one alone.
-func TestMend_Orphans_OfEachKindNamedApart(t *testing.T) {
+func TestOrphans_OfEachKind_NamedApart(t *testing.T) {
 	t.Parallel()
 	x := onSimulator(t, simulated.Settings{})
 	o := newOrder("EUR")

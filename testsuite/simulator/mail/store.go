@@ -168,14 +168,12 @@ var (
 
 // raw returns the text of a message in the journal.
 func (s *Server) raw(uid uint32) ([]byte, error) {
-	var raw []byte
-	err := s.frame.View(func(tx *sql.Tx) error {
-		return tx.QueryRow(`SELECT raw FROM messages WHERE mailbox = ? AND uid = ?`, s.settings.Journal, uid).Scan(&raw)
-	})
-	return raw, err
+	all, err := s.raws([]uint32{uid})
+	return all[uid], err
 }
 
-// raws returns several messages of the journal, by their UIDs.
+// raws returns several messages of the journal, each by its UID; all of them are there,
+// for one that was deleted stays with the moment it went.
 func (s *Server) raws(uids []uint32) (map[uint32][]byte, error) {
 	args := []any{s.settings.Journal}
 	for _, uid := range uids {
@@ -196,7 +194,10 @@ func (s *Server) raws(uids []uint32) (map[uint32][]byte, error) {
 			}
 			all[uid] = raw
 		}
-		return rows.Err()
+		if err := rows.Err(); err != nil || len(all) == len(uids) {
+			return err
+		}
+		return fmt.Errorf("of %d messages of the journal %d are there", len(uids), len(all))
 	})
 	return all, err
 }

@@ -76,6 +76,7 @@ func TestDomains(t *testing.T) {
 		{"like with a wildcard", []any{clause("name", "like", "a_1")}, []int64{1, 4}},
 		{"ilike", []any{clause("name", "ilike", "A/%")}, []int64{1, 2}},
 		{"and", []any{clause("name", "like", "a%"), clause("n", ">", int64(1))}, []int64{2, 4}},
+		{"said to be and", []any{"AND", clause("name", "like", "a%"), clause("n", ">", int64(1))}, []int64{2, 4}},
 		{"or", []any{"OR", clause("n", "=", int64(0)), clause("n", "=", int64(9))}, []int64{1, 5}},
 		{"or within", []any{clause("id", "<", int64(5)), []any{"OR", clause("n", "=", int64(0)), clause("n", ">=", int64(3))}}, []int64{1, 2, 4}},
 		{"and within or", []any{"OR", []any{clause("id", ">", int64(1)), clause("id", "<", int64(3))}, clause("id", "=", int64(5))}, []int64{2, 5}},
@@ -125,6 +126,7 @@ func TestNarrow_Or_FoundByTheIndex(t *testing.T) {
 		{"at the top", names, 7},
 		{"within", []any{clause("id", "<", int64(9)), names}, 8},
 		{"of one branch", []any{two}, 2},
+		{"beside an AND", []any{"AND", clause("id", "<", int64(9)), two}, 3},
 		{"of what has no index", []any{"OR", clause("n", "=", int64(1)), clause("id", "=", int64(1))}, 0},
 		{"of more than SQLite joins", many, 0},
 	} {
