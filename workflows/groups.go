@@ -152,7 +152,8 @@ func (s *KeeperState) attendGroups(settings Settings, r reconciliation.RunReport
 		}
 		s.tried(settings, g, r, now)
 		there := slices.ContainsFunc(r.Incidents, func(i reconcile.Incident) bool { return i.Kind == g.Kind && i.Orders > 0 })
-		if g.State != reconciliation.GroupLeft && r.Complete() && !r.Only && !there && g.Opened.Before(r.Started) {
+		seen := r.Complete() && !r.Only && !slices.Contains(r.Blind, g.N)
+		if g.State != reconciliation.GroupLeft && seen && !there && g.Opened.Before(r.Started) {
 			s.closeGroup(g, now, "a whole run found none of it any more")
 		}
 	}

@@ -745,6 +745,59 @@ func TestIncident_OfLevels_InventoryGoesDownInTheMiddleOfARun_StaysOpen(t *testi
 	}
 }
 
+// What says nothing of the orders of an incident does not end it: their records make
+// no sense when they are read, and nobody knows what became of them.
+func TestIncident_OfDeals_RecordsMakeNoSenseInAWholeRun_StaysOpen(t *testing.T) {
+	t.Parallel()
+	w, ids := crowd(t, 12, virtual.Options{})
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(75*time.Minute, "the deals make no sense", func() {
+		w.inject(w.CRM, simulator.Fault{Operation: "lookup", Kind: simulator.Garbage, Times: -1})
+	})
+	blind := w.runAt(76*time.Minute, workflows.ReconcileInput{})
+	w.At(105*time.Minute, "nobody knows that it is over", func() {
+		if g := w.group(1); g.Over() {
+			t.Errorf("none of 12 deals could be read, and the group is %s: %s", g.State, g.Outcome)
+		}
+		if !blind.Complete() || len(blind.Exceptions) != 12 {
+			t.Errorf("the run is complete=%t with the exceptions %v", blind.Complete(), blind.Exceptions)
+		}
+		w.CRM.Frame().Clear("*")
+		for _, id := range ids {
+			w.edit(w.CRM, `{"order":"`+string(id)+`","stage":"won"}`)
+		}
+	})
+	w.runAt(110*time.Minute, workflows.ReconcileInput{})
+	w.At(115*time.Minute, "now it is", func() {
+		if g := w.group(1); !g.Over() {
+			t.Errorf("all 12 are right, and the group is %s: %s", g.State, g.Headline())
+		}
+	})
+	w.Run(2 * time.Hour)
+}
+
+// Nor do levels that no run can compare, for their goods are on their way.
+func TestIncident_OfLevels_AllInMotion_StaysOpen(t *testing.T) {
+	t.Parallel()
+	w, asMany := shelves(t, 12), anOrder("2")
+	asMany.Lines, asMany.Shipping, asMany.Total = nil, 0, 12*900
+	for k := range 12 { // as many pieces as differ
+		asMany.Lines = append(asMany.Lines, order.Line{SKU: fmt.Sprintf("SKU-%02d", k), Quantity: 9, UnitPrice: 100})
+	}
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.submit(75*time.Minute+50*time.Second, asMany)
+	moving := w.runAt(76*time.Minute, workflows.ReconcileInput{})
+	w.At(105*time.Minute, "nobody knows that it is over", func() {
+		if moving.Stock.Moving != 12 || !moving.Complete() {
+			t.Errorf("%d levels were in motion, and the run is complete=%t", moving.Stock.Moving, moving.Complete())
+		}
+		if g := w.group(1); g.Over() {
+			t.Errorf("no level could be compared, and the group is %s: %s", g.State, g.Outcome)
+		}
+	})
+	w.Run(110 * time.Minute)
+}
+
 // shelves is a world with one order of so many SKUs, of which the warehouse then
 // counts none.
 func shelves(t *testing.T, n int) *world {

@@ -257,7 +257,7 @@ func (w *Workflows) Reconcile(ctx workflow.Context, in ReconcileInput) (reconcil
 	report = screened.Report(report)
 	confirm := reconciliation.Confirm{
 		Run: report.Run, Suspects: screened.Suspects, Stock: screened.Stock, Short: screened.Short,
-		Looked: screened.Looked, Compared: screened.Compared, Only: !screened.Full,
+		Looked: screened.Looked, Compared: screened.Compared, Only: !screened.Full, Blind: screened.Blind,
 	}
 	act := run.ConfirmSuspects
 	if in.DryRun {

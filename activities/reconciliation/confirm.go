@@ -33,6 +33,9 @@ type Confirm struct {
 	// Counts are how many orders the caller suspects of each kind, of all that it
 	// looked at, where these suspects are only a part: see CountKinds.
 	Counts []KindCount `json:"counts,omitempty"`
+	// Blind are the incidents that stay as they are, for most of their members could
+	// not be compared.
+	Blind []Blind `json:"blind,omitempty"`
 }
 
 // KindCount is how many orders are suspected of one kind of trouble.

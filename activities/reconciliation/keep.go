@@ -147,6 +147,8 @@ type RunReport struct {
 	Unused    []int64              `json:"unused,omitempty"`
 	Incidents []reconcile.Incident `json:"incidents,omitempty"`
 	Tried     []Tried              `json:"tried,omitempty"`
+	// Blind are the numbers of the incidents of which the run says nothing.
+	Blind []int `json:"blind,omitempty"`
 }
 
 // Done counts what was done about breaks.

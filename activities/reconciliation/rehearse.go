@@ -215,9 +215,12 @@ func (a *Activities) incidents(in Confirm, all []looked, levels levelsLooked, kn
 	}
 	stock := levels.findings()
 	var found []reconcile.Incident
+	var blind []reconcile.Kind
 	for _, g := range known {
 		switch {
 		case g.Over():
+		case slices.ContainsFunc(in.Blind, func(b Blind) bool { return b.Group == g.N }):
+			blind = append(blind, g.Kind)
 		case g.Kind.Field == reconcile.InventoryLevel:
 			found = append(found, reconcile.Tally(g.Kind, in.Compared, stock))
 		default:
@@ -227,7 +230,8 @@ func (a *Activities) incidents(in Confirm, all []looked, levels levelsLooked, kn
 	fresh := append(reconcile.Incidents(a.Thresholds, in.Looked, findings), reconcile.Incidents(a.Thresholds, in.Compared, stock)...)
 	fresh = append(fresh, a.counted(in, findings)...)
 	for _, i := range fresh {
-		if !slices.ContainsFunc(found, func(other reconcile.Incident) bool { return other.Kind.Covers(i.Kind) }) {
+		covers := func(k reconcile.Kind) bool { return k.Covers(i.Kind) }
+		if !slices.ContainsFunc(blind, covers) && !slices.ContainsFunc(found, func(other reconcile.Incident) bool { return covers(other.Kind) }) {
 			found = append(found, i)
 		}
 	}

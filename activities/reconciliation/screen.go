@@ -50,6 +50,8 @@ type Screened struct {
 	Full       bool           `json:"full"`     // not of some orders alone
 	Verified   time.Time      `json:"verified"` // through when, before this run
 	Before     string         `json:"before,omitempty"`
+	// Blind are the incidents of which the run has compared too little to say anything.
+	Blind []Blind `json:"blind,omitempty"`
 	// Since is the moment before which nothing is judged, and TooOld how many
 	// orders were placed before it.
 	Since  time.Time `json:"since,omitzero"`
@@ -106,6 +108,10 @@ func (s Screened) Report(r RunReport) RunReport {
 		r.Levels = append(r.Levels, suspect.asBreak())
 	}
 	r.Lines = append(r.Lines, s.Waited...)
+	for _, b := range s.Blind {
+		r.Blind = append(r.Blind, b.Group)
+		r.Lines = append(r.Lines, fmt.Sprintf("group %d: %d of the %d that every run looks at could not be compared; it is as it was", b.Group, b.Members, b.Of))
+	}
 	r.Since, r.TooOld, r.VerifiedThrough = s.Since, s.TooOld, s.Verified
 	r.Behind, r.Span, r.Before = s.Behind, s.Span, s.Before
 	if s.Behind {
@@ -162,6 +168,9 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 	a.compareStock(ctx, known, &out)
 	out.Waited = a.waited(status, out.InMotion)
 	out.goOn(status, s.feed.late)
+	if out.Blind, err = a.blind(ctx, status.Groups, out); err != nil {
+		return Screened{}, fmt.Errorf("screen changes: %w", err)
+	}
 	return out, nil
 }
 
@@ -189,28 +198,70 @@ func (k Known) before(moment time.Time) bool {
 // membersOf returns the orders of the incidents that are not over: each run
 // looks at them again, whether they changed or not.
 func (a *Activities) membersOf(ctx context.Context, groups []Group) ([]order.ID, error) {
-	levels := map[int]bool{} // of SKUs, by number; only looked up
-	open := false
-	for _, g := range groups {
-		levels[g.N] = g.Kind.Field == reconcile.InventoryLevel
-		open = open || !g.Over()
-	}
-	if !open {
-		return nil, nil
-	}
-	all, err := a.Keeper.Members(ctx)
+	all, err := a.openMembers(ctx, groups)
 	if err != nil {
-		return nil, fmt.Errorf("screen changes: list the orders of incidents: %w", err)
+		return nil, err
 	}
 	var ids []order.ID
 	for _, m := range all {
 		for _, one := range m.Of {
-			if !levels[m.Group] {
+			if !ofLevels(groups, m.Group) {
 				ids = append(ids, order.ID(one))
 			}
 		}
 	}
 	return ids, nil
+}
+
+// openMembers asks for the members of the incidents, if one is not over.
+func (a *Activities) openMembers(ctx context.Context, groups []Group) ([]Members, error) {
+	if !slices.ContainsFunc(groups, func(g Group) bool { return !g.Over() }) {
+		return nil, nil
+	}
+	all, err := a.Keeper.Members(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the orders of incidents: %w", err)
+	}
+	return all, nil
+}
+
+// ofLevels says that the members of an incident are SKUs.
+func ofLevels(groups []Group, n int) bool {
+	return slices.ContainsFunc(groups, func(g Group) bool { return g.N == n && g.Kind.Field == reconcile.InventoryLevel })
+}
+
+// Blind is an incident most of whose members a run could not compare: their records
+// make no sense, or their goods are on their way. A run that has not seen them has not
+// seen them put right.
+type Blind struct {
+	Group   int `json:"group"`
+	Members int `json:"members"` // that could not be compared
+	Of      int `json:"of"`
+}
+
+// blind returns the incidents of which the run says nothing.
+func (a *Activities) blind(ctx context.Context, groups []Group, s Screened) ([]Blind, error) {
+	all, err := a.openMembers(ctx, groups)
+	if err != nil {
+		return nil, err
+	}
+	var blind []Blind
+	for _, m := range all {
+		uncompared := func(one string) bool { return slices.Contains(s.Exceptions, order.ID(one)) }
+		if ofLevels(groups, m.Group) {
+			uncompared = func(sku string) bool { return slices.Contains(s.InMotion, sku) || slices.Contains(s.Unseen, sku) }
+		}
+		b := Blind{Group: m.Group, Of: len(m.Of)}
+		for _, one := range m.Of {
+			if uncompared(one) {
+				b.Members++
+			}
+		}
+		if 2*b.Members > b.Of {
+			blind = append(blind, b)
+		}
+	}
+	return blind, nil
 }
 
 // stopped is 1 when all that the order is suspected of is stopped, else 0.
