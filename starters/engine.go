@@ -155,6 +155,9 @@ func (t *Temporal) options(s Start) client.StartWorkflowOptions {
 
 // Submit implements Engine.
 func (t *Temporal) Submit(ctx context.Context, s Start, m Message, result any) error {
+	if !workflows.Printable(s.ID) { // no call with it would leave the client, ever
+		return fmt.Errorf("submit to %q: its id is not printable ASCII: %w", s.ID, ErrInvalid)
+	}
 	if m.Signal {
 		_, err := t.Client.SignalWithStartWorkflow(ctx, s.ID, m.Name, m.Argument, t.options(s), s.Type, s.Input)
 		return classify("signal "+s.ID, err)

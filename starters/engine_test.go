@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/workflows"
 )
@@ -159,6 +161,35 @@ func TestEngine_AcceptedIsEnough(t *testing.T) {
 		}
 		if _, ok := errors.AsType[*temporal.ApplicationError](send(message("refused "+name, true))); !ok {
 			t.Errorf("%s: refused, and nobody hears of it", name)
+		}
+	}
+}
+
+// TestEngine_OddIDs: what the engine never takes is told apart from what it does not
+// take now, so that one odd record stops no feed.
+func TestEngine_OddIDs(t *testing.T) {
+	t.Parallel()
+	port := &starters.Temporal{Client: realEngine(t)}
+	signal := starters.Message{Name: workflows.NoticeSignal, Signal: true}
+	for name, id := range map[string]string{
+		"too long":    "inbox/mail/" + strings.Repeat("x", 1000),
+		"not text":    "inbox/mail/\xff\xfe",
+		"not ASCII":   "inbox/mail/\u00fc",
+		"with a zero": "inbox/mail/a\x00b",
+	} {
+		err := port.Submit(t.Context(), starters.Start{Type: workflows.InboxType, ID: id}, signal, nil)
+		if !errors.Is(err, starters.ErrInvalid) {
+			t.Errorf("%s: refused for good, and it reads %v", name, err)
+		}
+	}
+	for _, record := range []string{"<1.2@shop.example>", strings.Repeat("x", 2000), "<gr\u00fc\u00dfe@shop.example>", "\xff\xfe", "a\x00b", " a ", "a b"} {
+		id := workflows.InboxWorkflowID(order.SystemMail, record)
+		if err := port.Submit(t.Context(), starters.Start{Type: workflows.InboxType, ID: id}, signal, nil); err != nil {
+			t.Errorf("the inbox of %q: %v", record, err)
+			continue
+		}
+		if _, err := port.Client.DescribeWorkflowExecution(t.Context(), id, ""); err != nil {
+			t.Errorf("the inbox of %q is not found: %v", record, err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package starters
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -238,12 +239,13 @@ func (g *Gauges) sayStatus(s saying, o Overview) {
 	for _, system := range order.Systems() {
 		s.say(g.all.unread, one(slices.Contains(unread, system)), string(system))
 	}
+	var stopped []string // each once: of one system several kinds may be stopped
 	for _, stop := range status.Stops {
 		kind, _ := stop.Stops()
-		system := string(kind.System)
-		if system == "" {
-			system = "all"
-		}
+		stopped = append(stopped, cmp.Or(string(kind.System), "all"))
+	}
+	slices.Sort(stopped)
+	for _, system := range slices.Compact(stopped) {
 		s.say(g.all.stopped, 1, system)
 	}
 	g.sayGroups(s, status.Groups)

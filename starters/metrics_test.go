@@ -98,7 +98,7 @@ func TestGauges_SayHowTheInstallationStands(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
 	status := reconciliation.Status{
 		Since: ago(48 * time.Hour), VerifiedThrough: ago(time.Minute), LastGoodRun: ago(time.Hour), Outstanding: 3,
-		Stops: []reconciliation.Stop{{System: order.SystemERP, Off: true}, {Off: true}},
+		Stops: []reconciliation.Stop{{System: order.SystemERP, Off: true}, {Off: true}, {Kind: "erp.sale", Off: true}},
 		Reports: []reconciliation.RunReport{
 			{Run: "1", Unread: []order.System{order.SystemMail}}, {Run: "2", Only: true},
 		},

@@ -13,8 +13,6 @@ import (
 	"encoding/hex"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -75,24 +73,26 @@ const (
 )
 
 // RecordName is how a record is named here. Whoever sends us a mail chooses its
-// Message-ID: what the engine would refuse in it is replaced, and a long one goes by
-// its beginning and a digest of all of it. The name of a name is itself.
+// Message-ID: one that is long, or has more than printable ASCII, goes by its beginning
+// and a digest of all of it. The name of a name is itself.
 func RecordName(record string) string {
-	printable := strings.Map(func(r rune) rune { // what is no UTF-8 comes as RuneError too
-		if unicode.IsControl(r) {
-			return utf8.RuneError
+	if len(record) <= mostRecord && Printable(record) {
+		return record
+	}
+	digest := sha256.Sum256([]byte(record))
+	begin := strings.Map(func(r rune) rune { // what is no UTF-8 comes as RuneError
+		if r < ' ' || r > '~' {
+			return '?'
 		}
 		return r
 	}, record)
-	if len(printable) <= mostRecord {
-		return printable
-	}
-	digest := sha256.Sum256([]byte(printable))
-	begin := printable[:recordBegin]
-	for !utf8.ValidString(begin) {
-		begin = begin[:len(begin)-1]
-	}
-	return begin + "…" + hex.EncodeToString(digest[:8])
+	return begin[:min(len(begin), recordBegin)] + "..." + hex.EncodeToString(digest[:8])
+}
+
+// Printable says that a text is printable ASCII, and so may be the id of a workflow:
+// the SDK sends it in a header of its calls too, and no other comes through.
+func Printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // SweepWorkflowID is the sweep of a day; the zero day is that of the exceptions

@@ -42,9 +42,12 @@ func (m *Metrics) Register(c prometheus.Collector) error {
 	return nil
 }
 
-// Handler answers a scrape.
+// Handler answers a scrape. A metric that cannot be said leaves out none of the
+// others, and is counted in promhttp_metric_handler_errors_total.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 15 * time.Second})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: 4, Timeout: 15 * time.Second, ErrorHandling: promhttp.ContinueOnError, Registry: m.registry,
+	})
 }
 
 // Serve answers scrapes under /metrics until the context ends. It returns as soon

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 	"unsafe"
 
 	"go.temporal.io/sdk/converter"
@@ -265,8 +264,8 @@ func (e *engine) Submit(ctx context.Context, s starters.Start, m starters.Messag
 	if e.world.isDown(Engine) {
 		return fmt.Errorf("submit to %s: %w", s.ID, errEngineDown)
 	}
-	if !utf8.ValidString(s.ID) || len(s.ID) > mostID {
-		return fmt.Errorf("submit to a workflow whose id has %d bytes: %w", len(s.ID), starters.ErrInvalid)
+	if !workflows.Printable(s.ID) || len(s.ID) > mostID {
+		return fmt.Errorf("submit to a workflow whose id is %q, with %d bytes: %w", s.ID, len(s.ID), starters.ErrInvalid)
 	}
 	r := e.run(s.ID)
 	var opened *asked
