@@ -124,6 +124,12 @@ func TestSituations_Payment(t *testing.T) {
 		{"in another currency", accepted, func(_ *Intent, w *world) {
 			w.payment.Attempts = append(w.payment.Attempts, Attempt{ID: "pi_3", State: AttemptCaptured, Amount: 1, Captured: 1, Currency: "USD"})
 		}, nil, []string{"payment.attempts.mismatch.pi_3"}, asked, nil},
+		{"in another currency, closed", accepted, func(_ *Intent, w *world) {
+			w.payment.Attempts = append(w.payment.Attempts, Attempt{ID: "pi_3", State: AttemptVoided, Amount: 1, Currency: "USD"})
+		}, nil, nil, nil, nil},
+		{"in another currency, given back", accepted, func(_ *Intent, w *world) {
+			w.payment.Attempts = append(w.payment.Attempts, Attempt{ID: "pi_3", State: AttemptCaptured, Amount: 1, Captured: 1, Refunded: 1, Currency: "USD"})
+		}, nil, nil, nil, nil},
 		{"cancelled, and a late authorization lands", cancelledOrder, second(AttemptAuthorized, 9980, 0), nil,
 			[]string{"payment.open.unexpected.pi_2"}, repaired, op(order.Void)},
 		{"while the customer pays everything is news", paying, second(AttemptAuthorized, 9980, 0), nil, nil, nil, nil},
@@ -460,7 +466,7 @@ func TestCompare_Accepted_ForeignAttempt_WhileItSaysThat(t *testing.T) {
 	if again := believed(i, auto(), w, nil, now); len(again) != 0 {
 		t.Fatalf("accepted, and still %+v", again)
 	}
-	w.payment.Attempts[1].Amount = 900
+	w.payment.Attempts[1].Captured = 900
 	if again := believed(i, auto(), w, nil, now); len(again) != 1 {
 		t.Fatalf("it says 900 USD now, and 500 USD were accepted: %+v", again)
 	}

@@ -84,8 +84,9 @@ func (g *gathering) amount(f Field, item string, n int64) {
 func (g *gathering) payment(i Intent, attempts []Attempt) {
 	sorted := sortedAttempts(attempts)
 	for _, a := range sorted {
-		if foreign(i, a) {
-			g.add(PaymentAttempts, a.ID, strconv.FormatInt(a.Amount, 10)+" "+string(a.Currency), 1, a.Captured+a.Held)
+		has := a.Held + a.Captured - a.Refunded - a.Lost
+		if foreign(i, a) && (has > 0 || a.takesMoney()) {
+			g.add(PaymentAttempts, a.ID, strconv.FormatInt(has, 10)+" "+string(a.Currency), 1, has)
 		}
 	}
 	m := moneyOf(i, sorted)

@@ -99,7 +99,7 @@ func (x *planning) surplus(b Break) Step {
 	amount := x.say(b.Field, b.Observed)
 	switch {
 	case b.Situation != Duplicate:
-		return ask(b, "the attempt is in another currency than the order", "close or refund it at the gateway", doneByHand)
+		return ask(b, "the attempt is in another currency than the order", "close or refund it at the gateway", letStand, doneByHand)
 	case x.inDispute():
 		return ask(b, amount+" was taken twice, and a dispute is open", "refund "+amount+" when the dispute is over", doneByHand)
 	case x.disputed():

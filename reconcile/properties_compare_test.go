@@ -4,6 +4,7 @@ import (
 	"math/rand"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -715,16 +716,23 @@ func TestProperty_Compare_ForeignCurrency_NeverAddsUp(t *testing.T) {
 		i, w := edited(t, 2)
 		without := compared(i, w)
 		a := Attempt{
-			ID: w.id(), State: rapid.SampledFrom([]AttemptState{AttemptOpen, AttemptAuthorized, AttemptCaptured}).Draw(t, "state"),
+			ID: w.id(), State: rapid.SampledFrom([]AttemptState{AttemptOpen, AttemptAuthorized, AttemptCaptured, AttemptVoided}).Draw(t, "state"),
 			Amount: 500, Held: rapid.Int64Range(0, 500).Draw(t, "held"), Captured: rapid.Int64Range(0, 500).Draw(t, "captured"), Currency: "CHF",
 			Created: placed.Add(time.Duration(rapid.IntRange(-60, 60).Draw(t, "created")) * time.Minute),
 		}
+		a.Refunded = rapid.Int64Range(0, a.Captured).Draw(t, "refunded")
+		kept := a.Held + a.Captured - a.Refunded
 		w.payment.Attempts = append(w.payment.Attempts, a)
 		c := compared(i, w)
 		own := Break{Field: PaymentAttempts, Situation: Mismatch, Item: a.ID}.ID()
 		rest := slices.DeleteFunc(idsOf(c.Breaks), func(id string) bool { return id == own })
-		if !slices.Contains(idsOf(c.Breaks), own) || !slices.Equal(rest, idsOf(without.Breaks)) {
+		if slices.Contains(idsOf(c.Breaks), own) != (kept > 0 || a.State == AttemptOpen) || !slices.Equal(rest, idsOf(without.Breaks)) {
 			t.Fatalf("%+v made %q of %q", a, idsOf(c.Breaks), idsOf(without.Breaks))
+		}
+		for _, b := range c.Breaks {
+			if b.ID() == own && b.Observed != strconv.FormatInt(kept, 10)+" CHF" {
+				t.Fatalf("of %+v it is said that the gateway has %s", a, b.Observed)
+			}
 		}
 	})
 }

@@ -269,5 +269,5 @@ const bySystems = "the systems"
 // the money is left: somebody took it back, or it failed.
 func (s *State) takenBack() bool {
 	held, captured, refunded, open := s.money()
-	return len(s.attempts()) > 0 && held == 0 && open == 0 && captured == refunded
+	return len(s.everyAttempt()) > 0 && held == 0 && open == 0 && captured == refunded
 }

@@ -38,7 +38,7 @@ func (p *process) attendMoney(now time.Time) {
 		}
 	}
 	// Whatever becomes of it, a customer who has paid is told.
-	p.WasPaid = p.WasPaid || slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool { return a.Captured+a.Held > 0 })
+	p.WasPaid = p.WasPaid || slices.ContainsFunc(p.everyAttempt(), func(a reconcile.Attempt) bool { return a.Captured+a.Held > 0 })
 	p.dropAttempts(now)
 }
 
@@ -278,7 +278,7 @@ func (p *process) adoptPayers(now time.Time) {
 // happen by itself, and asks otherwise.
 func (p *process) attendSurplus(now time.Time) {
 	for _, k := range p.openCases() {
-		if a := p.attemptBy(k.Step.Break.Item); k.Step.Break.Field == reconcile.PaymentAttempts && a != nil && p.refundable(*a) == 0 && !p.refunding() {
+		if a := p.attemptBy(k.Step.Break.Item); k.Step.Break.Field == reconcile.PaymentAttempts && a != nil && a.Held+p.refundable(*a) == 0 && !p.refunding() {
 			p.closeCase(now, k.N, "it went back at the gateway")
 		}
 	}

@@ -185,7 +185,7 @@ func (s *State) reusable() bool {
 // dueClosing closes attempts that do not decide the order and could still take
 // money.
 func (s *State) dueClosing() *Operation {
-	for _, a := range s.attempts() {
+	for _, a := range s.everyAttempt() {
 		if !s.payer(a) && len(s.Payers) > 0 && s.closable(a) {
 			return s.close(a)
 		}
@@ -230,7 +230,7 @@ func (s *State) dueGiveBack(now time.Time) *Operation {
 	if op := s.last(order.Authorize); op != nil && op.Status == Open {
 		return nil // its outcome decides what there is to close
 	}
-	for _, a := range s.attempts() {
+	for _, a := range s.everyAttempt() {
 		if s.closable(a) {
 			return s.close(a)
 		}

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -30,7 +31,7 @@ func (s *State) known(system order.System, at time.Time) reconcile.Observation {
 
 func (s *State) learnAttempt(at time.Time, attempt reconcile.Attempt) {
 	o := s.known(order.SystemPayment, at)
-	all := append([]reconcile.Attempt(nil), s.attempts()...)
+	all := slices.Clone(s.everyAttempt())
 	replaced := false
 	for i := range all {
 		if all[i].ID == attempt.ID {
@@ -48,7 +49,7 @@ func (s *State) learnAttempt(at time.Time, attempt reconcile.Attempt) {
 }
 
 func (s *State) learnRefund(at time.Time, of string, refund reconcile.Refund) {
-	for _, a := range s.attempts() {
+	for _, a := range s.everyAttempt() {
 		if a.ID != of {
 			continue
 		}
@@ -180,7 +181,7 @@ func (s *State) learnMessage(at time.Time, message reconcile.Message) {
 func (s *State) subject(system order.System) reconcile.Subject {
 	subject := reconcile.SubjectOf(s.Order)
 	if system == order.SystemPayment {
-		for _, a := range s.attempts() {
+		for _, a := range s.everyAttempt() {
 			subject.Known = append(subject.Known, a.ID)
 		}
 		if len(subject.Known) == 0 && s.Order.Payment.Intent != "" {

@@ -24,7 +24,7 @@ func (s *State) payer(a reconcile.Attempt) bool { return slices.Contains(s.Payer
 func (s *State) paid() bool {
 	held, captured, back := int64(0), int64(0), int64(0)
 	for _, a := range s.attempts() {
-		if a.Currency != "" && a.Currency != s.Order.Currency || len(s.Payers) > 0 && s.Phase.PastPivot() && !s.payer(a) {
+		if len(s.Payers) > 0 && s.Phase.PastPivot() && !s.payer(a) {
 			continue
 		}
 		held += a.Held
@@ -50,7 +50,7 @@ func (s *State) choosePayers() {
 	for _, captured := range []bool{true, false} {
 		for _, a := range byAge(s.attempts()) {
 			money := a.Held + a.Captured - a.Refunded
-			if need > 0 && money > 0 && (a.Captured > 0) == captured && (a.Currency == "" || a.Currency == s.Order.Currency) {
+			if need > 0 && money > 0 && (a.Captured > 0) == captured {
 				s.Payers = append(s.Payers, a.ID)
 				need -= money
 			}
@@ -66,7 +66,7 @@ func byAge(attempts []reconcile.Attempt) []reconcile.Attempt {
 
 // attemptBy returns what the gateway last said of an attempt, or nil.
 func (s *State) attemptBy(id string) *reconcile.Attempt {
-	for _, a := range s.attempts() {
+	for _, a := range s.everyAttempt() {
 		if a.ID == id {
 			return &a
 		}
@@ -375,7 +375,7 @@ func (s *State) waived(attempt string) int64 {
 
 // refundOf returns the gateway's record of a refund, or nil.
 func (s *State) refundOf(op Operation) *reconcile.Refund {
-	for _, a := range s.attempts() {
+	for _, a := range s.everyAttempt() {
 		for _, r := range a.Refunds {
 			if op.Record != "" && r.ID == op.Record || keyIs(r.Key, s.Key(op)) {
 				return &r

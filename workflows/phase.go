@@ -122,7 +122,7 @@ func (p *process) afterPaying(now time.Time) (order.Phase, string) {
 		return p.fail(failedReview, "")
 	case op == nil || op.Status == Open || op.Status == Lost || p.openIn(order.SystemPayment) != nil:
 		return p.Phase, ""
-	case op.Status == Refused && p.count(order.Authorize) == 1 && len(p.attempts()) == 0:
+	case op.Status == Refused && p.count(order.Authorize) == 1 && len(p.everyAttempt()) == 0:
 		return p.fail("payment refused", op.Why)
 	}
 	if p.paid() || p.payingAgain() || p.processing() || now.Before(p.payDeadline()) || !p.readSince(order.SystemPayment, p.payDeadline()) {
@@ -185,7 +185,7 @@ func (p *process) fail(why, detail string) (order.Phase, string) {
 
 // failure is the gateway's code of the newest attempt's failure.
 func (s *State) failure() string {
-	attempts := byAge(s.attempts())
+	attempts := byAge(s.everyAttempt())
 	if len(attempts) == 0 {
 		return ""
 	}
@@ -279,7 +279,7 @@ func (p *process) paidAfterAll() bool {
 // ended, or still could.
 func (s *State) moneyOut() bool {
 	held, captured, refunded, open := s.money()
-	for _, a := range s.attempts() {
+	for _, a := range s.everyAttempt() {
 		captured -= a.Disputed
 	}
 	return held > 0 || open > 0 || captured > refunded+s.waived("")
@@ -326,7 +326,7 @@ func (s *State) packed() string {
 func (p *process) givenBack() bool {
 	held, captured, refunded, open := p.money()
 	lost := int64(0)
-	for _, a := range p.attempts() {
+	for _, a := range p.everyAttempt() {
 		lost += a.Lost
 	}
 	if gateway := p.observed(order.SystemPayment); p.openIn(order.SystemPayment) != nil ||

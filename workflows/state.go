@@ -304,8 +304,17 @@ func (s *State) observed(system order.System) reconcile.Observation {
 	return reconcile.Observation{System: system, Order: s.Order.ID, State: reconcile.Absent}
 }
 
-// attempts returns what the gateway last said of the order's attempts.
+// attempts returns what the gateway last said of the attempts in the order's currency.
+// What one in another took adds up with nothing of the order, and pays for nothing.
 func (s *State) attempts() []reconcile.Attempt {
+	return slices.DeleteFunc(slices.Clone(s.everyAttempt()), func(a reconcile.Attempt) bool {
+		return a.Currency != "" && a.Currency != s.Order.Currency
+	})
+}
+
+// everyAttempt returns what the gateway last said of all of them: each must be closed
+// in the end, and none may keep money of an order that was taken back.
+func (s *State) everyAttempt() []reconcile.Attempt {
 	if p := s.observed(order.SystemPayment).Payment; p != nil {
 		return p.Attempts
 	}
@@ -349,7 +358,7 @@ func gone(state reconcile.ShipmentState) bool {
 // money adds up what the gateway last said: held, captured and refunded are
 // gross, over all attempts; open counts attempts that could still take money.
 func (s *State) money() (held, captured, refunded int64, open int) {
-	for _, a := range s.attempts() {
+	for _, a := range s.everyAttempt() {
 		held += a.Held
 		captured += a.Captured
 		refunded += a.Refunded

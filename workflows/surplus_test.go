@@ -142,6 +142,68 @@ func TestDispute_LostOfASecondPayment_APersonIsAskedAboutTheThird(t *testing.T) 
 	w.Run(24 * time.Hour)
 }
 
+// What came in another currency pays for nothing and is nothing of the order's money: a
+// person is asked, nothing of it is booked or given back by a rule, and what goes back
+// at the gateway was no refund of the order.
+func TestPay_PaidOnceMoreInAnotherCurrency_NoneOfTheOrdersMoney(t *testing.T) {
+	t.Parallel()
+	for name, policy := range map[string]string{"by itself": allAuto, "a person is asked": asking} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Policy: policy})
+			w.submit(0, atOnce(visa))
+			w.At(10*time.Minute, "an old tab takes francs", func() {
+				_, err := w.Payment.Start("1", payment.Checkout{Amount: 9980, Currency: "chf", Method: visa, Capture: order.CaptureAtOnce, Channel: "shop"})
+				w.Check(err)
+			})
+			w.runs(30 * time.Minute)
+			w.At(time.Hour, "a person is asked, and gives it back at the gateway", func() {
+				w.wentBack(0)
+				if k := w.open1(); k.Step.Break.Field != reconcile.PaymentAttempts || k.Step.Break.Observed != "9980 CHF" || k.Step.Operation != "" {
+					t.Errorf("the case is %+v", k.Step)
+				}
+				w.edit(w.Payment, `{"order":"1","attempt":2,"refunded":9980}`)
+			})
+			w.runs(2 * time.Hour)
+			w.At(3*time.Hour, "that is all", func() {
+				w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
+				if s := w.story("1"); s.Received != 9980 || s.Revenue != 9980 || s.Credited != 0 {
+					t.Errorf("the systems say %+v", s)
+				}
+				w.wentBack(0)
+			})
+			w.Run(4 * time.Hour)
+		})
+	}
+}
+
+// An order that is taken back keeps no money of anybody: what came in another currency
+// goes back by a person, and it is not taken back before.
+func TestCancel_PaidInAnotherCurrencyToo_NotOverBeforeThatWentBack(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto})
+	w.submit(0, atOnce(visa))
+	w.At(2*time.Minute, "francs, and it is cancelled", func() {
+		_, err := w.Payment.Start("1", payment.Checkout{Amount: 500, Currency: "chf", Method: visa, Capture: order.CaptureAtOnce, Channel: "shop"})
+		w.Check(err)
+		w.cancel("1")
+	})
+	w.runs(30 * time.Minute)
+	w.At(time.Hour, "its own money is back, the francs are not", func() {
+		if v := w.Verdict("1"); v.Phase != order.PhaseCancelling || len(v.Cases) != 1 || v.Cases[0].Step.Break.Observed != "500 CHF" {
+			t.Errorf("it is %s with %+v", v.Phase, v.Cases)
+		}
+		w.wentBack(1)
+		w.edit(w.Payment, `{"order":"1","attempt":2,"refunded":500}`)
+	})
+	w.runs(2 * time.Hour)
+	w.At(3*time.Hour, "now it is", func() {
+		w.stands("1", order.PhaseCancelled, reconcile.Cancelled, reconcile.Agreed)
+		w.wentBack(1)
+	})
+	w.Run(4 * time.Hour)
+}
+
 // only is a policy that lets so much of what was taken twice go back by itself.
 func only(limits string) string {
 	return "mode: auto\nreturn_window: 240h\nfields:\n  payment.attempts: {mode: auto, " + limits + "}\n"

@@ -244,6 +244,12 @@ var mutants = []mutant{
 		[]string{"Property_Compare_ForeignCurrency_NeverAddsUp"},
 	},
 	{
+		"foreign money is asked about for ever", "facts.go",
+		"if foreign(i, a) && (has > 0 || a.takesMoney()) {",
+		"if foreign(i, a) {",
+		[]string{"Property_Compare_ForeignCurrency_NeverAddsUp"},
+	},
+	{
 		"a unit of the surplus stays", "attempts.go",
 		"m.captured-i.Total-m.lost-back,",
 		"m.captured-i.Total-m.lost-back-1,",
