@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -89,6 +88,12 @@ func (p *process) adoptRefunds(now time.Time) {
 	for _, a := range p.attempts() {
 		for _, r := range a.Refunds {
 			op := p.refundBy(r)
+			if op != nil && r.State != reconcile.RefundFailed && (op.Status == Unsent || op.Status == Refused && op.Code != failedLater) {
+				// Its repair was stopped after it had got through, or its answer was not true.
+				op.Status, op.Ended, op.Why, op.Code, op.Record, op.Amount = Done, p.observed(order.SystemPayment).At, "", "", r.ID, r.Amount
+				p.note(now, p.Key(*op)+" is there after all: the gateway has it")
+				p.touch()
+			}
 			switch {
 			case op == nil && r.State != reconcile.RefundFailed:
 				about := aboutHand
@@ -204,7 +209,7 @@ func (p *process) attendDisputes(now time.Time) {
 func (p *process) holdBack(now time.Time, attempt string) {
 	for i := range p.Operations {
 		op := &p.Operations[i]
-		if op.Operation != order.Refund || op.Ref != attempt || op.Status != Refused || op.Code != string(apierr.Conflict) {
+		if op.Operation != order.Refund || op.Ref != attempt || op.Status != Refused || !op.Conflict || op.Code == waivedRefund {
 			continue
 		}
 		op.Status, op.Why = Unsent, "the money is in dispute"
@@ -327,7 +332,7 @@ func (p *process) overpaid() int64 {
 
 // giveSurplus gives back what an attempt took beyond the order's total, or asks.
 func (p *process) giveSurplus(now time.Time, attempt string, amount int64) {
-	if amount <= 0 {
+	if amount <= 0 || p.letStand(reconcile.PaymentAttempts, attempt, amount) {
 		return
 	}
 	why := p.surplusAsked(attempt, amount)
@@ -347,6 +352,13 @@ func (p *process) giveSurplus(now time.Time, attempt string, amount int64) {
 		Why:          p.amount(amount).String() + " was taken beyond the order's total, and " + why,
 		Proposal:     "refund " + p.amount(amount).String(),
 		Alternatives: []string{string(DecideByHand), string(DecideAccept)},
+	})
+}
+
+// letStand says that a person decided to let just this amount of a field stand.
+func (s *State) letStand(field reconcile.Field, item string, amount int64) bool {
+	return slices.ContainsFunc(s.Accepted, func(b reconcile.Base) bool {
+		return b.Field == field && b.Item == item && b.Value == strconv.FormatInt(amount, 10)
 	})
 }
 

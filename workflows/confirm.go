@@ -302,7 +302,7 @@ func (p *process) intended(now time.Time, step reconcile.Step) *Operation {
 	// Closing one attempt, or giving back one surplus, is an intent of its own:
 	// the break names the attempt.
 	for i := range p.Operations {
-		if op := &p.Operations[i]; op.Operation == step.Operation && op.Status == Unsent && op.Ref == step.Break.Item && (step.Operation != order.Refund || op.Amount == step.Amount) {
+		if op := &p.Operations[i]; op.Operation == step.Operation && op.Status == Unsent && !op.Conflict && op.Ref == step.Break.Item && (step.Operation != order.Refund || op.Amount == step.Amount) {
 			return op
 		}
 	}

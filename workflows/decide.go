@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -82,7 +83,7 @@ func (p *process) feasible(what string, k reconcile.Case, d Decide) error {
 			return p.refuse(what, "what the case proposes is for a person to do: "+k.Step.Proposal+"; decide "+string(DecideByHand)+" when it is done, or "+string(DecideAccept))
 		}
 	case DecideRefund:
-		if left := p.allRefundable(); left == 0 || d.Amount > left {
+		if left := p.refundableBy(k); left == 0 || d.Amount > left {
 			return p.refuse(what, fmt.Sprintf("at most %s is left to give back", p.amount(left)))
 		}
 	case DecideShip:
@@ -197,6 +198,8 @@ func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
 		return r, err
 	} else if err := p.feasible("decide a case of", k, d); err != nil {
 		return refused(plainly(err))
+	} else if p.repairing(k) {
+		return refused("what the case is about is being repaired just now; decide again when that is done")
 	} else if d.As == DecideRepair && p.writing(k.Step.Operation) {
 		// It could not be done again now, and the case would be closed all the same.
 		return refused("the " + string(k.Step.System) + " system is being written just now, and not what this case asks for; decide again when that is done")
@@ -213,6 +216,27 @@ func (s *State) writing(operation order.Operation) bool {
 		return false
 	}
 	return slices.ContainsFunc(s.Operations, func(op Operation) bool { return op.Operation == operation && op.Status == Open })
+}
+
+// repairing says that a run's repair, or a rule's refund, of what a case is about is
+// under way: what it leaves behind is not known yet.
+func (s *State) repairing(k reconcile.Case) bool {
+	b := k.Step.Break
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		back := op.Operation == order.Refund && b.Field == reconcile.PaymentAttempts && op.Ref == b.Item
+		return op.Status == Open && (op.Grant != nil && slices.Contains(op.For, b.Place()) || back && (op.Grant != nil || op.Ruled))
+	})
+}
+
+// refundableBy is the most that a decision about a case can give back: of what was
+// taken twice, or was to go back again, what is left of the attempt that took it.
+func (s *State) refundableBy(k reconcile.Case) int64 {
+	if k.Step.Operation == order.Refund && k.Step.Break.Field == reconcile.PaymentAttempts {
+		if a := s.attemptBy(k.Step.Break.Item); a != nil {
+			return s.refundable(*a)
+		}
+	}
+	return s.allRefundable()
 }
 
 // closedMeanwhile says that a case is not open any more, and why; empty while it
@@ -307,7 +331,7 @@ func (p *process) standing(now time.Time, k reconcile.Case) bool {
 func (p *process) mendByDecision(now time.Time, step reconcile.Step) {
 	switch step.Operation {
 	case order.Refund:
-		p.refundAgain(now, step)
+		p.refundAgain(now, step, step.Amount)
 	case order.Request:
 		p.requestAnew(now, step.Key)
 	case order.Authorize:
@@ -328,13 +352,17 @@ func (p *process) mendByDecision(now time.Time, step reconcile.Step) {
 	p.touch()
 }
 
-// refundAgain gives back what a case proposes: for the reason and from the
-// attempt of the refund that failed, or what an attempt took beyond the total.
-func (p *process) refundAgain(now time.Time, step reconcile.Step) {
-	back := Operation{Amount: step.Amount, About: aboutPerson}
+// refundAgain gives back what a case proposes, or another amount of it: for the reason
+// and from the attempt of the refund that failed, or of what an attempt took beyond the
+// total.
+func (p *process) refundAgain(now time.Time, step reconcile.Step, amount int64) {
+	back := Operation{Amount: amount, About: aboutPerson}
 	if intent, ours := order.ParseKey(step.Key); ours && intent.Operation == order.Refund {
 		if op := p.find(order.Refund, intent.N); op != nil {
-			back.About, back.Of, back.Ref, back.Again = op.About, op.Of, op.Ref, step.Key
+			back.About, back.Of, back.Ref = op.About, op.Of, op.Ref
+			if amount == step.Amount {
+				back.Again = step.Key
+			}
 		}
 	}
 	if step.Break.Field == reconcile.PaymentAttempts {
@@ -403,16 +431,16 @@ func (p *process) refundByDecision(now time.Time, k reconcile.Case, d Decide) {
 		p.giveBack(now, p.worth(r).Total, aboutReturn, len(p.Returns))
 		return
 	}
-	if d.Amount == 0 && k.Step.Operation == order.Refund {
-		p.refundAgain(now, k.Step)
+	if k.Step.Operation == order.Refund {
+		amount := cmp.Or(d.Amount, k.Step.Amount)
+		if amount != k.Step.Amount { // the one that failed is settled by it
+			p.letGo(now, k)
+		}
+		p.refundAgain(now, k.Step, amount)
 		return
 	}
 	p.letGo(now, k)
-	amount := d.Amount
-	if amount == 0 {
-		amount = p.allRefundable()
-	}
-	p.giveBack(now, amount, aboutPerson, 0)
+	p.giveBack(now, cmp.Or(d.Amount, p.allRefundable()), aboutPerson, 0)
 }
 
 func (p *process) shipByDecision(now time.Time, k reconcile.Case) {

@@ -153,7 +153,7 @@ func (p *process) refundOption(k reconcile.Case) reconcile.Option {
 		worth := order.ShareOf(p.Order, order.Less(p.Order, p.kept(), parcel.Lines), parcel.Lines).Total
 		return reconcile.Option{Does: "give back " + p.amount(worth).String() + ", the share of " + pieces(parcel.Lines), Money: worth, Pieces: order.BySKU(parcel.Lines)}
 	}
-	left := p.allRefundable()
+	left := p.refundableBy(k)
 	if k.Step.Operation == order.Refund {
 		return reconcile.Option{Does: "give back " + p.amount(k.Step.Amount).String() + ", or up to " + p.amount(left).String() + " by amount", Money: k.Step.Amount}
 	}

@@ -372,6 +372,31 @@ func TestPay_RestCannotBeAuthorized_CustomerPaysByAnotherCard(t *testing.T) {
 	}
 }
 
+// Nor does it matter how the customer pays the rest: what a payment link took at once
+// pays for it as well as what is held.
+func TestPay_RestPaidByALinkThatCapturesAtOnce_PaysForTheRest(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Payment: payment.Settings{RefuseMulticapture: true, DeclineOffSession: true}})
+	o := anOrder("1")
+	o.Payment.Multicapture = true
+	w.submit(0, o)
+	w.twoParcels("1")
+	w.At(8*time.Hour, "the customer pays by the shop's link", func() {
+		_, err := w.Payment.Start("1", payment.Checkout{Amount: 4480, Currency: "eur", Method: visa, Capture: order.CaptureAtOnce, Channel: "shop"})
+		w.Check(err)
+	})
+	w.At(9*time.Hour, "nobody is asked any more", func() {
+		if v := w.Verdict("1"); v.Question != "" {
+			t.Errorf("still asked:\n%s", v.Table())
+		}
+	})
+	w.leaves(12*time.Hour, "1", newest)
+	want := inTwo()
+	want.Attempts, want.Mails = 2, []string{"confirmation", "shipped", "question", "shipped"}
+	w.endsAlike(4*day, "1", order.PhaseClosed, want)
+	w.wentBack(0)
+}
+
 func TestPay_RestCannotBeAuthorizedAndNobodyAnswers_RestIsDropped(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Pace: byHand, Payment: payment.Settings{RefuseMulticapture: true}})

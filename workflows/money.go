@@ -156,6 +156,9 @@ func (s *State) payersWith(now time.Time, made reconcile.Attempt) []string {
 func (s *State) helps(now time.Time, a reconcile.Attempt) bool {
 	with := *s
 	with.Payers = s.payersWith(now, a)
+	if took := s.refundable(a); took > 0 && !s.atOnce() { // it is taken up as a capture once the attempt decides the order: see adoptCaptures
+		with.Operations = append(slices.Clone(s.Operations), Operation{Operation: order.Capture, Ref: a.ID, Amount: took, Status: Done})
+	}
 	return !with.needsMoney(now) || with.missing(now) < s.missing(now)
 }
 

@@ -81,7 +81,7 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 			p.stopped(ctx, op, plainly(err))
 			return
 		case code == apierr.Declined || code == apierr.Conflict || code == apierr.Invalid || code == apierr.NotFound:
-			op.Code = apierr.ReasonOf(err)
+			op.Code, op.Conflict = apierr.ReasonOf(err), code == apierr.Conflict
 			p.finish(ctx, op, refusal(*op, err), plainly(err))
 			p.refused(workflow.Now(ctx), op)
 			return
@@ -145,7 +145,7 @@ func (p *process) open(ctx workflow.Context, due Operation) *Operation {
 	if op.Status == Meant {
 		op.First = now
 	}
-	op.Status = Open
+	op.Status, op.Conflict = Open, false
 	p.touch()
 	return op
 }

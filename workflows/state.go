@@ -202,6 +202,7 @@ type Operation struct {
 	Tries     int             `json:"try,omitempty"`  // activities that were begun for it; each makes many attempts
 	Why       string          `json:"why,omitempty"`  // the last error, while it is not done
 	Code      string          `json:"code,omitempty"` // the system's own code of a refusal
+	Conflict  bool            `json:"cfl,omitempty"`  // refused in the state in which its record was; the refusal is kept under its key
 	Amount    int64           `json:"amt,omitempty"`  // minor units
 	Ref       string          `json:"ref,omitempty"`  // the record it works on: an attempt, a shipment's key
 	Record    string          `json:"rec,omitempty"`  // the record it made

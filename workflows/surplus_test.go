@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -336,4 +337,136 @@ func TestPay_SwitchedOffWhileASurplusIsInDoubt_SeenThrough(t *testing.T) {
 	if len(state.Cases) != 0 {
 		t.Errorf("the cases are %+v", state.Cases)
 	}
+}
+
+// decideFor decides a case with an amount.
+func (w *world) decideFor(n int, amount int64) *replied {
+	return w.wish(func(ctx context.Context) (workflows.Reply, error) {
+		asked := by(fmt.Sprint("refund ", n))
+		return w.Client.Decide(ctx, "1", workflows.Decide{Asked: asked, Case: n, As: workflows.DecideRefund, Amount: amount})
+	})
+}
+
+// A person gives back a part of what was taken twice, and then the rest: from the
+// attempt that took it. Neither the books nor the CRM have anything to do with it.
+func TestSurplus_APersonGivesAPartBack_FromWhatWasTakenTwice(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: asking})
+	w.submit(0, atOnce(visa))
+	w.paysAgain(10 * time.Minute)
+	back := func(want int64) {
+		t.Helper()
+		if s := w.story("1"); s.Refunded != want || s.Revenue != 9980 || s.Credited != 0 {
+			t.Errorf("the systems say %+v; want %d back, of the second payment", s, want)
+		}
+	}
+	var part, more, rest *replied
+	w.At(5*time.Hour, "a part", func() { part = w.decideFor(w.theCase("1", reconcile.PaymentAttempts), 5000) })
+	w.runs(6 * time.Hour)
+	w.At(7*time.Hour, "the rest, and not more", func() {
+		back(5000)
+		n := w.theCase("1", reconcile.PaymentAttempts)
+		if k := w.open1(); k.Step.Amount != 4980 {
+			t.Errorf("asked about is %+v", k.Step)
+		}
+		more = w.decideFor(n, 4981)
+	})
+	w.At(7*time.Hour+time.Minute, "the rest", func() { rest = w.decideFor(w.theCase("1", reconcile.PaymentAttempts), 4980) })
+	w.runs(8 * time.Hour)
+	w.At(9*time.Hour, "all of it is back", func() {
+		back(9980)
+		w.took("the part", part)
+		w.took("the rest", rest)
+		if more.Err == nil && more.Refused == "" {
+			t.Errorf("more than was taken twice was given back: %+v", more)
+		}
+		w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
+	})
+	w.Run(10 * time.Hour)
+}
+
+// What somebody let stand stays where it is while a refund of it is on its way: the two
+// would be of two minds.
+func TestSurplus_DecidedWhileARunGivesItBack_Refused(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: only("max_count: 1")})
+	w.submit(0, atOnce(visa))
+	w.paysAgain(10 * time.Minute)
+	w.paysAgain(20 * time.Minute)
+	var decided *replied
+	w.At(time.Hour, "the gateway takes no writes", func() {
+		w.inject(w.Payment, simulator.Fault{Operation: order.Refund, Kind: simulator.Unavailable, Times: 5})
+	})
+	for n := range 60 {
+		w.At(time.Hour+time.Minute+time.Duration(n)*5*time.Second, "switches are read", w.ReadSwitches)
+	}
+	w.runs(time.Hour + time.Minute)
+	w.At(time.Hour+time.Minute+20*time.Second, "let it stand", func() { decided = w.decide("1", w.open1().N, workflows.DecideAccept) })
+	w.At(2*time.Hour, "the run has given it back", func() {
+		w.wentBack(2)
+		if decided.Err == nil && !strings.Contains(decided.Refused, "being repaired just now") {
+			t.Errorf("the decision is answered %+v", decided)
+		}
+		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+	})
+	w.Run(3 * time.Hour)
+}
+
+// The gateway refuses a refund, for the money is in dispute, and nobody here has heard
+// of that. It waits for the end of the dispute, like what was decided since.
+func TestDispute_HeardOfAfterARefundWasRefused_GoesBackWhenItIsWon(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto})
+	w.submit(0, atOnce(visa))
+	w.At(30*time.Hour, "a dispute of which no notice comes, and a refund", func() {
+		w.Payment.Frame().HandleNotifications("", simulator.Hold)
+		w.edit(w.Payment, `{"order":"1","dispute":"opened"}`)
+		w.refund("1", "a", 1000)
+	})
+	w.At(32*time.Hour, "the refund waits", func() {
+		w.Payment.Frame().HandleNotifications("", simulator.Deliver)
+		w.wentBack(0)
+		w.theCase("1", reconcile.PaymentDisputed)
+	})
+	w.At(60*time.Hour, "it is won", func() { w.edit(w.Payment, `{"order":"1","dispute":"won"}`) })
+	w.At(61*time.Hour, "and goes back", func() {
+		w.wentBack(1)
+		if s := w.story("1"); s.Refunded != 1000 {
+			t.Errorf("the systems say %+v", s)
+		}
+		w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed)
+	})
+	w.Run(62 * time.Hour)
+}
+
+// A refund that was stopped when it may have got through, and had, is a refund: nobody
+// is asked about it, and nothing goes back a second time.
+func TestSurplus_OfAPayer_StoppedAfterItGotThrough_IsTakenForDone(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Policy: allAuto, Payment: payment.Settings{RefuseMulticapture: true}})
+	w.submit(0, anOrder("1"))
+	w.twoParcels("1")
+	w.At(5*time.Hour, "off", func() { w.switchOff("payment.attempts") })
+	w.At(5*time.Hour+time.Minute, "read", w.ReadSwitches)
+	w.At(6*time.Hour, "the customer pays for all of it again", func() {
+		_, err := w.Payment.Start("1", payment.Checkout{Amount: 9980, Currency: "eur", Method: visa, Channel: "shop"})
+		w.Check(err)
+	})
+	w.At(7*time.Hour, "somebody captures it whole", func() { w.edit(w.Payment, `{"order":"1","captured":15480}`) })
+	w.At(8*time.Hour, "on, and an answer is lost", func() {
+		if k := w.open1(); k.Step.Break.Field != reconcile.PaymentAttempts {
+			t.Errorf("the case is %+v", k.Step)
+		}
+		w.switchOn("payment.attempts")
+		w.inject(w.Payment, simulator.Fault{Operation: order.Refund, Kind: simulator.ResponseLost})
+	})
+	w.At(8*time.Hour+time.Minute, "read", w.ReadSwitches)
+	w.runAt(9*time.Hour, workflows.ReconcileInput{})
+	w.stopsWhile(9*time.Hour, w.Payment, "payment.attempts")
+	w.runs(11 * time.Hour)
+	w.At(12*time.Hour, "it is known", func() {
+		w.wentBack(1)
+		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+	})
+	w.Run(13 * time.Hour)
 }
