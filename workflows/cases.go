@@ -134,12 +134,42 @@ func (p *process) openCase(now time.Time, step reconcile.Step, stays bool) bool 
 	step.Break.Owned = now
 	deadline := now.Add(p.settings.Policy.Rule(step.Break.Field).CaseDeadline)
 	p.Cases = append(p.Cases, reconcile.Case{
-		N: len(p.Cases) + 1, Step: step, Opened: now, Stays: stays, Deadline: deadline,
+		N: p.lastCase() + 1, Step: step, Opened: now, Stays: stays, Deadline: deadline,
 		AtDeadline: "it stays open; nothing is changed without a decision",
 	})
-	p.note(now, fmt.Sprintf("case %d opened: %s", len(p.Cases), step.Why))
+	p.note(now, fmt.Sprintf("case %d opened: %s", p.lastCase(), step.Why))
+	p.forgetCases()
 	p.touch()
 	return true
+}
+
+// lastCase is the number of the latest case; 0 before the first.
+func (s *State) lastCase() int {
+	if n := len(s.Cases); n > 0 {
+		return s.Cases[n-1].N
+	}
+	return 0
+}
+
+// mostOver cases that closed by themselves are carried: a field that comes and goes
+// for weeks must not fill the state of its order.
+const mostOver = 50
+
+// forgetCases drops the oldest cases of which nobody decided anything, beyond those
+// that are carried. What a person decided holds, and stays.
+func (p *process) forgetCases() {
+	over := func(k reconcile.Case) bool { return !k.Open() && !strings.HasPrefix(k.Outcome, decidedBy) }
+	n := 0
+	for _, k := range p.Cases {
+		if over(k) {
+			n++
+		}
+	}
+	for ; n > mostOver; n-- {
+		oldest := slices.IndexFunc(p.Cases, over)
+		p.Tellings = slices.DeleteFunc(p.Tellings, func(t Telling) bool { return t.N == p.Cases[oldest].N })
+		p.Cases = slices.Delete(p.Cases, oldest, oldest+1)
+	}
 }
 
 // renew lets an open case ask about what is so now, under its number.

@@ -62,11 +62,11 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 // without, and what does not agree.
 func (p *process) suspect(now time.Time, in reconciliation.Confirmation, answer *reconciliation.Confirmed) reconcile.Comparison {
 	p.attend(now)
-	before := len(p.Cases)
+	before := p.lastCase()
 	for _, short := range in.Short {
 		p.goesWithout(now, short)
 	}
-	answer.Cases = len(p.Cases) - before
+	answer.Cases = p.lastCase() - before
 	return p.assess(now)
 }
 
