@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -14,36 +15,51 @@ import (
 	"github.com/trueup-orders/trueup/workflows"
 )
 
-// Inbox lists the records that wait for their orders, up to a limit: those alone
-// that a person must decide about, unless all are asked for. Visibility finds
-// them, each says itself what it is.
-func (c *Client) Inbox(ctx context.Context, all bool, limit int) ([]workflows.InboxCase, error) {
+// Inbox lists the records that wait for their orders, the oldest first, up to a limit:
+// those alone that a person must decide about, unless all are asked for. It says
+// whether there were more. Visibility finds them, each says itself what it is.
+func (c *Client) Inbox(ctx context.Context, all bool, limit int) ([]workflows.InboxCase, bool, error) {
 	query := "WorkflowType = '" + workflows.InboxType + "' AND ExecutionStatus = 'Running'"
 	if !all {
 		query += fmt.Sprintf(" AND OrderAgreement = '%s'", reconcile.NeedsPerson)
 	}
-	var cases []workflows.InboxCase
+	var waiting []Listed
 	for page := []byte(nil); ; {
-		listed, next, err := c.Engine.List(ctx, query, limit-len(cases), page)
+		listed, next, err := c.Engine.List(ctx, query, mostDisagreeing-len(waiting), page)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		for _, l := range listed {
-			var one workflows.InboxCase
-			err := c.Engine.Query(ctx, l.ID, workflows.InboxQuery, nil, &one)
-			if errors.Is(err, ErrNotFound) { // it has ended since it was listed
-				continue
-			}
-			if err != nil {
-				return cases, fmt.Errorf("ask what %s holds: %w", l.ID, err)
-			}
-			cases = append(cases, one)
-		}
-		if page = next; len(next) == 0 || len(cases) >= limit {
-			slices.SortStableFunc(cases, func(x, y workflows.InboxCase) int { return x.Since.Compare(y.Since) })
-			return cases, nil
+		waiting = append(waiting, listed...)
+		if page = next; len(next) == 0 || len(waiting) >= mostDisagreeing {
+			break
 		}
 	}
+	more := len(waiting) > limit || len(waiting) >= mostDisagreeing
+	slices.SortStableFunc(waiting, func(x, y Listed) int { return x.waitsSince().Compare(y.waitsSince()) })
+	var cases []workflows.InboxCase
+	for _, l := range waiting[:min(limit, len(waiting))] {
+		var one workflows.InboxCase
+		err := c.Engine.Query(ctx, l.ID, workflows.InboxQuery, nil, &one)
+		if errors.Is(err, ErrNotFound) { // it has ended since it was listed
+			continue
+		}
+		if err != nil {
+			return cases, more, fmt.Errorf("ask what %s holds: %w", l.ID, err)
+		}
+		cases = append(cases, one)
+	}
+	slices.SortStableFunc(cases, func(x, y workflows.InboxCase) int { return x.Since.Compare(y.Since) })
+	return cases, more, nil
+}
+
+// waitsSince is since when a record waits, as far as the list knows: since a person is
+// asked about it, and else since its run started, which may continue another.
+func (l Listed) waitsSince() time.Time {
+	var s workflows.Stakes
+	if l.DecodeMemo == nil || l.DecodeMemo(workflows.StakesMemo, &s) != nil || s.Opened.IsZero() {
+		return l.Started
+	}
+	return s.Opened
 }
 
 // Orphan is a record that no order claims and about which a person is asked, as

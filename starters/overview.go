@@ -32,11 +32,31 @@ const mostDisagreeing = 10_000
 // Disagreeing lists the orders with open breaks or cases, the oldest break
 // first, and says whether there were more than it lists.
 func (c *Client) Disagreeing(ctx context.Context) ([]Disagreeing, bool, error) {
-	listed, err := c.Orders(ctx, fmt.Sprintf("ExecutionStatus != 'ContinuedAsNew' AND (OrderOldestBreak IS NOT NULL OR OrderAgreement = '%s')", reconcile.NeedsPerson), mostDisagreeing)
+	all, more, err := c.disagreeing(ctx, fmt.Sprintf("OrderOldestBreak IS NOT NULL OR OrderAgreement = '%s'", reconcile.NeedsPerson))
+	slices.SortFunc(all, func(x, y Disagreeing) int { return cmp.Or(older(x.Oldest, y.Oldest), cmp.Compare(x.Order, y.Order)) })
+	return all, more, err
+}
+
+// Waiting lists the orders about which a person is asked, the most urgent first and
+// last those that have not said until when, and says whether there were more than it
+// lists. It asks none of them.
+func (c *Client) Waiting(ctx context.Context) ([]Disagreeing, bool, error) {
+	all, more, err := c.disagreeing(ctx, fmt.Sprintf("OrderAgreement = '%s'", reconcile.NeedsPerson))
+	all = slices.DeleteFunc(all, func(d Disagreeing) bool { return d.Agreement != string(reconcile.NeedsPerson) })
+	slices.SortFunc(all, func(x, y Disagreeing) int {
+		return cmp.Or(older(x.Stakes.Deadline, y.Stakes.Deadline), cmp.Compare(x.Order, y.Order))
+	})
+	return all, more, err
+}
+
+// disagreeing lists those of the orders with open breaks or cases that a visibility
+// filter takes, in no order.
+func (c *Client) disagreeing(ctx context.Context, filter string) ([]Disagreeing, bool, error) {
+	listed, err := c.Orders(ctx, "ExecutionStatus != 'ContinuedAsNew' AND ("+filter+")", mostDisagreeing)
 	if err != nil {
 		return nil, false, fmt.Errorf("list the orders that do not agree: %w", err)
 	}
-	latest, err := c.latestRuns(ctx, listed)
+	latest, err := c.LatestRuns(ctx, listed)
 	if err != nil {
 		return nil, false, err
 	}
@@ -52,7 +72,6 @@ func (c *Client) Disagreeing(ctx context.Context) ([]Disagreeing, bool, error) {
 		}
 		all = append(all, d)
 	}
-	slices.SortFunc(all, func(x, y Disagreeing) int { return cmp.Or(older(x.Oldest, y.Oldest), cmp.Compare(x.Order, y.Order)) })
 	return all, len(listed) >= mostDisagreeing, nil
 }
 
@@ -67,10 +86,10 @@ func older(x, y time.Time) int {
 	return -1
 }
 
-// latestRuns returns the latest run of each order. A run that is closed says
+// LatestRuns returns the latest run of each order that is listed. A run that is closed says
 // what was so when it closed; the order may have been re-opened and agree by now,
 // and that run is in no list of those that do not.
-func (c *Client) latestRuns(ctx context.Context, listed []Listed) ([]Listed, error) {
+func (c *Client) LatestRuns(ctx context.Context, listed []Listed) ([]Listed, error) {
 	latest := map[string]Listed{}
 	take := func(l Listed) {
 		if known, ok := latest[l.ID]; !ok || l.Started.After(known.Started) {

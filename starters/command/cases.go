@@ -11,7 +11,6 @@ import (
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
-	"github.com/trueup-orders/trueup/workflows"
 )
 
 // openCase is a case that waits for a person, or of one order also one that was
@@ -95,8 +94,8 @@ func cases(f *flag.FlagSet) func(*call, []string) (int, error) {
 	}
 }
 
-// cases asks orders for their cases: the named ones, or as many as visibility
-// lists. What was found is returned with an error too; nil when nothing was asked.
+// cases asks orders for their cases: the named ones, or of those that visibility lists
+// the most urgent. What was found is returned with an error too; nil when nothing was asked.
 func (c *call) cases(w wantedCases, args []string, limit int) (found []openCase, more bool, failed error) {
 	named := []order.ID{}
 	for _, arg := range args {
@@ -106,10 +105,6 @@ func (c *call) cases(w wantedCases, args []string, limit int) (found []openCase,
 		}
 		named = append(named, id)
 	}
-	filter, err := orderFilter("", string(reconcile.NeedsPerson))
-	if err != nil {
-		return nil, false, err
-	}
 	client, err := c.client()
 	if err != nil {
 		return nil, false, err
@@ -118,11 +113,13 @@ func (c *call) cases(w wantedCases, args []string, limit int) (found []openCase,
 	defer stop()
 	ids := named
 	if len(named) == 0 {
-		listed, err := client.Orders(ctx, filter, limit)
+		waiting, cut, err := client.Waiting(ctx)
 		if err != nil {
 			return nil, false, err
 		}
-		ids, more = ordersOf(listed), len(listed) == limit
+		ids = w.orders(waiting, c.Now())
+		more = cut || len(ids) > limit
+		ids = ids[:min(limit, len(ids))]
 	}
 	found = []openCase{}
 	for _, id := range ids {
@@ -175,12 +172,13 @@ func (w wantedCases) takesOrphan(o starters.Orphan, now time.Time) bool {
 	return *w.due == 0 || !o.Stakes.Deadline.IsZero() && !o.Stakes.Deadline.After(now.Add(*w.due))
 }
 
-// ordersOf returns the orders of a list, each once.
-func ordersOf(listed []starters.Listed) []order.ID {
+// orders returns the orders to be asked, the most urgent first. One that has not said
+// until when may have a case that is due.
+func (w wantedCases) orders(waiting []starters.Disagreeing, now time.Time) []order.ID {
 	var ids []order.ID
-	for _, l := range listed {
-		if id, ours := workflows.OrderOf(l.ID); ours && !slices.Contains(ids, id) {
-			ids = append(ids, id)
+	for _, d := range waiting {
+		if *w.due == 0 || !d.Stakes.Deadline.After(now.Add(*w.due)) {
+			ids = append(ids, d.Order)
 		}
 	}
 	return ids

@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -94,7 +95,7 @@ func TestCases_Filters(t *testing.T) {
 	x := newTerminal(t)
 	for _, id := range []string{"A-1", "A-2"} {
 		x.run(command.ExitOK, strings.Replace(good(t), "A-1001", id, 1), "submit", "-")
-		x.engine.Listed = append(x.engine.Listed, starters.Listed{ID: "order/" + id})
+		x.engine.Listed = append(x.engine.Listed, starters.Listed{ID: "order/" + id, Running: true, Agreement: "needs_person"})
 	}
 	x.engine.Answer = func(id string, _ starters.Message) (any, error) {
 		if id == "order/A-1" {
@@ -158,8 +159,8 @@ func TestCases_OfNoOrder_CountedOnTheLastLine(t *testing.T) {
 	x.run(command.ExitOK, good(t), "submit", "-")
 	x.engine.Answer = func(string, starters.Message) (any, error) { return []reconcile.Case{surplus(1, 5*time.Hour)}, nil }
 	x.engine.Listed = []starters.Listed{
-		{ID: "order/A-1001", Agreement: "needs_person"},
-		orphan("inbox/crm/7", 20*time.Hour), orphan("inbox/payment/pi_1", -time.Hour), orphan("inbox/mail/<1@x>", 9*time.Hour),
+		{ID: "order/A-1001", Running: true, Agreement: "needs_person"},
+		waiting("inbox/crm/7", 20*time.Hour), waiting("inbox/payment/pi_1", -time.Hour), waiting("inbox/mail/<1@x>", 9*time.Hour),
 		{ID: "inbox/erp/9", Agreement: "agreed"},
 	}
 	for _, c := range []struct{ args, want string }{
@@ -177,11 +178,60 @@ func TestCases_OfNoOrder_CountedOnTheLastLine(t *testing.T) {
 	}
 }
 
-// orphan is a record that no order claims as visibility lists it, with so much time
-// left.
-func orphan(id string, left time.Duration) starters.Listed {
+// The engine lists the newest first, and which is urgent it does not know: all are
+// listed before as many as are shown are asked.
+func TestCases_MoreThanAreShown_TheMostUrgentFirst(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	left := manyCases(t, x)
+	x.run(command.ExitOK, "", "cases")
+	if first := "order A-59, case 1 ("; !strings.HasPrefix(x.out.String(), first) {
+		t.Errorf("the first is not %q:\n%.300s", first, &x.out)
+	}
+	x.says("50 open cases\nthere may be more; --all asks for them\n")
+	x.run(command.ExitOK, "", "cases", "--due", "1h")
+	x.says("order A-59, case 1 (", "\n1 open case\n")
+	if strings.Contains(x.out.String(), "there may be more") {
+		t.Errorf("there are no more that are due: %s", &x.out)
+	}
+	// One that has not said until when may be due.
+	x.engine.Listed[30].DecodeMemo = nil
+	left["order/A-30"] = time.Minute
+	x.run(command.ExitOK, "", "cases", "--due", "1h")
+	x.says("order A-59, case 1 (", "order A-30, case 1 (", "\n2 open cases\n")
+	x.run(command.ExitOK, "", "cases", "--all")
+	x.says("\n60 open cases\n")
+}
+
+// manyCases submits 60 orders with a case each, the last of them overdue. What is
+// returned says how much time each has left, and may be changed.
+func manyCases(t *testing.T, x *terminal) map[string]time.Duration {
+	t.Helper()
+	left := map[string]time.Duration{}
+	for n := range 60 {
+		id := fmt.Sprintf("A-%d", n)
+		x.run(command.ExitOK, strings.Replace(good(t), "A-1001", id, 1), "submit", "-")
+		left["order/"+id] = 10*time.Hour + time.Duration(n)*time.Minute
+		if n == 59 {
+			left["order/"+id] = -time.Hour
+		}
+		x.engine.Listed = append(x.engine.Listed, waiting("order/"+id, left["order/"+id]))
+	}
+	x.engine.Answer = func(id string, _ starters.Message) (any, error) {
+		d, ok := left[id]
+		if !ok {
+			return []reconcile.Case{}, nil
+		}
+		return []reconcile.Case{surplus(1, d)}, nil
+	}
+	return left
+}
+
+// waiting is an order, or a record that no order claims, about which a person is
+// asked, as visibility lists it, with so much time left.
+func waiting(id string, left time.Duration) starters.Listed {
 	return starters.Listed{ID: id, Running: true, Agreement: "needs_person", DecodeMemo: func(_ string, into any) error {
-		data, err := json.Marshal(workflows.Stakes{Cases: 1, Deadline: noon.Add(left)})
+		data, err := json.Marshal(workflows.Stakes{Cases: 1, Opened: noon.Add(left - 24*time.Hour), Deadline: noon.Add(left)})
 		if err != nil {
 			return err
 		}

@@ -80,7 +80,7 @@ func listInbox(c *call, all, asJSON bool) (int, error) {
 	}
 	ctx, stop := c.within(time.Minute)
 	defer stop()
-	cases, err := client.Inbox(ctx, all, limit)
+	cases, more, err := client.Inbox(ctx, all, limit)
 	if err != nil {
 		return 0, err
 	}
@@ -88,7 +88,7 @@ func listInbox(c *call, all, asJSON bool) (int, error) {
 		return ExitOK, c.json(cases)
 	}
 	c.print("%s", inboxText(cases, c.Now()))
-	if len(cases) == limit {
+	if more {
 		c.print("there may be more; --all asks for them\n")
 	}
 	return ExitOK, nil

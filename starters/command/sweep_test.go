@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,4 +142,37 @@ func TestInbox(t *testing.T) {
 	refused = nil
 	x.run(command.ExitRefused, "", append([]string{"inbox", "crm", "order-stranger", "--leave", "--evidence", "no token"}, who...)...)
 	x.says("evidence is not the token of a case's evidence; trueup inbox shows it")
+}
+
+// The engine lists the newest first: all are listed before as many as are shown are
+// asked.
+func TestInbox_MoreThanAreShown_TheOldestFirst(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	client := &starters.Client{Engine: x.engine, Now: func() time.Time { return noon }}
+	since := map[string]time.Time{}
+	for n := range 60 {
+		record := fmt.Sprintf("pi_%d", n)
+		if err := client.Keep(t.Context(), "", reconciliation.Notice{ID: "n", System: order.SystemPayment, Record: record}); err != nil {
+			t.Fatal(err)
+		}
+		id := workflows.InboxWorkflowID(order.SystemPayment, record)
+		since[id] = noon.Add(-time.Duration(n) * time.Hour)
+		x.engine.Listed = append(x.engine.Listed, waiting(id, time.Duration(24-n)*time.Hour))
+	}
+	x.engine.Answer = func(id string, _ starters.Message) (any, error) {
+		_, record, _ := workflows.InboxOf(id)
+		return workflows.InboxCase{System: order.SystemPayment, Record: record, Since: since[id], Asked: since[id]}, nil
+	}
+	x.run(command.ExitOK, "", "inbox")
+	if first := "payment pi_59, for 2 d"; !strings.HasPrefix(x.out.String(), first) {
+		t.Errorf("the first is not %q:\n%.300s", first, &x.out)
+	}
+	x.says("50 records\nthere may be more; --all asks for them\n")
+	x.engine.Listed = x.engine.Listed[10:]
+	x.run(command.ExitOK, "", "inbox")
+	x.says("50 records\n")
+	if strings.Contains(x.out.String(), "there may be more") {
+		t.Errorf("these are all: %s", &x.out)
+	}
 }
