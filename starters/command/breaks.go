@@ -179,11 +179,12 @@ func (c *call) breaks(ctx context.Context, client *starters.Client, f breakFilte
 	}
 	f.sort(shown)
 	if asJSON {
-		return ExitOK, errors.Join(c.json(shown), failed)
+		failed = errors.Join(c.json(shown), failed)
+	} else {
+		c.print("%s", breakTable(shown, c.Now()))
 	}
-	c.print("%s", breakTable(shown, c.Now()))
 	if left > 0 || more {
-		c.print("there are more orders, levels or groups; --limit asks for them, --system, --kind and --older-than for fewer\n")
+		c.beside(asJSON, "orders", "there are more orders, levels or groups; --limit asks for them, --system, --kind and --older-than for fewer")
 	}
 	return ExitOK, failed
 }

@@ -246,6 +246,14 @@ A-1    crm.revenue.mismatch       60 min  0.03 EUR    9980      1     order  und
 	}
 	x.run(command.ExitOK, "", "orders", "--breaks", "--limit", "1")
 	x.says("there are more orders")
+	x.run(command.ExitOK, "", "orders", "--breaks", "--limit", "1", "--json")
+	if got := x.err.String(); !strings.HasPrefix(got, "trueup orders: there are more orders, levels or groups; --limit asks") || !json.Valid(x.out.Bytes()) {
+		t.Errorf("standard error says %q beside %s", got, &x.out)
+	}
+	x.run(command.ExitOK, "", "orders", "--breaks", "--json")
+	if x.err.Len() > 0 {
+		t.Errorf("standard error says %s", &x.err)
+	}
 	for _, args := range []string{"--breaks --system payroll", "--breaks --sort luck", "--breaks --older-than -1m", "--system erp", "--breaks --kind x'y"} {
 		x.run(command.ExitUsage, "", append([]string{"orders"}, strings.Fields(args)...)...)
 	}

@@ -81,16 +81,17 @@ func cases(f *flag.FlagSet) func(*call, []string) (int, error) {
 			return cmp.Or(a.Case.Deadline.Compare(b.Case.Deadline), cmp.Compare(a.Order, b.Order), cmp.Compare(a.Case.N, b.Case.N))
 		})
 		if *asJSON {
-			return ExitOK, cmp.Or(c.json(found), failed)
+			failed = cmp.Or(c.json(found), failed)
+		} else {
+			c.print("%s", caseText(found, c.Now()))
 		}
-		c.print("%s", caseText(found, c.Now()))
 		if more {
-			c.print("there may be more; --all asks for them\n")
+			c.beside(*asJSON, "cases", moreCases(*all))
 		}
 		if len(args) > 0 {
 			return ExitOK, failed
 		}
-		return ExitOK, cmp.Or(failed, c.printOrphans(w))
+		return ExitOK, cmp.Or(failed, c.printOrphans(w, *asJSON))
 	}
 }
 
@@ -139,9 +140,18 @@ func (c *call) cases(w wantedCases, args []string, limit int) (found []openCase,
 	return found, more, failed
 }
 
+// moreCases says that there may be more than is shown, and how to see them. Beyond all
+// that are asked for the first have to be dealt with.
+func moreCases(all bool) string {
+	if all {
+		return "there may be more; decide these first"
+	}
+	return "there may be more; --all asks for them"
+}
+
 // printOrphans says how many records that no order claims wait for a person too: they
 // are cases of no order.
-func (c *call) printOrphans(w wantedCases) error {
+func (c *call) printOrphans(w wantedCases, asJSON bool) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -158,7 +168,7 @@ func (c *call) printOrphans(w wantedCases) error {
 		if first := waiting[0].Stakes.Deadline; !first.IsZero() {
 			until = ", the most urgent until " + first.UTC().Format(time.RFC3339) + left(first, c.Now())
 		}
-		c.print("and in the inbox %s that no order claims%s: trueup inbox\n", plural(len(waiting), "record"), until)
+		c.beside(asJSON, "cases", fmt.Sprintf("and in the inbox %s that no order claims%s: trueup inbox", plural(len(waiting), "record"), until))
 	}
 	return nil
 }

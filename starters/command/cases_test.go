@@ -203,6 +203,25 @@ func TestCases_MoreThanAreShown_TheMostUrgentFirst(t *testing.T) {
 	x.says("\n60 open cases\n")
 }
 
+// A script that reads JSON learns of what was left out too, and of the inbox, where it
+// does not disturb what is read.
+func TestCases_JSON_WhatIsNotInItIsSaidOnStandardError(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	manyCases(t, x)
+	x.engine.Listed = append(x.engine.Listed, waiting("inbox/crm/7", 20*time.Hour))
+	const more, inbox = "trueup cases: there may be more; --all asks for them\n", "trueup cases: and in the inbox 1 record that no order claims, the most urgent until 2026-01-03T08:00:00Z (20 h left): trueup inbox\n"
+	for args, want := range map[string]string{"": more + inbox, "--all": inbox, "--due 1h": "", "A-1": ""} {
+		x.run(command.ExitOK, "", append([]string{"cases", "--json"}, strings.Fields(args)...)...)
+		if got := x.err.String(); got != want {
+			t.Errorf("%q: standard error says %q, want %q", args, got, want)
+		}
+		if !json.Valid(x.out.Bytes()) {
+			t.Errorf("%q: not JSON: %s", args, &x.out)
+		}
+	}
+}
+
 // manyCases submits 60 orders with a case each, the last of them overdue. What is
 // returned says how much time each has left, and may be changed.
 func manyCases(t *testing.T, x *terminal) map[string]time.Duration {

@@ -239,6 +239,10 @@ A-1    succeeded    disagreeing  5 min         60 min   erp.sale.missing
 	}
 	x.run(command.ExitOK, "", "orders", "--outcome", "succeeded", "--agreement", "needs_person", "--limit", "2")
 	x.says("there may be more")
+	x.run(command.ExitOK, "", "orders", "--limit", "2", "--json")
+	if got := x.err.String(); got != "trueup orders: there may be more; --limit asks for them\n" || !json.Valid(x.out.Bytes()) {
+		t.Errorf("standard error says %q beside %s", got, &x.out)
+	}
 	query := x.engine.Queries()[1]
 	for _, part := range []string{"OrderOutcome = 'succeeded'", "OrderAgreement = 'needs_person'", "WorkflowType = 'Order'"} {
 		if !strings.Contains(query, part) {
@@ -249,6 +253,45 @@ A-1    succeeded    disagreeing  5 min         60 min   erp.sale.missing
 	x.run(command.ExitUsage, "", "orders", "--agreement", "perhaps")
 	x.run(command.ExitUsage, "", "orders", "--limit", "0")
 	x.run(command.ExitUsage, "", "orders", "A-1")
+}
+
+// What a closed run said is not so any more once its order was re-opened, and the run
+// that is says it is in no list of those that say so.
+func TestOrders_Reopened_ListedAsItsLatestRunSays(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	closed := func(id, outcome, agreement string) starters.Listed {
+		return starters.Listed{ID: "order/" + id, Started: noon.Add(-5 * time.Hour), Closed: noon.Add(-4 * time.Hour), Outcome: outcome, Agreement: agreement}
+	}
+	reopened, still := closed("A-1", "failed", "disagreeing"), closed("A-2", "failed", "disagreeing")
+	now := starters.Listed{ID: "order/A-1", Running: true, Started: noon.Add(-time.Hour), Outcome: "in_progress", Agreement: "agreed"}
+	x.engine.Lists = func(query string) []starters.Listed {
+		switch {
+		case strings.Contains(query, "WorkflowId IN"), !strings.Contains(query, "OrderOutcome") && !strings.Contains(query, "OrderAgreement"):
+			return []starters.Listed{now, reopened, still}
+		case strings.Contains(query, "'in_progress'"):
+			return []starters.Listed{now}
+		}
+		return []starters.Listed{reopened, still}
+	}
+	for args, want := range map[string]string{
+		"": "A-1:in_progress A-2:failed", "--agreement disagreeing": "A-2:failed", "--outcome failed": "A-2:failed", "--outcome in_progress": "A-1:in_progress",
+	} {
+		x.run(command.ExitOK, "", append([]string{"orders", "--json"}, strings.Fields(args)...)...)
+		var listed []struct{ Order, Outcome string }
+		if err := json.Unmarshal(x.out.Bytes(), &listed); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, l := range listed {
+			got = append(got, l.Order+":"+l.Outcome)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q lists %v, want %s", args, got, want)
+		}
+	}
+	x.run(command.ExitOK, "", "orders", "--outcome", "failed")
+	x.says("\n1 order\n")
 }
 
 func report(change func(*reconciliation.RunReport)) reconciliation.RunReport {

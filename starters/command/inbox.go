@@ -85,13 +85,14 @@ func listInbox(c *call, all, asJSON bool) (int, error) {
 		return 0, err
 	}
 	if asJSON {
-		return ExitOK, c.json(cases)
+		err = c.json(cases)
+	} else {
+		c.print("%s", inboxText(cases, c.Now()))
 	}
-	c.print("%s", inboxText(cases, c.Now()))
 	if more {
-		c.print("there may be more; --all asks for them\n")
+		c.beside(asJSON, "inbox", moreCases(all))
 	}
-	return ExitOK, nil
+	return ExitOK, err
 }
 
 // inboxText shows the records that no order claims, the oldest first, with what

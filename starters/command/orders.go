@@ -248,14 +248,24 @@ func orders(f *flag.FlagSet) func(*call, []string) (int, error) {
 		if err != nil {
 			return 0, err
 		}
+		more := len(listed) >= *limit
+		if *outcome != "" || *agreement != "" {
+			if listed, err = client.LatestRuns(ctx, listed); err != nil {
+				return 0, err
+			}
+			listed = slices.DeleteFunc(listed, func(l starters.Listed) bool {
+				return *outcome != "" && l.Outcome != *outcome || *agreement != "" && l.Agreement != *agreement
+			})
+		}
 		if *asJSON {
-			return ExitOK, c.json(latestOf(listed))
+			err = c.json(latestOf(listed))
+		} else {
+			c.print("%s", orderTable(listed, c.Now()))
 		}
-		c.print("%s", orderTable(listed, c.Now()))
-		if len(listed) == *limit {
-			c.print("there may be more; --limit asks for them\n")
+		if more {
+			c.beside(*asJSON, "orders", "there may be more; --limit asks for them")
 		}
-		return ExitOK, nil
+		return ExitOK, err
 	}
 }
 

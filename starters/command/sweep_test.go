@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -169,6 +170,10 @@ func TestInbox_MoreThanAreShown_TheOldestFirst(t *testing.T) {
 		t.Errorf("the first is not %q:\n%.300s", first, &x.out)
 	}
 	x.says("50 records\nthere may be more; --all asks for them\n")
+	x.run(command.ExitOK, "", "inbox", "--json")
+	if got := x.err.String(); got != "trueup inbox: there may be more; --all asks for them\n" || !json.Valid(x.out.Bytes()) {
+		t.Errorf("standard error says %q beside %.300s", got, &x.out)
+	}
 	x.engine.Listed = x.engine.Listed[10:]
 	x.run(command.ExitOK, "", "inbox")
 	x.says("50 records\n")

@@ -66,6 +66,16 @@ func (c *call) json(v any) error {
 	return err
 }
 
+// beside says what a list leaves out: below it, and beside one in JSON on standard
+// error, where whoever reads the JSON is not disturbed.
+func (c *call) beside(asJSON bool, command, text string) {
+	if asJSON {
+		_, _ = fmt.Fprintf(c.Stderr, "trueup %s: %s\n", command, text)
+		return
+	}
+	c.print("%s\n", text)
+}
+
 // orderID reads an order's id from an argument.
 func orderID(s string) (order.ID, error) {
 	id, err := order.ParseID(s)

@@ -29,6 +29,8 @@ type Engine struct {
 	Answer func(workflowID string, m starters.Message) (any, error)
 	// Listed is what List lists; the queries are in Queries.
 	Listed []starters.Listed
+	// Lists is what List lists by a query, instead of Listed; nil asks Listed.
+	Lists func(query string) []starters.Listed
 
 	mu      sync.Mutex
 	down    bool
@@ -250,7 +252,11 @@ func (e *Engine) List(_ context.Context, query string, limit int, _ []byte) ([]s
 	if err := e.reachable(); err != nil {
 		return nil, nil, err
 	}
-	return slices.Clone(e.Listed[:min(limit, len(e.Listed))]), nil, nil
+	listed := e.Listed
+	if e.Lists != nil {
+		listed = e.Lists(query)
+	}
+	return slices.Clone(listed[:min(limit, len(listed))]), nil, nil
 }
 
 // Schedule implements starters.Engine.
