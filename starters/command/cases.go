@@ -42,6 +42,9 @@ func (w wantedCases) check(args []string) error {
 	if *w.closed && len(args) == 0 && *w.order == "" {
 		return usage("--closed belongs to an order: what was closed is not listed")
 	}
+	if *w.closed && *w.due != 0 {
+		return usage("--due is of what is open, and --closed of what was closed too: give one of them")
+	}
 	return nil
 }
 

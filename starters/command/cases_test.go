@@ -75,6 +75,8 @@ func TestCases_Evidence_SaysWhatAPersonNeeds(t *testing.T) {
 	x.run(command.ExitOK, "", "cases", "--order", "A-1001", "--closed")
 	x.says("case 1 (", "closed 2026-01-02T11:00:00Z (60 min ago): two contacts", "decided: accept by ada (unverified): known", "1 open case, 1 closed\n")
 	x.run(command.ExitUnknown, "", "cases", "A-2")
+	x.run(command.ExitUsage, "", "cases", "A-1001", "--closed", "--due", "4h")
+	x.says("--due is of what is open")
 }
 
 func TestCases_StrengthThatDecides_IsNamed(t *testing.T) {

@@ -392,6 +392,8 @@ func TestPolicy(t *testing.T) {
 	x.says("auto")
 	x.run(command.ExitRefused, "pay_window: soon\nnonsense: 1\n", "policy", "check", "-")
 	x.says("line 1", "line 2")
+	x.run(command.ExitUsage, built, "policy", "check", "-", "--yaml")
+	x.says("--yaml belongs to print")
 	x.run(command.ExitUsage, "", "policy", "check")
 	x.run(command.ExitUsage, "", "policy", "burn")
 }

@@ -129,3 +129,48 @@ func TestSwitch_Kinds(t *testing.T) {
 	x.run(command.ExitUsage, "", "switch", "off", "sap", "--by", "ada", "--reason", "test")
 	x.says("payment, inventory, warehouse, erp, crm, mail")
 }
+
+// A switch that was not off ends nothing, and whoever turned it on believes that
+// repairs go on. What somebody left ends with the switch of its kind alone.
+func TestSwitch_OnWhatIsNotOff_RefusedWithWhatIs(t *testing.T) {
+	t.Parallel()
+	deals := reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch}
+	stop := reconciliation.Stop{Kind: "crm.deal", Off: true, By: "ada", Reason: "a bad release", At: noon.Add(-time.Hour)}
+	all := reconciliation.Stop{Off: true, By: "ada", Reason: "all of it", At: noon.Add(-time.Hour)}
+	left := reconciliation.Group{N: 3, Kind: deals, State: reconciliation.GroupLeft, By: "bob", Orders: 4, Looked: 9}
+	for _, c := range []struct {
+		what   string
+		stops  []reconciliation.Stop
+		groups []reconciliation.Group
+		want   int
+		says   string
+	}{
+		{"crm", []reconciliation.Stop{stop}, nil, command.ExitRefused, "the switch of crm is not off; off are: crm.deal, since 2026-01-02T11:00:00Z by ada: a bad release"},
+		{"crm.deal", []reconciliation.Stop{stop}, nil, command.ExitOK, "repairs"},
+		{"crm.deal", []reconciliation.Stop{all}, nil, command.ExitRefused, "the switch of crm.deal is not off; off are: everything, since"},
+		{"", []reconciliation.Stop{all}, nil, command.ExitOK, "repairs"},
+		{"", []reconciliation.Stop{stop}, nil, command.ExitRefused, "the switch of everything is not off; off are: crm.deal, since"},
+		{"", nil, nil, command.ExitRefused, "the switch of everything is not off, and nothing else is"},
+		{"crm.deal.mismatch", nil, []reconciliation.Group{left}, command.ExitOK, "repairs"},
+		{"crm.deal", nil, []reconciliation.Group{left}, command.ExitRefused, "the switch of crm.deal is not off; off are: group 3: left as it is by bob, until trueup switch on crm.deal.mismatch"},
+		{"", nil, []reconciliation.Group{left}, command.ExitRefused, "trueup switch on crm.deal.mismatch"},
+	} {
+		x := newTerminal(t)
+		turned := 0
+		x.engine.Answer = func(_ string, m starters.Message) (any, error) {
+			if m.Name == workflows.SwitchUpdate {
+				turned++
+			}
+			return reconciliation.Status{Stops: c.stops, Groups: c.groups}, nil
+		}
+		client := starters.Client{Engine: x.engine, Now: func() time.Time { return noon }}
+		if err := client.EnsureReconciliation(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		x.run(c.want, "", append(append([]string{"switch", "on"}, strings.Fields(c.what)...), "--by", "ada", "--reason", "done")...)
+		x.says(c.says)
+		if done := turned == 1; done != (c.want == command.ExitOK) {
+			t.Errorf("%q: it was turned %d times", c.what, turned)
+		}
+	}
+}

@@ -31,6 +31,8 @@ func inbox(f *flag.FlagSet) func(*call, []string) (int, error) {
 			d.Link = id
 		}
 		switch {
+		case len(args) == 0 && d.Link == "" && !d.Leave && (*evidence != "" || *by != "" || *reason != ""):
+			return 0, usage("--evidence, --by and --reason belong to a record that is decided about, with --link ORDER or --leave")
 		case len(args) == 0 && d.Link == "" && !d.Leave:
 			return listInbox(c, *all, *asJSON)
 		case len(args) != 2:
@@ -39,6 +41,8 @@ func inbox(f *flag.FlagSet) func(*call, []string) (int, error) {
 			return 0, usage("%q is none of the systems %s", args[0], words(order.Systems()))
 		case d.Leave == (d.Link != ""):
 			return 0, usage("--link ORDER or --leave, one of them")
+		case *all || *asJSON:
+			return 0, usage("--all and --json belong to the list, and not to a decision")
 		}
 		return decideInbox(c, order.System(args[0]), args[1], d)
 	}

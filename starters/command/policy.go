@@ -18,6 +18,9 @@ func policy(f *flag.FlagSet) func(*call, []string) (int, error) {
 		if len(args) > 1 || what != "print" && what != "check" || what == "check" && len(args) != 1 {
 			return 0, usage("want print, print FILE or check FILE")
 		}
+		if what == "check" && *asYAML {
+			return 0, usage("--yaml belongs to print; check prints no policy")
+		}
 		p := reconcile.Default()
 		if len(args) == 1 {
 			var err error

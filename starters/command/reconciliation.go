@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -289,6 +290,11 @@ func turn(f *flag.FlagSet) func(*call, []string) (int, error) {
 		}
 		ctx, cancel := c.within(30 * time.Second)
 		defer cancel()
+		if !stop.Off {
+			if err := endable(ctx, client, stop); err != nil {
+				return 0, notRunning(err)
+			}
+		}
 		s, err := client.Switch(ctx, stop)
 		if err != nil {
 			return 0, notRunning(err)
@@ -296,4 +302,37 @@ func turn(f *flag.FlagSet) func(*call, []string) (int, error) {
 		c.print("%s", statusText(s, c.Now()))
 		return ExitOK, nil
 	}
+}
+
+// endable refuses to turn on what is not off, and says what is: each switch ends its
+// own stop alone, and what somebody left of the same kind.
+func endable(ctx context.Context, client *starters.Client, on reconciliation.Stop) error {
+	kind, err := on.Stops()
+	if err != nil {
+		return err
+	}
+	s, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var off []string
+	for _, stop := range s.Stops {
+		if stop.System == on.System && stop.Kind == on.Kind {
+			return nil
+		}
+		off = append(off, stop.Line())
+	}
+	for _, g := range s.Groups {
+		switch {
+		case g.State != reconciliation.GroupLeft:
+		case g.Kind == kind:
+			return nil
+		default:
+			off = append(off, g.Waits())
+		}
+	}
+	if len(off) == 0 {
+		return fmt.Errorf("the switch of %s is not off, and nothing else is; nothing was turned: %w", kind, starters.ErrNotNow)
+	}
+	return fmt.Errorf("the switch of %s is not off; off are: %s; nothing was turned: %w", kind, strings.Join(off, "; "), starters.ErrNotNow)
 }

@@ -145,6 +145,22 @@ func TestInbox(t *testing.T) {
 	x.says("evidence is not the token of a case's evidence; trueup inbox shows it")
 }
 
+// What has no meaning is refused, or somebody believes that it was done.
+func TestInbox_FlagsThatDoNotGoTogether_Refused(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	for args, want := range map[string]string{
+		"--evidence 0a1b2c3d4e5f": "--evidence, --by and --reason belong to a record", "--by ada --all": "--evidence, --by and --reason belong to a record", "--reason none": "--evidence, --by and --reason belong to a record",
+		"crm 7 --leave --by ada --reason x --json": "--all and --json belong to the list", "crm 7 --link A-1 --by ada --reason x --all": "--all and --json belong to the list",
+	} {
+		x.run(command.ExitUsage, "", append([]string{"inbox"}, strings.Fields(args)...)...)
+		x.says(want)
+	}
+	if asked := x.engine.Queries(); len(asked) > 0 {
+		t.Errorf("it was listed all the same: %q", asked)
+	}
+}
+
 // The engine lists the newest first: all are listed before as many as are shown are
 // asked.
 func TestInbox_MoreThanAreShown_TheOldestFirst(t *testing.T) {
