@@ -79,6 +79,9 @@ func defaultRule(f Field) Rule {
 		// cannot be taken back: so it settles long, and what was sent is adopted.
 		r.Strength, r.Settling = AdoptTheirs, time.Minute
 	}
+	if !f.repaired() {
+		r.MaxCount, r.MaxMoney = 0, 0
+	}
 	return r
 }
 

@@ -34,6 +34,17 @@ func (r Rule) decides() Strength {
 // pressed is the strength as a person reads it: none where it decides nothing.
 func (r Rule) pressed() string { return orDash(string(r.decides())) }
 
+// repaired says that some difference in the field is put right without a person. Of the
+// others what is so is taken into the order, or somebody is asked: no run asks for a
+// grant there, and a limit on its repairs would bound nothing.
+func (f Field) repaired() bool {
+	switch f {
+	case PaymentHeld, PaymentRefunded, PaymentDisputed, WarehouseLines, WarehouseShipped, WarehouseDuplicate, ERPBalance:
+		return false
+	}
+	return true
+}
+
 // limitRefuses says why a limit has no effect on a field, and what to choose instead;
 // nothing of one that has. None at all is taken everywhere, for it is what `trueup
 // policy print --yaml` writes.
@@ -42,6 +53,8 @@ func (f Field) limitRefuses(setting, value string) string {
 	case value == "0":
 	case setting == "tolerance" && !f.quantity() && !f.document() && f != InventoryLevel:
 		return fmt.Sprintf("tolerance is %s, which has no effect: the field says neither an amount of money nor a number of pieces; leave it out", value)
+	case (setting == "max_count" || setting == "max_money") && !f.repaired():
+		return fmt.Sprintf("%s is %s, which has no effect: nothing of this field is repaired without a person; leave it out, and choose by mode how much is done", setting, value)
 	case setting == "max_money" && !f.money():
 		return fmt.Sprintf("max_money is %s, which has no effect: to put this field right moves no money and has none at risk; bound it by max_count", value)
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/trueup-orders/trueup/order"
 )
 
 // everyStrength is the closed set.
@@ -117,7 +119,8 @@ func TestParse_Strength_WhatHasNoEffectIsRefused(t *testing.T) {
 }
 
 // A limit that is refused on a field would have done nothing there, whatever
-// happened: no difference is tolerated, and no repair has money at risk.
+// happened: no difference is tolerated, nothing is repaired, and no repair has money at
+// risk.
 func TestProperty_Limit_Refused_HasNoEffect(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -133,11 +136,51 @@ func TestProperty_Limit_Refused_HasNoEffect(t *testing.T) {
 			t.Fatalf("a tolerance that is refused has an effect:\n%s", difference)
 		}
 		for _, s := range Plan(p, i, believed(i, p, w, bases, now), read, bases) {
-			if want := WantOf(i.Order, i.Currency, s); want.Money > 0 && s.Break.Field.limitRefuses("max_money", "1") != "" {
+			if s.Decision == Repair && s.Break.Field.limitRefuses("max_count", "1") != "" {
+				t.Fatalf("max_count is refused on %s, and it is repaired: %+v", s.Break.Field, s)
+			}
+			if want := WantOf(i.Order, i.Currency, s); s.Decision == Repair && want.Money > 0 && s.Break.Field.limitRefuses("max_money", "1") != "" {
 				t.Fatalf("max_money is refused on %s, and %+v has money at risk", s.Break.Field, want)
 			}
 		}
 	})
+}
+
+// A limit on repairs that is taken binds something: there is a life in which a run
+// repairs the field.
+func TestLimit_Taken_SomethingIsRepaired(t *testing.T) {
+	t.Parallel()
+	repaired := map[Field]bool{InventoryLevel: true} // of no order: a run sets it as it has counted
+	take := func(steps []Step) {
+		for _, s := range steps {
+			if s.Decision == Repair {
+				repaired[s.Break.Field] = true
+			}
+		}
+	}
+	lives := rapid.Custom(func(t *rapid.T) bool {
+		i, w, bases := drawEdited(t)
+		for _, agreed := range [][]Base{bases, nil} { // changed there, and never said there
+			take(Plan(judged, i, believed(i, judged, w, agreed, now), w.read(i.Order, now), agreed))
+		}
+		return true
+	})
+	for seed := range 2000 {
+		lives.Example(seed)
+	}
+	for _, template := range Templates() { // a life seldom has them all
+		i := Intent{Order: "o-1", Mails: []MailIntent{{Template: template, Occasion: 1, Due: now}}}
+		b := Break{System: order.SystemMail, Field: MailField(template), Situation: Missing, Item: "1", Confirmed: now}
+		take(Plan(judged, i, []Break{b}, []Observation{{System: order.SystemMail, Order: i.Order, At: now, State: Absent}}, nil))
+	}
+	for _, f := range Fields() {
+		if limited := f.limitRefuses("max_count", "1") == ""; limited != repaired[f] {
+			t.Errorf("%s: max_count is taken: %v, and something is repaired: %v", f, limited, repaired[f])
+		}
+		if r := Default().Rule(f); !repaired[f] && (r.MaxCount != 0 || r.MaxMoney != 0) {
+			t.Errorf("%s is never repaired, and the built-in policy limits it to %d and %d", f, r.MaxCount, r.MaxMoney)
+		}
+	}
 }
 
 // What a file may limit and what not, with its line; a limit of none is taken
@@ -148,10 +191,12 @@ func TestParse_Limit_WhatHasNoEffectIsRefused(t *testing.T) {
 		PaymentHeld, PaymentCaptured, PaymentRefunded, PaymentDisputed, PaymentOpen, PaymentAttempts, InventoryReserved, InventoryLevel,
 		WarehouseShipped, ERPSale, ERPInvoices, ERPReceipts, ERPCredits, ERPBalance, CRMRevenue,
 	}
+	asks := []Field{PaymentHeld, PaymentRefunded, PaymentDisputed, WarehouseLines, WarehouseShipped, WarehouseDuplicate, ERPBalance}
 	for _, f := range Fields() {
 		for setting, taken := range map[string]bool{
 			"tolerance": slices.Contains(tolerates, f),
-			"max_money": slices.Contains(tolerates, f) && !slices.Contains([]Field{InventoryReserved, InventoryLevel, WarehouseShipped}, f),
+			"max_count": !slices.Contains(asks, f),
+			"max_money": slices.Contains(tolerates, f) && !slices.Contains(asks, f) && !slices.Contains([]Field{InventoryReserved, InventoryLevel}, f),
 		} {
 			file := "fields:\n  " + string(f) + ":\n    mode: report\n    " + setting + ": "
 			if _, err := Parse([]byte(file + "0\n")); err != nil {

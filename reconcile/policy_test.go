@@ -20,7 +20,7 @@ func TestDefault_ReportsEverything(t *testing.T) {
 		if r.Mode != ModeReport {
 			t.Errorf("%s is installed in mode %s", r.Field, r.Mode)
 		}
-		if r.Authority == "" || r.Settling <= 0 || r.NoticeWithin < r.Settling || r.CaseDeadline <= 0 || r.MaxCount <= 0 || r.Tolerance != 0 {
+		if r.Authority == "" || r.Settling <= 0 || r.NoticeWithin < r.Settling || r.CaseDeadline <= 0 || (r.MaxCount > 0) != r.Field.repaired() || r.Tolerance != 0 {
 			t.Errorf("the rule is not complete: %+v", r)
 		}
 	}

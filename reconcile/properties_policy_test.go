@@ -46,6 +46,9 @@ func drawPolicy(t *rapid.T) Policy {
 		if r.Field.limitRefuses("tolerance", "1") != "" {
 			r.Tolerance = 0
 		}
+		if r.Field.limitRefuses("max_count", "1") != "" {
+			r.MaxCount = 0
+		}
 		if r.Field.limitRefuses("max_money", "1") != "" {
 			r.MaxMoney = 0
 		}
@@ -147,7 +150,11 @@ func TestProperty_Parse_Override_ChangesOnlyWhatItNames(t *testing.T) {
 			set("settling: " + r.Settling.String())
 		}
 		if one(t, 2) {
-			r.MaxCount = rapid.IntRange(0, 100).Draw(t, "count")
+			most := 100
+			if r.Field.limitRefuses("max_count", "1") != "" {
+				most = 0
+			}
+			r.MaxCount = rapid.IntRange(0, most).Draw(t, "count")
 			set("max_count: " + strconv.Itoa(r.MaxCount))
 		}
 		if one(t, 2) {
