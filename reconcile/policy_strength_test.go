@@ -212,6 +212,25 @@ func TestParse_Limit_WhatHasNoEffectIsRefused(t *testing.T) {
 	}
 }
 
+// 0 bounds nothing in a policy, where the hour's budget means by it that nothing is
+// repaired: whoever reads or writes a policy is told so, and how to forbid.
+func TestPolicy_NoLimit_SaidInTableAndFile(t *testing.T) {
+	t.Parallel()
+	const says = "0 is no limit of its own"
+	p := Default()
+	for form, text := range map[string]string{"the table": p.Table(), "the file": string(p.YAML())} {
+		if !strings.Contains(text, says) || !strings.Contains(text, "mode: report or ask") {
+			t.Errorf("%s does not say that %s:\n%s", form, says, text)
+		}
+	}
+	for line := range strings.Lines(p.Table()) {
+		cells := strings.Fields(line)
+		if len(cells) == 12 && cells[0] == string(PaymentHeld) && (cells[9] != "-" || cells[10] != "-") {
+			t.Errorf("the table limits what is never repaired: %s", line)
+		}
+	}
+}
+
 // The table names a strength only where it decides something.
 func TestPolicy_Table_StrengthOnlyWhereItDecides(t *testing.T) {
 	t.Parallel()

@@ -38,7 +38,7 @@ func (p Policy) YAML() []byte {
 	for _, w := range p.PayWindows {
 		b.WriteString("  " + w.Method + ": " + formatDuration(w.Window) + "\n")
 	}
-	b.WriteString("fields:\n")
+	b.WriteString("fields:                 # max_count, max_money: " + limitHelp + "\n")
 	for _, r := range p.Rules {
 		b.WriteString("  # " + r.Authority + " is right")
 		if len(r.Followers) > 0 {
@@ -66,7 +66,7 @@ func (p Policy) Table() string {
 	var b strings.Builder
 	b.WriteString("policy " + p.Version() + ", rules " + strconv.Itoa(RulesVersion) + "\n\n")
 	b.WriteString(columns(rows))
-	b.WriteString("\nSTRENGTH: " + strengthHelp + "\n\n")
+	b.WriteString("\nSTRENGTH: " + strengthHelp + "\nMAX, MAX MONEY: " + limitHelp + "\n\n")
 	for _, w := range p.windows() {
 		b.WriteString(pad(w.name, 15) + pad(formatDuration(*w.value), 9) + w.help + "\n")
 	}
@@ -78,6 +78,8 @@ func (p Policy) Table() string {
 }
 
 const payWindowsHelp = "the kinds of payment for which an unpaid order may wait another time than pay_window"
+
+const limitHelp = "the most that one run repairs of a field; 0 is no limit of its own (the table prints -): to forbid, choose mode: report or ask"
 
 // limitText writes a limit; 0 is none.
 func limitText(n int64) string {
