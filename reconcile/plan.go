@@ -110,9 +110,12 @@ func (x *planning) cap(s Step, r Rule) Step {
 			if s.Proposal == "" {
 				s.Proposal = s.what()
 			}
+			s.Alternatives = []string{letStand, doneByHand}
+			if s.Decision == Adopt { // to let it stand is what is proposed
+				s.Alternatives = []string{doneByHand}
+			}
 			s.Decision = Ask
 			s.Why += "; the mode of " + string(r.Field) + " is ask"
-			s.Alternatives = []string{letStand, doneByHand}
 		case mode != ModeAuto:
 			s.Decision = Report
 			s.Why += "; the mode of " + string(r.Field) + " is report"
@@ -127,10 +130,11 @@ func (x *planning) cap(s Step, r Rule) Step {
 	return s
 }
 
-// what says in words what a repair or an adoption does.
+// what says in words what a repair or an adoption does. What is adopted is accepted, so
+// it begins with the word of that decision.
 func (s Step) what() string {
 	if s.Decision == Adopt {
-		return "take what " + string(s.Break.System) + " says into the order"
+		return "accept: take what " + string(s.Break.System) + " says into the order"
 	}
 	what := string(s.Operation) + " in " + string(s.System)
 	if s.Key != "" {

@@ -387,6 +387,30 @@ func weight(d Decision) int {
 	return slices.Index([]Decision{Ignore, Report, Ask, Adopt, Repair}, d)
 }
 
+// What a rule would adopt is proposed as the decision that adopts it: done by hand
+// there is nothing, for the system stays as it is.
+func TestProperty_Plan_AskedWhetherToAdopt_AcceptIsProposed(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		i, w, bases := troubled(t)
+		p := judged
+		for _, f := range []Field{CRMContact, CRMDeal, CRMRevenue} {
+			p = withRule(p, f, func(r *Rule) { r.Strength = AdoptTheirs })
+		}
+		breaks, read := believed(i, p, w, bases, now), w.read(i.Order, now)
+		asked := Plan(p.WithMode(ModeAsk), i, breaks, read, bases)
+		for n, s := range Plan(p, i, breaks, read, bases) {
+			a := asked[n]
+			if s.Decision != Adopt {
+				continue
+			}
+			if a.Decision != Ask || a.Operation != "" || a.Proposal != "accept: take what "+string(s.Break.System)+" says into the order" || !slices.Equal(a.Alternatives, []string{doneByHand}) {
+				t.Fatalf("%+v is asked as %+v", s, a)
+			}
+		}
+	})
+}
+
 func TestProperty_Plan_Mode_OnlyCaps(t *testing.T) {
 	t.Parallel()
 	most := map[Mode]Decision{ModeIgnore: Ignore, ModeReport: Report, ModeAsk: Ask, ModeAuto: Repair}

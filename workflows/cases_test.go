@@ -631,6 +631,38 @@ func TestCase_Options_AreWhatIsNotRefused(t *testing.T) {
 	}
 }
 
+// What the policy asks about and would else adopt is proposed as the decision that does
+// it: accept, and not that somebody put it right there.
+func TestCase_AskedWhetherToAdopt_AcceptIsProposedAndCloses(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: "mode: auto\nreturn_window: 240h\nfields:\n  crm.revenue: {mode: ask, strength: adopt}\n"})
+	w.submit(0, anOrder("1"))
+	w.At(7*time.Hour, "somebody changes the revenue", func() { w.edit(w.CRM, `{"order":"1","revenue":9000}`) })
+	w.runs(8 * time.Hour)
+	var decided *replied
+	w.At(9*time.Hour, "look and decide", func() {
+		k := w.open1()
+		for _, o := range k.Evidence.Options {
+			if proposed := o.As == string(workflows.DecideAccept); o.Proposed != proposed {
+				t.Errorf("%s is proposed: %v; the case proposes %q", o.As, o.Proposed, k.Step.Proposal)
+			}
+		}
+		if want := "accept: take what crm says into the order"; k.Step.Proposal != want {
+			t.Errorf("the case proposes %q, want %q", k.Step.Proposal, want)
+		}
+		decided = w.on(k.Evidence.Token, "accept", k.N, workflows.DecideAccept)
+	})
+	w.runs(10 * time.Hour)
+	w.At(11*time.Hour, "look again", func() {
+		w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
+		if s := w.story("1"); s.Revenue != 9000 {
+			t.Errorf("the CRM says %d", s.Revenue)
+		}
+	})
+	w.Run(12 * time.Hour)
+	w.took("the decision", decided)
+}
+
 // A dispute that was let run says nothing of the next one of the same amount.
 func TestCase_SecondDisputeOfTheSameAmount_IsACaseToo(t *testing.T) {
 	t.Parallel()
