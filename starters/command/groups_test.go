@@ -138,6 +138,7 @@ func TestSwitch_OnWhatIsNotOff_RefusedWithWhatIs(t *testing.T) {
 	stop := reconciliation.Stop{Kind: "crm.deal", Off: true, By: "ada", Reason: "a bad release", At: noon.Add(-time.Hour)}
 	all := reconciliation.Stop{Off: true, By: "ada", Reason: "all of it", At: noon.Add(-time.Hour)}
 	left := reconciliation.Group{N: 3, Kind: deals, State: reconciliation.GroupLeft, By: "bob", Orders: 4, Looked: 9}
+	open := reconciliation.Group{N: 4, Kind: deals, State: reconciliation.GroupOpen, Orders: 4, Looked: 9}
 	for _, c := range []struct {
 		what   string
 		stops  []reconciliation.Stop
@@ -154,6 +155,7 @@ func TestSwitch_OnWhatIsNotOff_RefusedWithWhatIs(t *testing.T) {
 		{"crm.deal.mismatch", nil, []reconciliation.Group{left}, command.ExitOK, "repairs"},
 		{"crm.deal", nil, []reconciliation.Group{left}, command.ExitRefused, "the switch of crm.deal is not off; off are: group 3: left as it is by bob, until trueup switch on crm.deal.mismatch"},
 		{"", nil, []reconciliation.Group{left}, command.ExitRefused, "trueup switch on crm.deal.mismatch"},
+		{"crm.deal.mismatch", nil, []reconciliation.Group{open}, command.ExitRefused, "the switch of crm.deal.mismatch is not off; off are: group 4: too many at once; nothing is done before somebody decides (trueup groups)"},
 	} {
 		x := newTerminal(t)
 		turned := 0

@@ -324,8 +324,8 @@ func endable(ctx context.Context, client *starters.Client, on reconciliation.Sto
 	}
 	for _, g := range s.Groups {
 		switch {
-		case g.State != reconciliation.GroupLeft:
-		case g.Kind == kind:
+		case !g.State.Stops():
+		case g.State == reconciliation.GroupLeft && g.Kind == kind:
 			return nil
 		default:
 			off = append(off, g.Waits())
