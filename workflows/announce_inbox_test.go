@@ -164,7 +164,9 @@ func TestOrphan_ReceiverIsDown_InboxWaitsUntilItsEndWasSaid(t *testing.T) {
 					t.Errorf("an attempt differs from the first: %+v, %+v", d, all[0])
 				}
 			}
-			if d := all[len(all)-1]; d.Type != "orphan.closed" || d.Data.Outcome != "its order has appeared: it was given to order 9" || d.Data.Decision != "" {
+			// An attempt of the run before may come last of all; what came twice under one id counts once.
+			first := slices.DeleteFunc(slices.Clone(all), func(d delivery) bool { return d.Type == "orphan.opened" && d.ID == all[0].ID })
+			if d := first[len(first)-1]; d.Type != "orphan.closed" || d.Data.Outcome != "its order has appeared: it was given to order 9" || d.Data.Decision != "" {
 				t.Errorf("the last one is %+v", d)
 			}
 		})
