@@ -347,60 +347,6 @@ func (c *Client) Orders(ctx context.Context, filter string, limit int) ([]Listed
 	}
 }
 
-// Intents lists what orders mean the systems to say, from their memos.
-func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]reconciliation.Known, error) {
-	if len(q.SKUs) > 0 {
-		return c.promised(ctx, q)
-	}
-	filters := []string{fmt.Sprintf("OrderChanged >= '%s' OR OrderAgreement != '%s'", q.Since.UTC().Format(time.RFC3339Nano), reconcile.Agreed)}
-	if q.Since.IsZero() {
-		filters = []string{""} // every order that is remembered
-	}
-	if !q.Until.IsZero() {
-		filters[0] = fmt.Sprintf("OrderChanged < '%s' AND (%s)", q.Until.UTC().Format(time.RFC3339Nano), filters[0])
-	}
-	if q.Open {
-		filters = []string{"ExecutionStatus = 'Running'"}
-	}
-	if len(q.IDs) > 0 {
-		filters = filters[:0]
-		for from := 0; from < len(q.IDs); from += 50 {
-			var ids []string
-			for _, id := range q.IDs[from:min(from+50, len(q.IDs))] {
-				ids = append(ids, "'"+workflows.OrderWorkflowID(id)+"'")
-			}
-			filters = append(filters, "WorkflowId IN ("+strings.Join(ids, ",")+")")
-		}
-	}
-	var known []reconciliation.Known
-	latest := map[order.ID]int{} // of several runs of one order the latest counts
-	for _, filter := range filters {
-		listed, err := c.Orders(ctx, filter, max(q.Limit, 1))
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range listed {
-			id, ours := workflows.OrderOf(l.ID)
-			if !ours {
-				continue
-			}
-			k := knownOf(id, l)
-			if !q.Until.IsZero() && !k.Changed.Before(q.Until) {
-				continue // visibility lags behind what it sorts by
-			}
-			if i, seen := latest[id]; seen {
-				if k.Changed.After(known[i].Changed) {
-					known[i] = k
-				}
-				continue
-			}
-			latest[id] = len(known)
-			known = append(known, k)
-		}
-	}
-	return known, nil
-}
-
 // engineSince returns when this engine's memory began, as far as it can be
 // known now; a zero moment says nothing, and the order is taken as new within
 // the horizon.

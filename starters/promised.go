@@ -19,9 +19,9 @@ func (c *Client) promised(ctx context.Context, q reconciliation.IntentQuery) ([]
 	}
 	var known []reconciliation.Known
 	var closed []order.ID
-	running := map[order.ID]bool{}
+	running, asked := map[order.ID]bool{}, map[order.ID]bool{}
 	for page, more := []byte(nil), true; more && len(known)+len(closed) < q.Limit; more = len(page) > 0 {
-		listed, next, err := c.Engine.List(ctx, "WorkflowType = '"+workflows.OrderType+"' AND ExecutionStatus != 'ContinuedAsNew'", dayPage, page)
+		listed, next, err := c.Engine.List(ctx, orderQuery(""), dayPage, page)
 		if err != nil {
 			return nil, failed(err)
 		}
@@ -35,8 +35,8 @@ func (c *Client) promised(ctx context.Context, q reconciliation.IntentQuery) ([]
 			case l.Running:
 				known = append(known, k)
 				running[id] = true
-			default:
-				closed = append(closed, id)
+			case !asked[id]: // it has other runs that are closed
+				closed, asked[id] = append(closed, id), true
 			}
 		}
 		page = next
@@ -44,7 +44,7 @@ func (c *Client) promised(ctx context.Context, q reconciliation.IntentQuery) ([]
 	if len(closed) == 0 {
 		return known, nil
 	}
-	latest, err := c.Intents(ctx, reconciliation.IntentQuery{IDs: closed, Limit: dayPage})
+	latest, err := c.Intents(ctx, reconciliation.IntentQuery{IDs: closed})
 	if err != nil {
 		return nil, failed(err)
 	}

@@ -2,6 +2,7 @@ package starters_test
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -51,5 +52,26 @@ func TestClient_Intents_PromisedSKUs(t *testing.T) {
 		if want := []string{"again", "ended-by-hand", "open"}; limit == 100 && !slices.Equal(got, want) || len(got) > most {
 			t.Errorf("limit %d: promised to %v, want %v", limit, got, want)
 		}
+	}
+}
+
+// An order that was re-opened often is one order to which a SKU is promised.
+func TestClient_Intents_PromisedSKUs_LimitOfOrdersAndNotOfRuns(t *testing.T) {
+	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	promising := func(id string, started time.Time) starters.Listed {
+		l := aRun(id, noon, started, false, 0)
+		l.DecodeMemo = func(_ string, into any) error {
+			data, err := json.Marshal(reconcile.Intent{Order: order.ID(id), Reserved: []order.Quantity{{Line: 1, SKU: "A", Quantity: 1}}})
+			return errors.Join(err, json.Unmarshal(data, into))
+		}
+		return l
+	}
+	v := &visible{runs: []starters.Listed{
+		promising("often", noon.Add(3*time.Hour)), promising("often", noon.Add(2*time.Hour)), promising("once", noon),
+	}}
+	c := &starters.Client{Engine: v, Now: time.Now}
+	known, err := c.Intents(t.Context(), reconciliation.IntentQuery{SKUs: []string{"A"}, Limit: 2})
+	if got := captured(known); err != nil || !slices.Equal(got, []string{"often 0", "once 0"}) {
+		t.Errorf("promised to %v, %v", got, err)
 	}
 }

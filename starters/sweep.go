@@ -99,7 +99,7 @@ func (c *Client) DayIntents(ctx context.Context, day time.Time, shard reconcile.
 		}
 	}
 	if len(closed) > 0 {
-		latest, err := c.Intents(ctx, reconciliation.IntentQuery{IDs: closed, Limit: dayPage})
+		latest, err := c.Intents(ctx, reconciliation.IntentQuery{IDs: closed})
 		if err != nil {
 			return nil, "", fmt.Errorf("list the orders of %s: the latest runs of closed ones: %w", day.Format(time.DateOnly), err)
 		}

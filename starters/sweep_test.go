@@ -19,29 +19,43 @@ import (
 	"github.com/trueup-orders/trueup/workflows"
 )
 
-// visible is visibility over several runs of some orders, two a page.
+// visible is visibility over several runs of some orders, two a page at most: what
+// runs first, and of what is closed the latest.
 type visible struct {
 	memory.Engine
 	runs    []starters.Listed
 	queries []string
 }
 
-func (v *visible) List(_ context.Context, query string, _ int, page []byte) ([]starters.Listed, []byte, error) {
+func (v *visible) List(_ context.Context, query string, limit int, page []byte) ([]starters.Listed, []byte, error) {
 	v.queries = append(v.queries, query)
-	if strings.Contains(query, "WorkflowId IN") {
-		return slices.DeleteFunc(slices.Clone(v.runs), func(l starters.Listed) bool { return !strings.Contains(query, "'"+l.ID+"'") }), nil, nil
+	found := slices.DeleteFunc(slices.Clone(v.runs), func(l starters.Listed) bool {
+		return strings.Contains(query, "WorkflowId IN") && !strings.Contains(query, "'"+l.ID+"'")
+	})
+	slices.SortStableFunc(found, func(x, y starters.Listed) int {
+		switch {
+		case x.Running == y.Running:
+			return y.Closed.Compare(x.Closed)
+		case x.Running:
+			return -1
+		}
+		return 1
+	})
+	from, _ := strconv.Atoi(string(page))
+	to := from + min(limit, 2)
+	if to >= len(found) {
+		return found[from:], nil, nil
 	}
-	n, _ := strconv.Atoi(string(page))
-	if n+2 >= len(v.runs) {
-		return v.runs[n:], nil, nil
-	}
-	return v.runs[n : n+2], []byte(strconv.Itoa(n + 2)), nil
+	return found[from:to], []byte(strconv.Itoa(to)), nil
 }
 
 // aRun is a run of an order as visibility shows it; without placed it has not
 // said yet what it means.
 func aRun(id string, placed, started time.Time, running bool, captured int64) starters.Listed {
 	l := starters.Listed{ID: workflows.OrderWorkflowID(order.ID(id)), Running: running, Started: started, Changed: started.Add(time.Hour)}
+	if !running {
+		l.Closed = l.Changed
+	}
 	intent := reconcile.Intent{Order: order.ID(id), PlacedAt: placed, Captured: captured}
 	l.DecodeMemo = func(field string, into any) error {
 		if placed.IsZero() {
@@ -125,4 +139,70 @@ func TestClient_Intents_UntilAMoment(t *testing.T) {
 	if !strings.Contains(v.queries[0], want) {
 		t.Errorf("it asked %q, want %q in it", v.queries[0], want)
 	}
+}
+
+// Of an order that was re-opened there are many runs. However many of one there are,
+// the others that were asked for by their ids are found, and of each its latest run.
+func TestClient_Intents_OfManyRuns_EachOrderThatWasAskedFor(t *testing.T) {
+	noon := time.Date(2026, 3, 9, 12, 0, 0, 0, time.UTC)
+	yesterday, lastWeek := noon.Add(-24*time.Hour), noon.Add(-7*24*time.Hour)
+	v := &visible{runs: []starters.Listed{
+		aRun("a", lastWeek, noon, true, 3),
+		aRun("a", lastWeek, yesterday.Add(2*time.Hour), false, 2),
+		aRun("a", lastWeek, yesterday, false, 1),
+		aRun("b", lastWeek, lastWeek.Add(time.Hour), false, 2),
+		aRun("b", lastWeek, lastWeek, false, 1),
+		silentRun("c", noon), // re-opened just now
+		aRun("c", lastWeek, lastWeek.Add(-time.Hour), false, 2),
+	}}
+	c := &starters.Client{Engine: v, Now: time.Now}
+	known, err := c.Intents(t.Context(), reconciliation.IntentQuery{IDs: []order.ID{"a", "b", "nobody", "a", "c"}, Limit: 2})
+	if got := captured(known); err != nil || !slices.Equal(got, []string{"a 3", "b 2", "c 2"}) {
+		t.Errorf("found are %v, %v", got, err)
+	}
+	for _, query := range v.queries {
+		if !strings.Contains(query, "ExecutionStatus != 'ContinuedAsNew'") {
+			t.Errorf("it asked %q, which finds runs that the next one says again", query)
+		}
+	}
+}
+
+// A limit is of orders. What is listed ends with the engine's list and not with so many
+// runs: whoever finds fewer orders than the limit takes them for all.
+func TestClient_Intents_LimitOfOrdersAndNotOfRuns(t *testing.T) {
+	noon := time.Date(2026, 3, 9, 12, 0, 0, 0, time.UTC)
+	v := &visible{runs: []starters.Listed{
+		aRun("a", noon, noon.Add(3*time.Hour), true, 2),
+		aRun("a", noon, noon.Add(2*time.Hour), false, 1),
+		aRun("b", noon, noon.Add(time.Hour), false, 1),
+		aRun("c", noon, noon, false, 1),
+	}}
+	c := &starters.Client{Engine: v, Now: time.Now}
+	for limit, want := range map[int][]string{2: {"a 2", "b 1"}, 3: {"a 2", "b 1", "c 1"}, 100: {"a 2", "b 1", "c 1"}} {
+		known, err := c.Intents(t.Context(), reconciliation.IntentQuery{Since: noon, Limit: limit})
+		if got := captured(known); err != nil || !slices.Equal(got, want) {
+			t.Errorf("limit %d: found are %v, want %v, %v", limit, got, want, err)
+		}
+	}
+	// What changed at the end of the window or later is none of the limit either.
+	known, err := c.Intents(t.Context(), reconciliation.IntentQuery{Since: noon, Until: noon.Add(2*time.Hour + time.Minute), Limit: 2})
+	if got := captured(known); err != nil || !slices.Equal(got, []string{"b 1", "c 1"}) {
+		t.Errorf("until the end of a window found are %v, %v", got, err)
+	}
+}
+
+// silentRun is a run that has only begun.
+func silentRun(id string, started time.Time) starters.Listed {
+	l := aRun(id, time.Time{}, started, true, 0)
+	l.Changed = time.Time{}
+	return l
+}
+
+func captured(known []reconciliation.Known) []string {
+	var all []string
+	for _, k := range known {
+		all = append(all, fmt.Sprintf("%s %d", k.Intent.Order, k.Intent.Captured))
+	}
+	slices.Sort(all)
+	return all
 }

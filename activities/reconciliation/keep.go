@@ -397,8 +397,10 @@ type IntentQuery struct {
 	Since time.Time `json:"since"`
 	// Until leaves out those that changed last at or after it; zero: none.
 	Until time.Time `json:"until,omitzero"`
-	Limit int       `json:"limit"`
-	// IDs asks for these orders instead.
+	// Limit is how many orders are listed at most, however many runs they have: where
+	// there are fewer, these are all.
+	Limit int `json:"limit"`
+	// IDs asks for these orders instead, for all of them.
 	IDs []order.ID `json:"ids,omitempty"`
 	// Open asks for all orders that are not closed instead.
 	Open bool `json:"open,omitempty"`
