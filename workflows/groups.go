@@ -160,21 +160,25 @@ func (s *KeeperState) attendGroups(settings Settings, r reconciliation.RunReport
 }
 
 // tried widens what may be repaired when all of the first few are verified, and
-// stops again when one is not.
+// stops again when one is not, whoever tries by now: a run that was slow reports
+// after another has taken over.
 func (s *KeeperState) tried(settings Settings, g *reconciliation.Group, r reconciliation.RunReport, now time.Time) {
-	if g.State != reconciliation.GroupTrying || g.Trying != r.Run {
+	if g.State != reconciliation.GroupTrying {
 		return
 	}
-	g.Trying, g.Given = "", 0
+	tries := g.Trying == r.Run
+	if tries {
+		g.Trying, g.Given = "", 0
+	}
 	for _, t := range r.Tried {
 		switch {
 		case t.Group != g.N || t.Repaired == 0:
-		case t.Verified == t.Repaired:
-			g.Few *= fewer
-		default:
-			g.State = reconciliation.GroupOpen
+		case t.Verified != t.Repaired:
+			g.State, g.Trying, g.Given = reconciliation.GroupOpen, "", 0
 			g.Why = fmt.Sprintf("%d of the %d repaired first, as %s decided, are not put right: stopped again", t.Repaired-t.Verified, t.Repaired, g.By)
 			g.Asked, g.Deadline = now, now.Add(settings.Policy.Rule(g.Kind.Field).CaseDeadline)
+		case tries:
+			g.Few *= fewer
 		}
 	}
 }

@@ -673,6 +673,48 @@ func TestIncident_TwoRunsAtOnce_OneTriesTheFew(t *testing.T) {
 	w.Run(20 * time.Minute)
 }
 
+// A run that was slow has its say when another has taken over: what it repaired and
+// what is not put right stops the incident again.
+func TestIncident_SlowRunFailedWhileAnotherTries_StoppedAgain(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	deals := reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch}
+	incident := reconcile.Incident{Kind: deals, Orders: 20, Looked: 20, Breaks: 20, Repairs: 20, Members: []string{"1"}, Since: virtual.Start}
+	few := func(run string, want int) {
+		if n := len(w.ask(reconciliation.GrantRequest{Run: run, Wants: w.wanting(run, 20, 0)}).Grants); n != want {
+			t.Errorf("run %s got %d, want %d", run, n, want)
+		}
+	}
+	tried := func(run string, repaired, verified int) {
+		w.report(reconciliation.RunReport{Run: run, Only: true, Tried: []reconciliation.Tried{{Group: 1, Repaired: repaired, Verified: verified}}})
+	}
+	w.At(time.Minute, "met and decided", func() {
+		w.ask(reconciliation.GrantRequest{Run: "first", Incidents: []reconcile.Incident{incident}})
+		w.decideGroup(1, reconciliation.GroupRepair)
+		few("a", 3)
+	})
+	w.At(12*time.Minute, "another takes over", func() { few("b", 3) })
+	w.At(13*time.Minute, "whose few are verified", func() { tried("b", 3, 3) })
+	w.At(14*time.Minute, "those of the first are not", func() {
+		few("c", 15)
+		tried("a", 3, 0)
+		if g := w.group(1); g.State != reconciliation.GroupOpen || !strings.HasPrefix(g.Why, "3 of the 3 repaired first") || g.Trying != "" {
+			t.Errorf("the group is %+v", g)
+		}
+		few("later", 0)
+	})
+	w.At(15*time.Minute, "decided anew, a run that was slow and went well widens nothing", func() {
+		w.decideGroup(1, reconciliation.GroupRepair)
+		few("d", 3)
+		tried("c", 15, 15)
+		few("e", 0)
+		if g := w.group(1); g.State != reconciliation.GroupTrying || g.Few != 3 || g.Trying != "d" {
+			t.Errorf("the group is %+v", g)
+		}
+	})
+	w.Run(20 * time.Minute)
+}
+
 // A sweep tries a few of an incident too, and what came of them counts.
 func TestIncident_FoundBySweeps_AFewFirst(t *testing.T) {
 	t.Parallel()
