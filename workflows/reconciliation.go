@@ -224,9 +224,12 @@ func (k *keeper) follow(ctx workflow.Context) error {
 			Every: k.settings.FollowEvery, Polls: k.settings.FollowPolls,
 		}).Get(ctx, &cursors)
 		if err != nil {
-			return err
+			if err := k.unfollowed(ctx, err); err != nil {
+				return err
+			}
+			continue
 		}
-		k.Status.Cursors = cursors
+		k.Status.Cursors, k.Status.Unfollowed = cursors, ""
 		k.tell(ctx) // a change that came too soon after the last is said now, without a timer for it
 		if k.settings.FollowPolls <= 1 {
 			if err := workflow.Sleep(ctx, k.settings.FollowEvery); err != nil {
@@ -235,6 +238,22 @@ func (k *keeper) follow(ctx workflow.Context) error {
 		}
 	}
 	return nil
+}
+
+// leastUnfollowed is how long it waits at least before the feeds are followed again.
+const leastUnfollowed = time.Minute
+
+// unfollowed waits when the feeds could not be followed and the engine does not try
+// again by itself. Whatever is wrong with them, this workflow goes on: it has the
+// switches, and another one in its place would begin with every one on.
+func (k *keeper) unfollowed(ctx workflow.Context, why error) error {
+	if ctx.Err() != nil {
+		return why // it is to end
+	}
+	k.Status.Unfollowed = plainly(why)
+	workflow.GetLogger(ctx).Error("the change feeds could not be followed; it is tried again, and runs and webhooks go on meanwhile", "error", plainly(why))
+	k.tell(ctx)
+	return workflow.Sleep(ctx, max(k.settings.FollowEvery, leastUnfollowed))
 }
 
 // Reconcile is one run: screen what changed and what does not agree, ask for

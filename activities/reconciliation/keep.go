@@ -238,12 +238,14 @@ type Status struct {
 	LastGoodRun     time.Time `json:"last_good_run,omitzero"`
 	// Backlog is set while runs work off more than one takes: through when
 	// everything was verified when that began.
-	Backlog     time.Time `json:"backlog,omitzero"`
-	Stops       []Stop    `json:"stops,omitempty"`
-	Cursors     []Cursor  `json:"cursors,omitempty"`
-	Outstanding int       `json:"outstanding"` // grants
-	NextGrant   int64     `json:"next_grant"`
-	SKUs        []string  `json:"skus,omitempty"`
+	Backlog time.Time `json:"backlog,omitzero"`
+	Stops   []Stop    `json:"stops,omitempty"`
+	Cursors []Cursor  `json:"cursors,omitempty"`
+	// Unfollowed says why the change feeds are not followed now; it is tried again.
+	Unfollowed  string   `json:"unfollowed,omitempty"`
+	Outstanding int      `json:"outstanding"` // grants
+	NextGrant   int64    `json:"next_grant"`
+	SKUs        []string `json:"skus,omitempty"`
 	// Levels are the clocks of the levels that differ, sorted by SKU, and Moving says
 	// since when a level could not be compared.
 	Levels []reconcile.Break `json:"levels,omitempty"`

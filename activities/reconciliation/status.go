@@ -89,6 +89,9 @@ func (s Status) Markdown(now time.Time) string {
 	for _, line := range s.Progress(now) {
 		text += "\n\n**Backlog:** " + line + "."
 	}
+	if s.Unfollowed != "" {
+		text += "\n\n**Change feeds are not followed:** " + s.Unfollowed + "; it is tried again."
+	}
 	text += "\n\nBudget: " + s.Left(now) + ".\n"
 	lines := s.LevelLines(now)
 	for _, line := range lines[:min(len(lines), mostLevelLines)] {

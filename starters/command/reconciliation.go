@@ -182,6 +182,9 @@ func statusText(s reconciliation.Status, now time.Time) string {
 	for _, line := range s.Progress(now) {
 		rows = append(rows, []string{"backlog", line})
 	}
+	if s.Unfollowed != "" {
+		rows = append(rows, []string{"not followed", s.Unfollowed + "; it is tried again"})
+	}
 	for _, c := range s.Cursors {
 		rows = append(rows, []string{string(c.System) + " followed to", moment(c.Through, now)})
 	}
