@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -183,8 +182,14 @@ func untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
 
 func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor, error) {
 	var cursors []Cursor
-	var batches []Notices
-	alive := func() { activity.RecordHeartbeat(ctx, old) } // after each call, for a poll may make many
+	var found findings
+	var beat time.Time
+	alive := func() { // after each call, for a poll may make many
+		if now := a.Now(); now.Sub(beat) >= time.Second { // each one is encoded, sent or not
+			beat = now
+			activity.RecordHeartbeat(ctx, old)
+		}
+	}
 	for _, system := range f.Systems {
 		cursor := Cursor{System: system, Through: f.Since}
 		for _, c := range old {
@@ -192,12 +197,12 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 				cursor = c
 			}
 		}
-		if err := a.pollSystem(ctx, &cursor, &batches, alive); err != nil {
+		if err := a.pollSystem(ctx, &cursor, &found, alive); err != nil {
 			activity.GetLogger(ctx).Warn("change feed could not be read; it is read again at the next poll", "system", system, "error", err)
 		}
 		cursors = append(cursors, cursor)
 	}
-	for _, b := range batches {
+	for _, b := range found.batches {
 		err := a.give(ctx, b, a.since(f.Since))
 		switch {
 		case errors.Is(err, ErrRefused): // one of them must not hold up all systems for good
@@ -209,57 +214,6 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 		alive()
 	}
 	return cursors, nil
-}
-
-// pollSystem walks what changed since the cursor, and moves the cursor only
-// when every page was read.
-func (a *Activities) pollSystem(ctx context.Context, c *Cursor, batches *[]Notices, alive func()) error {
-	reader := a.reader(system(c))
-	now := a.Now()
-	request := reconcile.ListRequest{By: reconcile.ListChanged, From: c.Through.Add(-overlap), To: now.Add(time.Minute)}
-	var recent []string
-	for {
-		page, err := reader.List(ctx, request)
-		alive()
-		if err != nil {
-			return err
-		}
-		// A change is as late as the listing that showed it, not as its beginning:
-		// dated earlier it would pass for the echo of what we wrote in between.
-		read := a.Now()
-		for _, o := range page.Observations {
-			notice, seen := noticeOf(c.System, o, read)
-			recent = append(recent, seen)
-			if slices.Contains(c.Recent, seen) || slices.Contains(recent[:len(recent)-1], seen) {
-				continue
-			}
-			*batches = addNotice(*batches, o.Order, notice)
-		}
-		for _, orphan := range page.Orphans {
-			if !slices.Contains(c.Recent, orphan.Record) {
-				*batches = append(*batches, Notices{Notices: []Notice{noticeOfOrphan(c.System, orphan)}})
-			}
-			recent = append(recent, orphan.Record)
-		}
-		if page.Next == "" {
-			break
-		}
-		request.Cursor = page.Next
-	}
-	c.Through, c.Recent = now, recent
-	return nil
-}
-
-func system(c *Cursor) order.System { return c.System }
-
-func addNotice(batches []Notices, of order.ID, n Notice) []Notices {
-	for i := range batches {
-		if batches[i].Order == of {
-			batches[i].Notices = append(batches[i].Notices, n)
-			return batches
-		}
-	}
-	return append(batches, Notices{Order: of, Notices: []Notice{n}})
 }
 
 // since returns the moment before which records of no order are not judged: what

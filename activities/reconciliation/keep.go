@@ -379,6 +379,8 @@ type Cursor struct {
 	Through time.Time    `json:"through"`
 	// Recent are the changes at the edge, which the overlap shows again.
 	Recent []string `json:"recent,omitempty"`
+	// Span is how much a poll takes at most while it works off more than one takes.
+	Span time.Duration `json:"span,omitempty"`
 }
 
 // Known is an order as visibility lists it: a candidate, never the truth.

@@ -1,0 +1,134 @@
+package reconciliation
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// A poll takes so many records of a system at most. When more has changed, after an
+// outage or an import, it ends its window earlier, and the next poll goes on there:
+// in one poll all of that would outlast the activity, which would begin anew for ever.
+// The window is cut by time, as that of a run is, for no system lists in the order of
+// its changes.
+
+const (
+	// mostPolled is also how many changes a cursor names, which is in each heartbeat: the
+	// engine takes no large one. Of a bulk at one moment there may be more. What is not
+	// named is given once more when the overlap shows it again, and its order knows the
+	// notice by its id.
+	mostPolled = 5_000
+	// shortestPoll is the least that a window is cut to. It is longer than the overlap,
+	// so that a bulk of one moment is in two of them at most; each takes all of it.
+	shortestPoll = time.Minute
+)
+
+// findings are the notices of a poll, all of one order's together.
+type findings struct {
+	batches []Notices
+	of      map[order.ID]int
+}
+
+func (f *findings) add(all []Notices) {
+	for _, n := range all {
+		i, known := f.of[n.Order]
+		if n.Order != "" && known {
+			f.batches[i].Notices = append(f.batches[i].Notices, n.Notices...)
+			continue
+		}
+		if f.of == nil {
+			f.of = map[order.ID]int{}
+		}
+		f.of[n.Order] = len(f.batches)
+		f.batches = append(f.batches, n)
+	}
+}
+
+// pollSystem walks what changed since the cursor, and moves the cursor only
+// when every page was read.
+func (a *Activities) pollSystem(ctx context.Context, c *Cursor, found *findings, alive func()) error {
+	now := a.Now()
+	through, most := now, mostPolled
+	if at := c.Through.Add(c.Span).Truncate(time.Second); c.Span > 0 && at.Before(now) {
+		through = at
+	}
+	for {
+		to := through
+		if through.Equal(now) {
+			to = now.Add(time.Minute) // clocks differ
+		}
+		notices, recent, err := a.walkFeed(ctx, c, to, most, alive)
+		if errors.Is(err, errTooMany) {
+			if half := through.Sub(c.Through) / 2; half >= shortestPoll {
+				through = c.Through.Add(half).Truncate(time.Second)
+			} else {
+				most = math.MaxInt
+			}
+			continue
+		}
+		found.add(notices)
+		if err != nil {
+			return err
+		}
+		span := time.Duration(0)
+		if through.Before(now) {
+			span = 2 * through.Sub(c.Through)
+		}
+		c.Through, c.Recent, c.Span = through, recent[max(0, len(recent)-mostPolled):], span
+		return nil
+	}
+}
+
+// walkFeed reads what changed between the cursor and a moment, and returns what is new
+// of that and all that it has shown; errTooMany when it is more than so many records.
+func (a *Activities) walkFeed(ctx context.Context, c *Cursor, to time.Time, most int, alive func()) (fresh []Notices, recent []string, err error) {
+	reader := a.reader(c.System)
+	request := reconcile.ListRequest{By: reconcile.ListChanged, From: c.Through.Add(-overlap), To: to}
+	known := map[string]bool{} // only looked up
+	for _, one := range c.Recent {
+		known[one] = true
+	}
+	take := func(seen string, n Notices) {
+		seen = named(seen)
+		if recent = append(recent, seen); !known[seen] {
+			fresh = append(fresh, n)
+		}
+		known[seen] = true
+	}
+	for {
+		page, err := reader.List(ctx, request)
+		alive()
+		if err != nil {
+			return fresh, recent, err
+		}
+		// A change is as late as the listing that showed it, not as its beginning:
+		// dated earlier it would pass for the echo of what we wrote in between.
+		read := a.Now()
+		for _, o := range page.Observations {
+			notice, seen := noticeOf(c.System, o, read)
+			take(seen, Notices{Order: o.Order, Notices: []Notice{notice}})
+		}
+		for _, orphan := range page.Orphans {
+			take(orphan.Record, Notices{Notices: []Notice{noticeOfOrphan(c.System, orphan)}})
+		}
+		switch {
+		case len(recent) > most:
+			return nil, nil, errTooMany
+		case page.Next == "":
+			return fresh, recent, nil
+		}
+		request.Cursor = page.Next
+	}
+}
+
+// named is how a cursor names a change, as shortly as no other one is named.
+func named(seen string) string {
+	sum := sha256.Sum256([]byte(seen))
+	return base64.RawStdEncoding.EncodeToString(sum[:8])
+}

@@ -1,0 +1,142 @@
+package reconciliation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
+)
+
+// bulk is a system in which many records changed, each at its moment, and the orders
+// that are told of them. Time passes with each poll.
+type bulk struct {
+	Reader
+	Orders
+	now   time.Time
+	at    []time.Time
+	given map[order.ID]int
+	polls []int // how many notices were given in each
+}
+
+func (b *bulk) List(_ context.Context, r reconcile.ListRequest) (reconcile.Page, error) {
+	var page reconcile.Page
+	from, _ := strconv.Atoi(r.Cursor)
+	for n := from; n < len(b.at); n++ {
+		if b.at[n].Before(r.From) || !b.at[n].Before(r.To) {
+			continue
+		}
+		if len(page.Observations) == 1000 {
+			page.Next = strconv.Itoa(n)
+			break
+		}
+		page.Observations = append(page.Observations, reconcile.Observation{Order: order.ID(fmt.Sprintf("order-%06d", n)), State: reconcile.Present, Version: b.at[n].String()})
+	}
+	return page, nil
+}
+
+func (b *bulk) Notify(_ context.Context, n Notices) error {
+	b.given[n.Order] += len(n.Notices)
+	b.polls[len(b.polls)-1] += len(n.Notices)
+	return nil
+}
+
+// follow makes so many polls, and returns the cursors as the engine is given them.
+func (b *bulk) follow(t *testing.T, since time.Time, polls int) []Cursor {
+	t.Helper()
+	b.given, b.polls = map[order.ID]int{}, []int{0}
+	a := &Activities{Orders: b, Readers: []SystemReader{{order.SystemCRM, b}}, Now: func() time.Time { return b.now }}
+	a.Wait = func(_ context.Context, d time.Duration) error {
+		b.now, b.polls = b.now.Add(d), append(b.polls, 0)
+		return nil
+	}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(a.FollowChanges)
+	value, err := env.ExecuteActivity(a.FollowChanges, Follow{Systems: []order.System{order.SystemCRM}, Since: since, Every: 15 * time.Second, Polls: polls})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cursors []Cursor
+	if err := value.Get(&cursors); err != nil {
+		t.Fatal(err)
+	}
+	return cursors
+}
+
+// told says that each order was told, and none more than so many times.
+func (b *bulk) told(t *testing.T, most int) {
+	t.Helper()
+	if len(b.given) != len(b.at) {
+		t.Errorf("%d of %d were told", len(b.given), len(b.at))
+	}
+	for id, n := range b.given {
+		if n > most {
+			t.Errorf("%s was told %d times", id, n)
+			return
+		}
+	}
+}
+
+// The engine takes no heartbeat of two megabytes, and does not try again what sent one.
+func TestFollowChanges_BulkAtOneMoment_CursorStaysSmallAndNothingIsLost(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	b := &bulk{now: now}
+	for range 60_000 {
+		b.at = append(b.at, now.Add(-time.Second))
+	}
+	for _, polls := range []int{1, 4} {
+		b.now = now
+		cursors := b.follow(t, now.Add(-15*time.Second), polls)
+		if data, err := json.Marshal(cursors); err != nil || len(data) > 100_000 {
+			t.Errorf("after %d polls the cursor has %d bytes, %v", polls, len(data), err)
+		}
+		if !cursors[0].Through.Equal(b.now) {
+			t.Errorf("after %d polls it is followed to %s", polls, cursors[0].Through)
+		}
+	}
+	b.told(t, 3) // in each poll within the overlap
+}
+
+// What came together in a long outage is taken poll by poll: in one it would outlast
+// the activity, and begin anew for ever.
+func TestFollowChanges_AfterAnOutage_SoManyAPollAndNothingIsLost(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	b := &bulk{now: now}
+	for n := range 30_000 { // one each two seconds, and the bulk of one moment
+		b.at = append(b.at, now.Add(-time.Duration(2*n)*time.Second))
+		if n%10 == 0 {
+			b.at = append(b.at, now.Add(-10*time.Hour))
+		}
+	}
+	cursors := b.follow(t, now.Add(-17*time.Hour), 40)
+	for n, given := range b.polls {
+		if given > 5000 {
+			t.Errorf("poll %d has told %d", n+1, given)
+		}
+	}
+	if !cursors[0].Through.Equal(b.now) || cursors[0].Span != 0 {
+		t.Errorf("at %s it is followed to %s, by %s at once; the polls told %v", b.now, cursors[0].Through, cursors[0].Span, b.polls)
+	}
+	b.told(t, 2)
+}
+
+// While no more changes than a poll takes, each is given once.
+func TestFollowChanges_ShownAgainByTheOverlap_GivenOnce(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	b := &bulk{now: now}
+	for n := range 4000 {
+		b.at = append(b.at, now.Add(-time.Second).Add(time.Duration(n)*10*time.Millisecond))
+	}
+	b.follow(t, now.Add(-15*time.Second), 6)
+	b.told(t, 1)
+}
