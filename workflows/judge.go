@@ -137,6 +137,11 @@ func (p *process) publish(ctx workflow.Context) error {
 	if ended := p.endedOperations(); ended != p.published.changes {
 		p.published.changes = ended
 		memo[IntentMemo] = p.intent(now)
+		if same { // runs look for what changed, and what was written may be on no system's feed
+			if err := workflow.UpsertTypedSearchAttributes(ctx, ChangedAttribute.ValueSet(now)); err != nil {
+				return fmt.Errorf("publish that order %s has changed: %w", p.Order.ID, err)
+			}
+		}
 	}
 	if stakes := p.stakes(); stakes != p.published.stakes {
 		p.published.stakes = stakes

@@ -89,6 +89,30 @@ func TestOrder_Shipped_ClosesAfterItsReturnWindow(t *testing.T) {
 	}
 }
 
+// Runs look at what has changed, and an order that ships, is captured and invoiced has,
+// also while it goes well all the time.
+func TestOrder_GoesOnWell_SaysThatItHasChanged(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: "mode: auto\n", FollowEvery: 3 * time.Hour})
+	w.submit(0, anOrder("1"))
+	w.At(2*day, "it is with the customer", func() {
+		last := time.Time{}
+		for _, d := range []simulator.Desk{w.Payment, w.ERP, w.Inventory, w.Mail} {
+			all, err := d.Frame().Ledger(0, "1")
+			w.Check(err)
+			for _, e := range all {
+				if e.Kind == simulator.EntryEffect && e.At.After(last) {
+					last = e.At
+				}
+			}
+		}
+		if l := w.Published(workflows.OrderWorkflowID("1")); l.Changed.Before(last.Truncate(time.Second)) || last.Before(w.Moment(time.Hour)) {
+			t.Errorf("it says that it changed at %s, and its last write was at %s", l.Changed, last)
+		}
+	})
+	w.Run(2*day + time.Hour)
+}
+
 func TestOrder_ChallengeNotPaid_FailsAndGivesBack(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{})
