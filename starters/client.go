@@ -231,7 +231,7 @@ func (c *Client) Align(ctx context.Context, sku string, change reconciliation.St
 	var level reconcile.Level
 	return level, c.Engine.Submit(ctx, Start{
 		Type: workflows.StockType, ID: workflows.StockWorkflowID(sku), Input: workflows.StockInput{SKU: sku}, Summary: "the only writer of the level of " + sku,
-	}, Message{Name: workflows.CommitUpdate, ID: change.Key, Argument: change}, &level)
+	}, Message{Name: workflows.CommitUpdate, ID: change.ID(), Argument: change}, &level)
 }
 
 // EnsureReconciliation makes sure that the reconciliation workflow runs, and

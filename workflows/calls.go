@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -158,9 +159,10 @@ func (p *process) restock(ctx workflow.Context, op Operation) error {
 func (p *process) setLevels(ctx workflow.Context, op Operation, lines []order.Quantity) error {
 	options := workflow.GetActivityOptions(ctx)
 	options.TaskQueue = ReconciliationQueue
+	_, attempt, _ := strings.Cut(options.ActivityID, " ") // see again
 	options.ActivityID += " levels"
 	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), run.CommitStock, reconciliation.StockCommit{
-		Order: p.Order.ID, Key: p.Key(op), Goods: order.BySKU(lines),
+		Order: p.Order.ID, Key: p.Key(op), Goods: order.BySKU(lines), Attempt: attempt,
 	}).Get(ctx, nil)
 }
 

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -95,15 +96,25 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 			return reconcile.Level{}, err
 		}
 	} else {
-		for _, behind := range s.waiting[1:] {
-			level += behind.Quantity
-		}
+		level += s.behind()
 	}
 	var set reconcile.Level
 	err := workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, fmt.Sprintf("level %d for %s", level, change.Key)), stock.SetStockLevel,
 		repair.Write[inventory.SetLevelRequest]{Grant: change.Grant, Since: workflow.Now(ctx), Request: inventory.SetLevelRequest{SKU: s.sku, Stocked: level}},
 	).Get(ctx, &set)
 	return set, err
+}
+
+// behind counts the pieces of the changes that wait behind the first: those of a change
+// that waits more than once, because an attempt was given up, once.
+func (s *stockKeeper) behind() int64 {
+	n, counted := int64(0), []string{s.waiting[0].Key}
+	for _, change := range s.waiting[1:] {
+		if !slices.Contains(counted, change.Key) {
+			n, counted = n+change.Quantity, append(counted, change.Key)
+		}
+	}
+	return n
 }
 
 // listedLate is how much later than it is so visibility may say that an order is at

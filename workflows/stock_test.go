@@ -112,6 +112,34 @@ func TestStock_ContinuesAsNewWhileCommitsWait_NoneLost(t *testing.T) {
 	}
 }
 
+// A commit that met a count which makes no sense is tried again with what is so later,
+// while the workflow of its SKU still knows that it failed; what was committed stays so.
+func TestStock_CommitFailsOnceForGood_TriedAgainAndNotRepeated(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, FollowEvery: time.Minute})
+	for n := range 4 {
+		w.submit(time.Duration(n)*time.Minute, anOrder(fmt.Sprint(n+1)))
+	}
+	w.At(time.Hour, "a parcel leaves, and the warehouse counts less than none", func() {
+		w.work("1", 1, "shipped")
+		w.edit(w.Warehouse, `{"sku":"MUG","on_hand":-1,"reason":"left by force"}`)
+	})
+	w.At(time.Hour+10*time.Minute, "somebody corrects it", func() { w.edit(w.Warehouse, `{"sku":"MUG","on_hand":98,"reason":"counted"}`) })
+	for n := range 3 { // they keep the workflow of the level open
+		w.leaves(time.Hour+15*time.Minute+time.Duration(n)*30*time.Minute, order.ID(fmt.Sprint(n+2)), 1)
+	}
+	w.At(time.Hour+40*time.Minute, "look", func() {
+		if got := w.story("1"); got.Reserved != 0 {
+			t.Errorf("half an hour after it can be committed the systems say %+v", got)
+		}
+	})
+	w.Run(3 * time.Hour)
+	if got := w.story("1"); got.Levels["MUG"] != 92 || got.Levels["TSHIRT"] != 96 {
+		t.Errorf("in the end the systems say %+v", got)
+	}
+	w.neverTooHigh("MUG", 2*time.Hour, 92)
+}
+
 // What left a moment ago is in no count any more, and its order does not know it
 // yet: a run that looks just then takes nobody for short, and sets no level.
 func TestStock_LeavesWhileARunLooks_NobodyGoesWithout(t *testing.T) {
@@ -206,6 +234,41 @@ func TestStock_CommitWaitsBehindAlign_CountedOnce(t *testing.T) {
 	})
 	w.Run(2*time.Hour + time.Minute)
 	w.neverTooHigh("MUG", 2*time.Hour, 98)
+}
+
+// A second attempt at a change whose first one is still under way is of the same goods.
+func TestStock_SecondAttemptBehindTheFirst_CountedOnce(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	w.submit(0, anOrder("2"))
+	w.At(time.Hour, "two parcels leave", func() {
+		w.work("1", 1, "shipped")
+		w.work("2", 1, "shipped")
+	})
+	w.At(2*time.Hour, "they are committed, one of them twice", func() {
+		w.inject(w.Warehouse, simulator.Fault{Operation: "*", Kind: simulator.Unavailable})
+		for _, change := range []reconciliation.StockChange{
+			{Key: "one", Quantity: 2}, {Key: "other", Quantity: 2}, {Key: "other", Quantity: 2, Attempt: "try 2"}, {Key: "one", Quantity: 2, Attempt: "try 2"},
+		} {
+			w.Later(func(ctx context.Context) {
+				_, err := w.Client.Align(ctx, "MUG", change)
+				w.Check(err)
+			})
+		}
+	})
+	w.Run(2*time.Hour + time.Minute)
+	var sets []int64
+	all, err := w.Inventory.Frame().Ledger(0, "")
+	w.fatal(err)
+	for _, e := range all {
+		if e.Kind == simulator.EntryEffect && e.Operation == order.Adjust && e.At.After(virtual.Start) {
+			sets = append(sets, e.Amount)
+		}
+	}
+	if !slices.Equal(sets, []int64{98, 96}) {
+		t.Errorf("the level was set to %v", sets)
+	}
 }
 
 // A SKU that is sold all day is never still. What its goods in motion do not explain is

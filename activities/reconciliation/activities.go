@@ -93,15 +93,47 @@ type Activities struct {
 	Wait  func(ctx context.Context, d time.Duration) error
 }
 
-// CommitStock has the level of each SKU set, one after the other.
+// CommitStock has the level of each SKU set, one after the other. The engine repeats
+// what came of a change under its id, also that it failed for good, of a count that
+// nobody has corrected yet: an attempt that hears so tells the next one, by a heartbeat,
+// to ask under another id. One of which nobody knows what came is asked for again.
 func (a *Activities) CommitStock(ctx context.Context, c StockCommit) error {
-	for _, q := range c.Goods {
-		_, err := a.Orders.Align(ctx, q.SKU, StockChange{Key: c.Key, Quantity: q.Quantity})
-		if err != nil {
-			return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("commit %s of order %s: %v", q.SKU, c.Order, err), "unavailable", temporal.ApplicationErrorOptions{})
+	failed := map[string]int{} // by SKU
+	if activity.HasHeartbeatDetails(ctx) {
+		if err := activity.GetHeartbeatDetails(ctx, &failed); err != nil {
+			return fmt.Errorf("commit of order %s: read the heartbeat: %w", c.Order, err)
 		}
 	}
+	for _, q := range c.Goods {
+		_, err := a.Orders.Align(ctx, q.SKU, StockChange{Key: c.Key, Quantity: q.Quantity, Attempt: c.attempt(failed[q.SKU])})
+		if err == nil {
+			continue
+		}
+		if over(err) {
+			failed[q.SKU]++
+			activity.RecordHeartbeat(ctx, failed)
+		}
+		return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("commit %s of order %s: %v", q.SKU, c.Order, err), "unavailable", temporal.ApplicationErrorOptions{})
+	}
 	return nil
+}
+
+// attempt names what comes after so many that failed for good.
+func (c StockCommit) attempt(failed int) string {
+	if failed == 0 {
+		return c.Attempt
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s again %d", c.Attempt, failed))
+}
+
+// over says that a change has failed and is not under way any more: it was the
+// workflow that said so, and not the way there.
+func over(err error) bool {
+	if _, is := errors.AsType[*temporal.ActivityError](err); is {
+		return true
+	}
+	_, is := errors.AsType[*temporal.ApplicationError](err)
+	return is
 }
 
 // GiveNotices gives notices to their order, and says whether there is one. What

@@ -15,11 +15,15 @@ type StockCommit struct {
 	Order order.ID         `json:"order"`
 	Key   string           `json:"key"`
 	Goods []order.Quantity `json:"goods"` // per SKU
+	// Attempt names this one when it is not the first.
+	Attempt string `json:"attempt,omitempty"`
 }
 
 // StockChange asks stock/<sku> for one change of its level.
 type StockChange struct {
 	Key string `json:"key"`
+	// Attempt tells a further attempt at the change from those that failed for good.
+	Attempt string `json:"attempt,omitempty"`
 	// Quantity has left the warehouse and is no longer promised after this.
 	Quantity int64 `json:"quantity"`
 	// Uncommitted has left the warehouse and is still promised, to other orders.
@@ -35,6 +39,15 @@ type StockChange struct {
 // LevelMovedReason is the type of the error that leaves a level to the next run, for
 // it is not any more what this one has seen.
 const LevelMovedReason = "level_moved"
+
+// ID names the change to the engine, which knows by it what came of the change: an
+// attempt that went well is not made again.
+func (c StockChange) ID() string {
+	if c.Attempt == "" {
+		return c.Key
+	}
+	return c.Key + " " + c.Attempt
+}
 
 // GrantRequest asks reconciliation for permissions to repair. The same run may
 // ask several times; what it was given and does not need it gives back with the
