@@ -115,7 +115,9 @@ func knownOf(id order.ID, l Listed) reconciliation.Known {
 	if l.DecodeMemo(workflows.IntentMemo, &intent) != nil {
 		intent = reconcile.Intent{Order: id, Busy: order.Systems()}
 	}
-	return reconciliation.Known{Intent: intent, Changed: l.Changed, Running: l.Running, Agreed: l.Agreement == string(reconcile.Agreed), Broken: len(l.Breaks) > 0, Subject: reconcile.Subject{
+	var stakes workflows.Stakes
+	_ = l.DecodeMemo(workflows.StakesMemo, &stakes) // one that has not said yet has none
+	return reconciliation.Known{Intent: intent, Changed: l.Changed, Running: l.Running, Agreed: l.Agreement == string(reconcile.Agreed), Broken: len(l.Breaks) > 0, Short: stakes.Short, Subject: reconcile.Subject{
 		Order: intent.Order, PlacedAt: intent.PlacedAt, Currency: intent.Currency,
 		Customer: intent.Customer, Cart: intent.CartID, Known: intent.Payments,
 	}}

@@ -236,6 +236,22 @@ func lacksStock(k reconcile.Case) bool {
 	return b.Field == reconcile.InventoryReserved && !k.Fought && (b.Situation == reconcile.Conflict || k.Step.Operation == order.Reserve)
 }
 
+// goesShort says that a case is about stock that was corrected and is not enough for the
+// order any more, which no comparison of the order finds.
+func goesShort(k reconcile.Case) bool { return lacksStock(k) && k.Stays && k.Step.Operation == "" }
+
+// goesWith closes what was asked about SKUs of which there is enough by now.
+func (p *process) goesWith(now time.Time, enough []string) []string {
+	var lines []string
+	for _, k := range p.openCases() {
+		if sku := k.Step.Break.Item; goesShort(k) && slices.Contains(enough, sku) {
+			p.closeCase(now, k.N, "there is enough again")
+			lines = append(lines, fmt.Sprintf("there is enough of %s again → case %d is closed", sku, k.N))
+		}
+	}
+	return lines
+}
+
 // goesWithout asks a person when the stock was corrected by hand and is not
 // enough for this order any more: older orders are served first.
 func (p *process) goesWithout(now time.Time, short reconciliation.Shortage) {

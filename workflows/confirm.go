@@ -67,6 +67,7 @@ func (p *process) suspect(now time.Time, in reconciliation.Confirmation, answer 
 		p.goesWithout(now, short)
 	}
 	answer.Cases = p.lastCase() - before
+	answer.Lines = append(answer.Lines, p.goesWith(now, in.Enough)...)
 	return p.assess(now)
 }
 

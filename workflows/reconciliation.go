@@ -275,7 +275,7 @@ func (w *Workflows) Reconcile(ctx workflow.Context, in ReconcileInput) (reconcil
 	}
 	report = screened.Report(report)
 	confirm := reconciliation.Confirm{
-		Run: report.Run, Suspects: screened.Suspects, Stock: screened.Stock, Short: screened.Short,
+		Run: report.Run, Suspects: screened.Suspects, Stock: screened.Stock, Short: screened.Short, Enough: screened.Enough,
 		Looked: screened.Looked, Compared: screened.Compared, Only: !screened.Full, Blind: screened.Blind,
 	}
 	act := run.ConfirmSuspects

@@ -22,6 +22,9 @@ type Stakes struct {
 	Cases    int       `json:"cases,omitempty"`
 	Opened   time.Time `json:"opened,omitzero"`
 	Deadline time.Time `json:"deadline,omitzero"`
+	// Short says that one of them is about stock that is not enough for the order: see
+	// reconciliation.Enough. It is only written with the others.
+	Short bool `json:"short,omitempty"`
 }
 
 // stakes adds up what is at stake now. Money counts once, also when a person is

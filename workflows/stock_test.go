@@ -140,6 +140,56 @@ func TestStock_CommitFailsOnceForGood_TriedAgainAndNotRepeated(t *testing.T) {
 	w.neverTooHigh("MUG", 2*time.Hour, 92)
 }
 
+// A slip in the count is asked about while it is so, and not any longer than that.
+func TestStock_CountSlipsAndIsCorrected_NobodyGoesWithoutAnyMore(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Stock: map[string]int{"MUG": 4, "TSHIRT": 100}})
+	w.submit(0, anOrder("1"))
+	w.submit(time.Minute, anOrder("2"))
+	w.At(time.Hour, "the warehouse counts too few", func() { w.edit(w.Warehouse, `{"sku":"MUG","on_hand":2,"reason":"a slip"}`) })
+	asked := w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(70*time.Minute, "it is corrected", func() {
+		w.theCase("2", reconcile.InventoryReserved)
+		w.edit(w.Warehouse, `{"sku":"MUG","on_hand":4,"reason":"counted again"}`)
+	})
+	w.runAt(72*time.Minute, workflows.ReconcileInput{Orders: []order.ID{"1"}})
+	w.At(78*time.Minute, "a run over another order closes nothing", func() { w.theCase("2", reconcile.InventoryReserved) })
+	w.runAt(80*time.Minute, workflows.ReconcileInput{})
+	w.runAt(95*time.Minute, workflows.ReconcileInput{})
+	w.At(105*time.Minute, "nobody is asked any more", func() {
+		w.stands("2", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
+		if open := w.Verdict("2").Cases; len(open) != 0 {
+			t.Errorf("the cases are %+v", open)
+		}
+	})
+	w.Run(2 * time.Hour)
+	if !says(asked, "2: 2 of MUG are missing, for the warehouse counts 2: a person decides") {
+		t.Errorf("the first run says %q", asked.Lines)
+	}
+}
+
+// What is corrected between the two looks of a run is asked about nobody.
+func TestStock_CountCorrectedWithinTheRun_NobodyIsAsked(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Stock: map[string]int{"MUG": 4, "TSHIRT": 100}})
+	w.submit(0, anOrder("1"))
+	w.submit(time.Minute, anOrder("2"))
+	w.At(time.Hour, "the warehouse counts too few, and a level takes long to set", func() {
+		w.edit(w.Warehouse, `{"sku":"MUG","on_hand":2,"reason":"a slip"}`)
+		w.inject(w.Inventory, simulator.Fault{Operation: order.Adjust, Kind: simulator.Unavailable, Times: 4})
+	})
+	report := w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(66*time.Minute+5*time.Second, "it is corrected", func() {
+		w.edit(w.Warehouse, `{"sku":"MUG","on_hand":4,"reason":"counted again"}`)
+	})
+	w.At(70*time.Minute, "look", func() {
+		if open := w.Verdict("2").Cases; report.Stock.Repaired != 1 || report.Cases != 0 || len(open) != 0 {
+			t.Errorf("the run says %q, and the cases are %+v", report.Lines, open)
+		}
+	})
+	w.Run(80 * time.Minute)
+}
+
 // What left a moment ago is in no count any more, and its order does not know it
 // yet: a run that looks just then takes nobody for short, and sets no level.
 func TestStock_LeavesWhileARunLooks_NobodyGoesWithout(t *testing.T) {

@@ -25,6 +25,7 @@ type Confirm struct {
 	Suspects []Suspect      `json:"suspects,omitempty"`
 	Stock    []StockSuspect `json:"stock,omitempty"`
 	Short    []Shortage     `json:"short,omitempty"`
+	Enough   []Enough       `json:"enough,omitempty"`
 	// Looked is how many orders, and Compared how many levels, the suspects are of:
 	// many of few are an incident.
 	Looked   int  `json:"looked"`
@@ -190,7 +191,8 @@ type acting struct {
 // act looks at each suspect as its order would, recognizes incidents, and then,
 // part by part, asks for grants and hands them out.
 func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedAll, error) {
-	in.Suspects = withShortages(in.Suspects, in.Short)
+	suspected := in.Suspects
+	in.Suspects = withShortages(suspected, in)
 	status, err := a.Keeper.Status(ctx)
 	if err != nil {
 		return x.out, fmt.Errorf("confirm suspects: read the status of reconciliation: %w", err)
@@ -218,9 +220,11 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 		}
 	}
 	a.alignStock(ctx, in, levels, granted, x)
-	in.Short = shortUnless(granted.Groups, in.Short)
+	in.Short = a.stillShort(ctx, shortUnless(slices.Concat(status.Groups, granted.Groups), in.Short), x)
+	ask := len(parts) > 1
+	parts = inParts(concernedBy(all, suspected, in), cmp.Or(x.parts, max(1, len(all))))
 	for n, part := range parts {
-		if request := (GrantRequest{Run: in.Run, Only: in.Only, Part: in.part(n + 1), Wants: wantsOf(part), Unused: x.out.Unused}); len(parts) > 1 && len(request.Wants) > 0 {
+		if request := (GrantRequest{Run: in.Run, Only: in.Only, Part: in.part(n + 1), Wants: wantsOf(part), Unused: x.out.Unused}); ask && len(request.Wants) > 0 {
 			if granted, err = x.grant(ctx, request); err != nil {
 				return x.out, fmt.Errorf("ask for %d grants: %w", len(request.Wants), err)
 			}
@@ -251,7 +255,7 @@ func (a *Activities) handOut(ctx context.Context, in Confirm, part []looked, gra
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(sideBySide)
 	for _, l := range part {
-		c := Confirmation{Run: in.name(), Systems: l.suspect.Systems, Groups: granted.Groups, Short: shortOf(in.Short, l.suspect.Order)}
+		c := Confirmation{Run: in.name(), Systems: l.suspect.Systems, Groups: granted.Groups, Short: shortOf(in.Short, l.suspect.Order), Enough: enoughOf(in.Enough, l.suspect.Order)}
 		c.Grants, c.Refused = granted.of(l.suspect.Order)
 		g.Go(func() error {
 			if left, all := l.leftTo(c); all {
@@ -308,15 +312,22 @@ func (x *acting) say(groups []Group) {
 	}
 }
 
-// withShortages adds the orders that go without to the suspects: they decide
-// themselves what that means for them.
-func withShortages(suspects []Suspect, short []Shortage) []Suspect {
-	for _, one := range short {
-		if !slices.ContainsFunc(suspects, func(s Suspect) bool { return s.Order == one.Order }) {
-			suspects = append(suspects, Suspect{Order: one.Order})
+// withShortages adds the orders that go without, or do not any more, to the suspects:
+// they decide themselves what that means for them.
+func withShortages(suspects []Suspect, in Confirm) []Suspect {
+	all := slices.Clone(suspects)
+	add := func(id order.ID) {
+		if !slices.ContainsFunc(all, func(s Suspect) bool { return s.Order == id }) {
+			all = append(all, Suspect{Order: id})
 		}
 	}
-	return suspects
+	for _, one := range in.Short {
+		add(one.Order)
+	}
+	for _, one := range in.Enough {
+		add(one.Order)
+	}
+	return all
 }
 
 func shortOf(short []Shortage, of order.ID) []Shortage {
@@ -329,6 +340,15 @@ func shortOf(short []Shortage, of order.ID) []Shortage {
 	return mine
 }
 
+func enoughOf(enough []Enough, of order.ID) []string {
+	for _, one := range enough {
+		if one.Order == of {
+			return one.SKUs
+		}
+	}
+	return nil
+}
+
 // shortUnless returns who goes without, unless the counts that say so are an
 // incident themselves.
 func shortUnless(groups []Group, short []Shortage) []Shortage {
@@ -337,4 +357,39 @@ func shortUnless(groups []Group, short []Shortage) []Shortage {
 		return nil
 	}
 	return short
+}
+
+// stillShort returns who goes without by a count that is the same when it is read
+// again: a slip that was corrected meanwhile is nothing to ask about.
+func (a *Activities) stillShort(ctx context.Context, short []Shortage, x *acting) []Shortage {
+	counts := map[string]reconcile.Count{}
+	var still []Shortage
+	for _, one := range short {
+		count, seen := counts[one.SKU]
+		if !seen {
+			var err error
+			if count, err = x.look.count(ctx, one.SKU); err != nil {
+				count.Quantity = one.Count + 1 // nobody knows it now
+				activity.GetLogger(ctx).Warn("stock that is missing could not be counted again; the next run does", "sku", one.SKU, "error", err)
+			}
+			counts[one.SKU] = count
+		}
+		if count.Quantity != one.Count {
+			continue
+		}
+		still = append(still, one)
+		x.out.StockLines = append(x.out.StockLines,
+			fmt.Sprintf("%s: %d of %s are missing, for the warehouse counts %d: a person decides", one.Order, one.Missing, one.SKU, one.Count))
+	}
+	return still
+}
+
+// concernedBy leaves out the orders that were looked at only because they seemed to go
+// without, and do not.
+func concernedBy(all []looked, suspected []Suspect, in Confirm) []looked {
+	return slices.DeleteFunc(slices.Clone(all), func(l looked) bool {
+		id := l.suspect.Order
+		return len(l.would.Steps) == 0 && !l.silent && !slices.ContainsFunc(suspected, func(s Suspect) bool { return s.Order == id }) &&
+			len(shortOf(in.Short, id)) == 0 && len(enoughOf(in.Enough, id)) == 0
+	})
 }

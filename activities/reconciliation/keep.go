@@ -406,6 +406,8 @@ type Known struct {
 	Agreed bool `json:"agreed,omitempty"`
 	// Broken says that it had open breaks then.
 	Broken bool `json:"broken,omitempty"`
+	// Short says that a person was asked then about stock that is not enough for it.
+	Short bool `json:"short,omitempty"`
 }
 
 // IntentQuery chooses the orders whose intents are listed: those that changed

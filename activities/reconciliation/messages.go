@@ -55,6 +55,9 @@ type Confirmation struct {
 	Groups  []Group   `json:"groups,omitempty"`
 	// Short is what is missing for the order since the stock was corrected.
 	Short []Shortage `json:"short,omitempty"`
+	// Enough are the SKUs of which there is enough for the order, as a run over all has
+	// seen it: nobody needs to be asked about these any more.
+	Enough []string `json:"enough,omitempty"`
 }
 
 // Rehearsal asks an order what it would do about a confirmation, if its systems

@@ -40,7 +40,7 @@ func (l *looking) at(ctx context.Context, in Confirm) ([]looked, error) {
 	g.SetLimit(sideBySide)
 	for i, s := range suspects {
 		g.Go(func() error {
-			all[i] = l.atOne(inner, s, Confirmation{Run: in.Run, Short: shortOf(in.Short, s.Order)})
+			all[i] = l.atOne(inner, s, Confirmation{Run: in.Run, Short: shortOf(in.Short, s.Order), Enough: enoughOf(in.Enough, s.Order)})
 			heartbeat(inner, string(s.Order))
 			return inner.Err()
 		})

@@ -30,6 +30,7 @@ type Screened struct {
 	Suspects []Suspect      `json:"suspects,omitempty"`
 	Stock    []StockSuspect `json:"stock,omitempty"`
 	Short    []Shortage     `json:"short,omitempty"`
+	Enough   []Enough       `json:"enough,omitempty"`
 	Compared int            `json:"compared"` // levels
 	// InMotion are the SKUs that could not be compared, for as many pieces as differ are on
 	// their way, and Unseen those that could not be read. Ignored says that
@@ -70,6 +71,12 @@ type Shortage struct {
 	SKU     string   `json:"sku"`
 	Missing int64    `json:"missing"` // pieces
 	Count   int64    `json:"count"`   // what the warehouse counts
+}
+
+// Enough is an order that was said to be short, and of which SKUs there is enough for it.
+type Enough struct {
+	Order order.ID `json:"order"`
+	SKUs  []string `json:"skus"`
 }
 
 // StockSuspect is a level that differs from what the warehouse counted.
@@ -122,9 +129,6 @@ func (s Screened) Report(r RunReport) RunReport {
 	}
 	for _, missed := range s.Missed {
 		r.Lines = append(r.Lines, notCompared+missed)
-	}
-	for _, short := range s.Short {
-		r.Lines = append(r.Lines, fmt.Sprintf("%s: %d of %s are missing, for the warehouse counts %d: a person decides", short.Order, short.Missing, short.SKU, short.Count))
 	}
 	return r
 }

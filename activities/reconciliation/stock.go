@@ -47,13 +47,16 @@ type comparing struct {
 	look *looking
 	out  *Screened
 	rule reconcile.Rule // of levels
+	// settled are the SKUs of which it is known who goes without, if anybody does.
+	settled map[string]bool
 	// asked is when it was asked what is promised of what is at odds.
 	asked time.Time
 }
 
 // compareStock holds inventory's level of each SKU against the warehouse's count.
 func (a *Activities) compareStock(ctx context.Context, known []Known, out *Screened) {
-	c := comparing{a: a, look: a.looking(a.Sweeps.RunPerSecond), out: out, rule: a.Policy.Rule(reconcile.InventoryLevel)}
+	c := comparing{a: a, look: a.looking(a.Sweeps.RunPerSecond), out: out, rule: a.Policy.Rule(reconcile.InventoryLevel), settled: map[string]bool{}}
+	defer func() { c.sayEnough(known) }()
 	if c.rule.Mode == reconcile.ModeIgnore {
 		out.Ignored = true
 		return
@@ -65,6 +68,7 @@ func (a *Activities) compareStock(ctx context.Context, known []Known, out *Scree
 			switch s.with(a, orders[s.sku]).judge(c.rule) {
 			case agrees:
 				out.Compared++
+				c.settled[s.sku] = true
 			case inMotion:
 				out.InMotion = append(out.InMotion, s.sku)
 			case atOdds:
@@ -144,6 +148,7 @@ func (c comparing) again(ctx context.Context, odd []string) error {
 func (c comparing) suspect(s shelf, orders []Known) {
 	switch s.judge(c.rule) {
 	case agrees:
+		c.settled[s.sku] = true
 		return
 	case inMotion:
 		c.out.Compared--
@@ -156,8 +161,31 @@ func (c comparing) suspect(s shelf, orders []Known) {
 			SKU: s.sku, Level: s.level.Stocked, Count: s.count.Quantity, Uncommitted: s.uncommitted, Moving: s.moving, Asked: c.asked, Seen: c.a.Now(),
 		})
 	}
-	if s.level.Reserved > s.count.Quantity+s.uncommitted && s.moving == 0 {
+	if s.moving > 0 {
+		return
+	}
+	c.settled[s.sku] = true
+	if s.level.Reserved > s.count.Quantity+s.uncommitted {
 		shortages(orders, s.count, c.out)
+	}
+}
+
+// sayEnough names the orders that were said to be short of a SKU and are not any more.
+// Only a run over all that has compared everything knows that.
+func (c comparing) sayEnough(known []Known) {
+	if !c.out.Full || c.out.Behind || c.out.Truncated || len(c.out.Unread) > 0 {
+		return
+	}
+	for _, k := range known {
+		if !k.Short {
+			continue
+		}
+		these := slices.DeleteFunc(skus([]Known{k}, nil), func(sku string) bool {
+			return !c.settled[sku] || slices.ContainsFunc(c.out.Short, func(s Shortage) bool { return s.Order == k.Intent.Order && s.SKU == sku })
+		})
+		if len(these) > 0 {
+			c.out.Enough = append(c.out.Enough, Enough{Order: k.Intent.Order, SKUs: these})
+		}
 	}
 }
 
