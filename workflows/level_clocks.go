@@ -24,7 +24,7 @@ type agreedAt struct {
 // it was: a level that could not be read is neither right nor over.
 func (k *keeper) levels(r *reconciliation.RunReport, now time.Time) {
 	if r.Stock.Ignored {
-		k.Status.Levels, k.Status.Moving, k.Agreed = nil, nil, nil
+		k.Status.Levels, k.Status.Moving, k.Status.Set, k.Agreed = nil, nil, nil, nil
 		return
 	}
 	if len(r.SKUs) == 0 || r.Stock.Found > len(r.Levels) || r.Stock.Moving > len(r.InMotion) {
@@ -32,6 +32,7 @@ func (k *keeper) levels(r *reconciliation.RunReport, now time.Time) {
 	}
 	k.forgetLevels(r.Gone)
 	more := 0
+	k.set(r.Levels, now)
 	for _, b := range r.Levels {
 		if !k.levelDiffers(r, b) {
 			more++
@@ -104,6 +105,7 @@ func (k *keeper) detected(r *reconciliation.RunReport, b reconcile.Break) {
 
 // levelsAgree ends the clocks of levels that a run found right, and remembers when.
 func (k *keeper) levelsAgree(r *reconciliation.RunReport, right []string, now time.Time) {
+	k.peaceful(right, now)
 	for _, sku := range right {
 		n, found := slices.BinarySearchFunc(k.Status.Levels, sku, byItem)
 		if !found {
@@ -126,6 +128,45 @@ func (k *keeper) levelsAgree(r *reconciliation.RunReport, right []string, now ti
 	})
 	if len(watched) > 0 {
 		k.Agreed = append(k.Agreed, agreedAt{At: r.Started, SKUs: watched})
+	}
+}
+
+// set remembers for a day which levels a run has set from which value: one that comes
+// back to it has another writer. With another value that is over.
+func (k *keeper) set(levels []reconcile.Break, now time.Time) {
+	for i := range k.Status.Set {
+		s := &k.Status.Set[i]
+		s.At = slices.DeleteFunc(s.At, func(at time.Time) bool { return now.Sub(at) >= 24*time.Hour })
+	}
+	for _, b := range levels {
+		n, found := slices.BinarySearchFunc(k.Status.Set, b.Item, func(s reconciliation.SetLevel, sku string) int { return strings.Compare(s.SKU, sku) })
+		if found && k.Status.Set[n].Was != b.Observed {
+			k.Status.Set[n].At = nil
+		}
+		switch {
+		case b.Repaired.IsZero():
+		case !found && len(k.Status.Set) < mostWatched:
+			k.Status.Set = slices.Insert(k.Status.Set, n, reconciliation.SetLevel{SKU: b.Item, Was: b.Observed, At: []time.Time{b.Repaired}})
+			found = true
+		case found:
+			k.Status.Set[n].Was, k.Status.Set[n].At = b.Observed, append(k.Status.Set[n].At, b.Repaired)
+		}
+		if found {
+			k.Status.Set[n].Agrees = time.Time{}
+		}
+	}
+	k.Status.Set = slices.DeleteFunc(k.Status.Set, func(s reconciliation.SetLevel) bool { return len(s.At) == 0 })
+}
+
+// peaceful forgets that levels were set which have agreed for the cool-down since.
+func (k *keeper) peaceful(right []string, now time.Time) {
+	k.Status.Set = slices.DeleteFunc(k.Status.Set, func(s reconciliation.SetLevel) bool {
+		return slices.Contains(right, s.SKU) && !s.Agrees.IsZero() && now.Sub(s.Agrees) >= k.settings.Policy.CoolDown
+	})
+	for i := range k.Status.Set {
+		if s := &k.Status.Set[i]; s.Agrees.IsZero() && slices.Contains(right, s.SKU) {
+			s.Agrees = now
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 
 const (
 	// mostRedone repairs of one place are made within a day.
-	mostRedone = 3
+	mostRedone = reconciliation.MostRedone
 	// cooler is how many times longer each further repair waits than the one before.
 	cooler = 4
 )

@@ -516,6 +516,39 @@ func TestStock_EditedByHand_PutRightByHand(t *testing.T) {
 	}
 }
 
+// What somebody sets back each time has another writer: it is left alone and said, and
+// set again once that is over.
+func TestStock_SetBackAgainAndAgain_LeftToWhoeverWritesIt(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, anOrder("1"))
+	var reports []*reconciliation.RunReport
+	for n := range 8 {
+		age := time.Hour + time.Duration(n)*15*time.Minute
+		w.At(age, "a connector writes its level", func() { w.edit(w.Inventory, `{"sku":"MUG","stocked":40}`) })
+		reports = append(reports, w.runAt(age+time.Minute, workflows.ReconcileInput{}))
+	}
+	w.At(4*time.Hour, "the connector stops, and somebody puts the level right", func() {
+		sets := 0
+		for _, r := range reports {
+			sets += r.Stock.Repaired
+		}
+		last := reports[len(reports)-1]
+		if sets < 1 || sets > 3 || !says(last, "and is 40 again: somebody else writes it") || says(reports[0], "somebody else") {
+			t.Errorf("runs have set the level %d times, and the last says %q", sets, last.Lines)
+		}
+		w.edit(w.Inventory, `{"sku":"MUG","stocked":100}`)
+	})
+	w.runAt(4*time.Hour+10*time.Minute, workflows.ReconcileInput{})
+	w.runAt(4*time.Hour+30*time.Minute, workflows.ReconcileInput{})
+	w.At(5*time.Hour, "somebody edits it once more", func() { w.edit(w.Inventory, `{"sku":"MUG","stocked":40}`) })
+	after := w.runAt(5*time.Hour+time.Minute, workflows.ReconcileInput{})
+	w.Run(6 * time.Hour)
+	if after.Stock.Repaired != 1 {
+		t.Errorf("once that is over a run says %q", after.Lines)
+	}
+}
+
 // An order whose goods are on their way for hours explains a small difference all the
 // time: that nobody can compare the level is said once it lasts too long, and ends.
 func TestStock_InMotionForLong_NamedWithSinceWhen(t *testing.T) {

@@ -263,6 +263,8 @@ type Status struct {
 	// since when a level could not be compared.
 	Levels []reconcile.Break `json:"levels,omitempty"`
 	Moving []MovingLevel     `json:"moving,omitempty"`
+	// Set are the levels that runs have set lately, sorted by SKU.
+	Set []SetLevel `json:"set,omitempty"`
 	// Coverage says which sealed days were swept.
 	Coverage Coverage `json:"coverage,omitzero"`
 	// Canary is what is known of the planted breaks; nil where none are planted.

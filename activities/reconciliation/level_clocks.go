@@ -19,6 +19,40 @@ type MovingLevel struct {
 	Since time.Time `json:"since"`
 }
 
+// SetLevel is a level that runs have set because inventory said Was.
+type SetLevel struct {
+	SKU string      `json:"sku"`
+	Was string      `json:"was"`
+	At  []time.Time `json:"at"`
+	// Agrees is since when each run that looked has found it right.
+	Agrees time.Time `json:"agrees,omitzero"`
+}
+
+// MostRedone repairs of one place are made within a day.
+const MostRedone = 3
+
+// foughtOver says why a level that inventory says again is not set once more, or
+// nothing: it was put back to the very value from which a run had set it (D9).
+func (a *Activities) foughtOver(status Status, b reconcile.Break) string {
+	n := slices.IndexFunc(status.Set, func(s SetLevel) bool { return s.SKU == b.Item && s.Was == b.Observed })
+	if n < 0 {
+		return ""
+	}
+	times := slices.DeleteFunc(slices.Clone(status.Set[n].At), func(at time.Time) bool { return a.Now().Sub(at) >= Day })
+	if len(times) == 0 || len(times) < MostRedone && a.Now().Sub(times[len(times)-1]) >= a.Policy.CoolDown {
+		return ""
+	}
+	return fmt.Sprintf("not set: it was set %s within a day, last at %s, and is %s again: somebody else writes it; stop them, and runs set it once it has agreed for %s or says something else",
+		timesOf(len(times)), times[len(times)-1].UTC().Format(time.RFC3339), b.Observed, a.Policy.CoolDown)
+}
+
+func timesOf(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
 // LevelOf returns what is known of a level that differs, and whether it does.
 func (s Status) LevelOf(sku string) (reconcile.Break, bool) {
 	n, found := slices.BinarySearchFunc(s.Levels, sku, func(b reconcile.Break, sku string) int { return strings.Compare(b.Item, sku) })

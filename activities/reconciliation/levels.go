@@ -18,6 +18,7 @@ import (
 type levelLooked struct {
 	suspect StockSuspect
 	step    reconcile.Step
+	fought  string // why it is not set once more
 }
 
 // levelsLooked are the levels that still differ, and those of which nobody can say
@@ -53,12 +54,12 @@ func (a *Activities) lookAtLevels(ctx context.Context, suspects []StockSuspect, 
 		switch {
 		case apierr.CodeOf(err) == apierr.NotFound, err == nil && rule.Tolerates(level.Stocked-count.Quantity-s.Uncommitted):
 		case err != nil || level.Stocked != s.Level || count.Quantity != s.Count:
-			all.unjudged = append(all.unjudged, levelLooked{s, a.presumed(b)})
+			all.unjudged = append(all.unjudged, levelLooked{suspect: s, step: a.presumed(b)})
 		default:
 			b.Confirmed = a.Now()
 			step := a.presumed(b)
 			step.System, step.Operation = order.SystemInventory, order.Adjust
-			all.differ = append(all.differ, levelLooked{s, step})
+			all.differ = append(all.differ, levelLooked{s, step, a.foughtOver(status, b)})
 		}
 	}
 	return all
@@ -76,7 +77,7 @@ func (s StockSuspect) asBreak() reconcile.Break {
 func levelWants(levels []levelLooked) []reconcile.Want {
 	var wants []reconcile.Want
 	for _, l := range levels {
-		if l.step.Decision == reconcile.Repair && l.suspect.Moving == 0 {
+		if l.step.Decision == reconcile.Repair && l.suspect.Moving == 0 && l.fought == "" {
 			wants = append(wants, reconcile.WantOf("", "", l.step))
 		}
 	}
@@ -103,6 +104,9 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 			continue
 		case left:
 			x.out.StockLines = append(x.out.StockLines, line+" → left to "+g.Waits())
+			continue
+		case l.fought != "":
+			x.out.StockLines = append(x.out.StockLines, line+" → "+l.fought)
 			continue
 		case s.Moving > 0:
 			x.out.StockLines = append(x.out.StockLines, fmt.Sprintf("%s, and no more than %d are on their way → set once these are still", line, s.Moving))
