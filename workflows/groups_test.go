@@ -521,6 +521,11 @@ func TestIncident_AllCountsWrong_NoLevelSet(t *testing.T) {
 		if g := w.group(1); g.Kind.String() != "inventory.level.mismatch" || g.Orders != 12 {
 			t.Errorf("the group is %+v", g)
 		}
+		told, err := w.Client.Explain(t.Context(), "1")
+		w.Check(err)
+		if text := fmt.Sprintf("%+v", told); strings.Contains(text, "0 repaired, 0 cases") {
+			t.Errorf("the order was bothered by the run: %s", text)
+		}
 		for n := range 12 {
 			w.edit(w.Warehouse, fmt.Sprintf(`{"sku":"SKU-%02d","on_hand":9,"reason":"counted"}`, n))
 		}

@@ -169,7 +169,7 @@ func (i *inbox) handOver(ctx workflow.Context) error {
 			break
 		}
 		var err error
-		if placed, err = i.give(ctx, i.Order); err != nil {
+		if placed, err = i.give(ctx, i.Order, i.Notices); err != nil {
 			return err
 		}
 		if !placed || i.signals.Len() == 0 {
@@ -273,11 +273,11 @@ func (i *inbox) hear(n reconciliation.Notice) {
 // one says so.
 const mostNotices = 50
 
-// give gives what is kept to an order, and says whether there is one.
-func (i *inbox) give(ctx workflow.Context, to order.ID) (bool, error) {
+// give gives notices that are kept to an order, and says whether there is one.
+func (i *inbox) give(ctx workflow.Context, to order.ID, all []reconciliation.Notice) (bool, error) {
 	options := inboxOptions("does " + i.Record + " have an order by now? " + string(to))
 	var placed bool
-	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), run.GiveNotices, reconciliation.Notices{Order: to, Notices: i.Notices}).Get(ctx, &placed)
+	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), run.GiveNotices, reconciliation.Notices{Order: to, Notices: all}).Get(ctx, &placed)
 	return placed, err
 }
 
@@ -460,7 +460,7 @@ func (i *inbox) end(ctx workflow.Context) error {
 		i.Notices = nil
 		i.take()
 		if len(i.Notices) > 0 && (i.Order != "" || i.Decided == nil) && i.Closed.Before(i.Until) {
-			if _, err := i.give(ctx, i.Order); err != nil {
+			if _, err := i.give(ctx, i.Order, i.Notices); err != nil {
 				return err
 			}
 		}

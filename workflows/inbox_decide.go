@@ -3,10 +3,14 @@ package workflows
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 )
 
 // What a person decides about a record that no order claims. As about any case, it
@@ -66,7 +70,7 @@ func (i *inbox) decide(ctx workflow.Context, d DecideInbox) (InboxCase, error) {
 			i.System, i.Record, strings.Join(i.Evidence, "; "), i.Token)
 	}
 	if d.Link != "" {
-		placed, err := i.give(ctx, d.Link)
+		placed, err := i.give(ctx, d.Link, i.linked(workflow.Now(ctx)))
 		if err != nil {
 			return i.InboxCase, err
 		}
@@ -81,4 +85,15 @@ func (i *inbox) decide(ctx workflow.Context, d DecideInbox) (InboxCase, error) {
 	}
 	i.Decided = &d
 	return i.InboxCase, nil
+}
+
+// linked are the notices as a person gives them to an order. The record may have been
+// linked to it before, when it did not name it yet: they are news of this moment.
+func (i *inbox) linked(now time.Time) []reconciliation.Notice {
+	all := slices.Clone(i.Notices)
+	for n := range all {
+		all[n].ID += " linked " + now.UTC().Format(time.RFC3339Nano)
+		all[n].At = now
+	}
+	return all
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
 	"github.com/trueup-orders/trueup/workflows"
@@ -199,4 +200,36 @@ func TestInbox_Linked_IsGivenToItsOrder(t *testing.T) {
 	if !slices.ContainsFunc(state.Seen, func(id string) bool { return strings.Contains(id, record) }) {
 		t.Errorf("the order has seen %v, and not %s", state.Seen, record)
 	}
+}
+
+// A record may be linked again, for it names its order only now: the order looks again.
+func TestInbox_LinkedAgain_OrderLooksAgain(t *testing.T) {
+	t.Parallel()
+	w := deaf(t, virtual.Options{})
+	w.submit(time.Minute, anOrder("1"))
+	record := ""
+	w.At(2*time.Hour, "a payment without a reference", func() {
+		var err error
+		record, err = w.Payment.Start("1", payment.Checkout{Amount: 700, Currency: "eur", Channel: "shop", Bare: true})
+		w.Check(err)
+	})
+	looked := func() int {
+		all, err := w.Payment.Frame().Ledger(0, "1")
+		w.fatal(err)
+		return len(slices.DeleteFunc(all, func(e simulator.Entry) bool { return e.Operation != "lookup" }))
+	}
+	var before [2]int
+	for n, age := range []time.Duration{20 * time.Hour, 24 * time.Hour} {
+		w.sweep(age-2*time.Hour, workflows.SweepInput{Day: firstDay})
+		w.At(age, "a person knows whose it is", func() {
+			before[n] = looked()
+			w.Check(w.decideInbox(order.SystemPayment, record, workflows.DecideInbox{Link: "1"}))
+		})
+		w.At(age+10*time.Minute, "its order has looked", func() {
+			if after := looked(); after <= before[n] {
+				t.Errorf("linked for the %d. time: its order has looked %d times, and had %d times before", n+1, after, before[n])
+			}
+		})
+	}
+	w.Run(25 * time.Hour)
 }
