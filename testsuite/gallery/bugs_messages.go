@@ -32,7 +32,7 @@ func messages() []bug {
 			believe("payment_intent.payment_failed", "a.State, a.Held = reconcile.AttemptVoided, 0"),
 			tested("workflows", "Pay_NoticeThatIsNotTrue_ReadBackAndNotBelieved")),
 		{"a change feed is followed without an overlap", []overlay.Change{{
-			File: "activities/reconciliation/activities.go", From: "c.Through.Add(-overlap)", To: "c.Through",
+			File: "activities/reconciliation/follow.go", From: "c.Through.Add(-overlap)", To: "c.Through",
 		}, {
 			File: "activities/reconciliation/activities.go", From: "const overlap = 30 * time.Second", To: "const _ = 30 * time.Second",
 		}}, []proof{tested("workflows", "Follow_SeenAfterThePollThatShouldHaveFoundIt_IsTold")}},
