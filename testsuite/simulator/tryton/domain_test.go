@@ -56,39 +56,55 @@ func things(t *testing.T) *Server {
 	return s
 }
 
+// asked is a domain, and what it finds of things.
+type asked struct {
+	name   string
+	domain []any
+	want   []int64
+}
+
+func clause(v ...any) []any { return v }
+
+// within is a window as the adapters ask for it.
+func within(field string, from, to int64) []any {
+	return []any{clause(field, ">=", Moment(from)), clause(field, "<", Moment(to))}
+}
+
+var domains = []asked{
+	{"everything", nil, []int64{1, 2, 3, 4, 5}},
+	{"equal", []any{clause("name", "=", "a/1")}, []int64{1}},
+	{"null", []any{clause("name", "=", nil)}, []int64{5}},
+	{"not null", []any{clause("name", "!=", nil)}, []int64{1, 2, 3, 4}},
+	{"in", []any{clause("id", "in", []any{int64(2), int64(4), int64(8)})}, []int64{2, 4}},
+	{"in nothing", []any{clause("id", "in", []any{})}, nil},
+	{"not in", []any{clause("name", "not in", []any{"a/1", "b/1"})}, []int64{2, 4, 5}},
+	{"like", []any{clause("name", "like", "a/%")}, []int64{1, 2}},
+	{"like with a wildcard", []any{clause("name", "like", "a_1")}, []int64{1, 4}},
+	{"ilike", []any{clause("name", "ilike", "A/%")}, []int64{1, 2}},
+	{"and", []any{clause("name", "like", "a%"), clause("n", ">", int64(1))}, []int64{2, 4}},
+	{"said to be and", []any{"AND", clause("name", "like", "a%"), clause("n", ">", int64(1))}, []int64{2, 4}},
+	{"or", []any{"OR", clause("n", "=", int64(0)), clause("n", "=", int64(9))}, []int64{1, 5}},
+	{"or within", []any{clause("id", "<", int64(5)), []any{"OR", clause("n", "=", int64(0)), clause("n", ">=", int64(3))}}, []int64{1, 2, 4}},
+	{"and within or", []any{"OR", []any{clause("id", ">", int64(1)), clause("id", "<", int64(3))}, clause("id", "=", int64(5))}, []int64{2, 5}},
+	{"dotted", []any{clause("box.label", "=", "red"), clause("n", "<=", int64(2))}, []int64{1, 3}},
+	{"linked", []any{clause("box", "=", int64(1)), clause("id", ">", int64(3))}, []int64{4}},
+	{"decimal", []any{clause("price", "=", Decimal("1.5"))}, []int64{1, 2, 3, 4}},
+	{"date", []any{clause("on", "<", Day("2026-11-21"))}, []int64{1}},
+	{"unticked is empty", []any{clause("ok", "!=", true)}, []int64{1, 3, 4, 5}},
+	{"never written", []any{clause("write_date", "=", nil)}, []int64{1, 3, 4, 5}},
+	{"created", []any{clause("create_date", ">=", Moment(0))}, []int64{1, 2, 3, 4, 5}},
+	{"window", []any{"OR", []any{clause("write_date", ">=", Moment(0)), clause("write_date", "<", Moment(1<<60))}, clause("create_date", "<", Moment(0))}, []int64{2}},
+	{"window of what was never written", []any{"OR", within("write_date", 0, 1), within("create_date", 0, 1<<60)}, []int64{1, 2, 3, 4, 5}},
+	{"window of both dates", []any{[]any{"OR", within("write_date", 0, 1<<60), within("create_date", 0, 1)}}, []int64{2}},
+	{"window beside what has no index", []any{[]any{"OR", clause("name", "like", "a/%"), clause("n", "=", int64(9))}, within("create_date", 0, 1<<60)}, []int64{1, 2, 5}},
+	{"or in and in or", []any{"OR", []any{"AND", clause("id", "<", int64(4)), []any{"OR", clause("name", "=", "b/1"), clause("n", "=", int64(7))}}, clause("name", "=", nil)}, []int64{2, 3, 5}},
+	{"name and date", []any{clause("name", "like", "a/%"), clause("create_date", ">=", Moment(0)), clause("n", "<", int64(5))}, []int64{1}},
+}
+
 func TestDomains(t *testing.T) {
 	t.Parallel()
 	s := things(t)
-	clause := func(v ...any) []any { return v }
-	for _, c := range []struct {
-		name   string
-		domain []any
-		want   []int64
-	}{
-		{"everything", nil, []int64{1, 2, 3, 4, 5}},
-		{"equal", []any{clause("name", "=", "a/1")}, []int64{1}},
-		{"null", []any{clause("name", "=", nil)}, []int64{5}},
-		{"not null", []any{clause("name", "!=", nil)}, []int64{1, 2, 3, 4}},
-		{"in", []any{clause("id", "in", []any{int64(2), int64(4), int64(8)})}, []int64{2, 4}},
-		{"in nothing", []any{clause("id", "in", []any{})}, nil},
-		{"not in", []any{clause("name", "not in", []any{"a/1", "b/1"})}, []int64{2, 4, 5}},
-		{"like", []any{clause("name", "like", "a/%")}, []int64{1, 2}},
-		{"like with a wildcard", []any{clause("name", "like", "a_1")}, []int64{1, 4}},
-		{"ilike", []any{clause("name", "ilike", "A/%")}, []int64{1, 2}},
-		{"and", []any{clause("name", "like", "a%"), clause("n", ">", int64(1))}, []int64{2, 4}},
-		{"said to be and", []any{"AND", clause("name", "like", "a%"), clause("n", ">", int64(1))}, []int64{2, 4}},
-		{"or", []any{"OR", clause("n", "=", int64(0)), clause("n", "=", int64(9))}, []int64{1, 5}},
-		{"or within", []any{clause("id", "<", int64(5)), []any{"OR", clause("n", "=", int64(0)), clause("n", ">=", int64(3))}}, []int64{1, 2, 4}},
-		{"and within or", []any{"OR", []any{clause("id", ">", int64(1)), clause("id", "<", int64(3))}, clause("id", "=", int64(5))}, []int64{2, 5}},
-		{"dotted", []any{clause("box.label", "=", "red"), clause("n", "<=", int64(2))}, []int64{1, 3}},
-		{"linked", []any{clause("box", "=", int64(1)), clause("id", ">", int64(3))}, []int64{4}},
-		{"decimal", []any{clause("price", "=", Decimal("1.5"))}, []int64{1, 2, 3, 4}},
-		{"date", []any{clause("on", "<", Day("2026-11-21"))}, []int64{1}},
-		{"unticked is empty", []any{clause("ok", "!=", true)}, []int64{1, 3, 4, 5}},
-		{"never written", []any{clause("write_date", "=", nil)}, []int64{1, 3, 4, 5}},
-		{"created", []any{clause("create_date", ">=", Moment(0))}, []int64{1, 2, 3, 4, 5}},
-		{"window", []any{"OR", []any{clause("write_date", ">=", Moment(0)), clause("write_date", "<", Moment(1<<60))}, clause("create_date", "<", Moment(0))}, []int64{2}},
-	} {
+	for _, c := range domains {
 		err := s.View(func(tx *Tx) error {
 			found, err := tx.Find("thing", c.domain)
 			var ids []int64
@@ -111,7 +127,6 @@ func TestDomains(t *testing.T) {
 func TestNarrow_Or_FoundByTheIndex(t *testing.T) {
 	t.Parallel()
 	m := things(t).models["thing"]
-	clause := func(v ...any) []any { return v }
 	names := []any{"OR", clause("name", "like", "a/%"), clause("name", "=", "b/1"), clause("id", "=", int64(5))}
 	two := []any{"OR", clause("name", "=", "b/1")}
 	many := []any{"OR"}

@@ -76,8 +76,12 @@ func (m *Model) search(t *Tx, c Call) (any, error) {
 		return nil
 	}
 	domain, _ := arg(0).([]any)
-	if ids, isWalk, err := t.walk(m, domain, arg); isWalk || err != nil {
-		return m.shown(t, c, ids, err)
+	page, isWalk, err := t.walk(m, domain, arg)
+	if err != nil {
+		return nil, err
+	}
+	if isWalk {
+		return m.shown(t, c, page, arg(4))
 	}
 	found, err := t.Find(m.Name, domain)
 	if err != nil {
@@ -97,15 +101,23 @@ func (m *Model) search(t *Tx, c Call) (any, error) {
 	if limit := arg(2); limit != nil {
 		found = found[:min(len(found), int(Int(limit)))]
 	}
-	ids := make([]int64, 0, len(found))
-	for _, r := range found {
-		ids = append(ids, r.ID)
-	}
-	if c.Method == "search" {
+	return m.shown(t, c, found, arg(4))
+}
+
+// shown answers a search with what it found.
+func (m *Model) shown(t *Tx, c Call, found []Record, fields any) (any, error) {
+	switch c.Method {
+	case "search_count":
+		return len(found), nil
+	case "search":
+		ids := make([]int64, 0, len(found))
+		for _, r := range found {
+			ids = append(ids, r.ID)
+		}
 		return ids, nil
 	}
 	t.Locations = integers(c.Context["locations"])
-	return m.rows(t, found, arg(4))
+	return m.rows(t, found, fields)
 }
 
 func mentions(v any, field string) bool {

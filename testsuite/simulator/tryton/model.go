@@ -176,6 +176,11 @@ func (t *Tx) Find(model string, domain []any) ([]Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.meeting(m, candidates, domain)
+}
+
+// meeting returns those of the candidates that meet a domain.
+func (t *Tx) meeting(m *Model, candidates []Record, domain []any) ([]Record, error) {
 	var found []Record
 	for _, r := range candidates {
 		met, err := t.holds(m, r, domain)

@@ -41,8 +41,8 @@ CREATE TABLE IF NOT EXISTS records (
 );
 CREATE INDEX IF NOT EXISTS records_name ON records (model, name);
 CREATE INDEX IF NOT EXISTS records_parent ON records (model, parent);
-CREATE INDEX IF NOT EXISTS records_created ON records (model, created);
-CREATE INDEX IF NOT EXISTS records_written ON records (model, written);
+CREATE INDEX IF NOT EXISTS records_created ON records (model, created, id); -- a window's ids are read from the index alone
+CREATE INDEX IF NOT EXISTS records_written ON records (model, written, id);
 CREATE TABLE IF NOT EXISTS versions ( -- what records were, for stale answers
 	model   TEXT NOT NULL,
 	id      INTEGER NOT NULL,
