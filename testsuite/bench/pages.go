@@ -56,7 +56,7 @@ func note[T any](ctx context.Context, p *pages, system order.System, read func(c
 
 // again makes the reads once more: the systems side by side, and in each as many
 // at once as there were.
-func (p *pages) again(ctx context.Context) error {
+func (p *pages) again(ctx context.Context, patience *patience) error {
 	all, inner := errgroup.WithContext(ctx)
 	for system, reads := range p.noted {
 		all.Go(func() error {
@@ -64,8 +64,8 @@ func (p *pages) again(ctx context.Context) error {
 			g.SetLimit(p.most[system])
 			for _, read := range reads {
 				g.Go(func() error {
-					if err := read(inner); err != nil {
-						return fmt.Errorf("read %s once more: %w", system, err)
+					if err := patience.call(inner, system, read); err != nil {
+						return fmt.Errorf("read once more: %w", err)
 					}
 					return nil
 				})

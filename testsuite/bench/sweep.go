@@ -54,6 +54,9 @@ type swept struct {
 	Requests      map[order.System]int `json:"requests"`
 	FloorRequests map[order.System]int `json:"floor_requests"`
 
+	// Again are the reads beside the sweep's own that were made again.
+	Again map[order.System]int `json:"again,omitempty"`
+
 	Screen screened `json:"screen"`
 
 	Planted  int      `json:"planted"`
@@ -81,7 +84,8 @@ type reconciling struct {
 	crowd      *crowd.Crowd
 	floorEvery int
 	source     *crowd.Source
-	readers    []reconciliation.SystemReader
+	readers    []reconciliation.SystemReader // patient
+	patience   *patience
 	activities *reconciliation.Activities
 	engine     client.Client
 	transport  *counted
@@ -121,7 +125,7 @@ func playSweep(ctx context.Context) error {
 		return err
 	}
 	r.judge()
-	r.out.Peak = peak()
+	r.out.Peak, r.out.Again = peak(), r.patience.counts()
 	data, err := json.Marshal(r.out)
 	if err != nil {
 		return err
@@ -142,7 +146,7 @@ func newReconciling(c *crowd.Crowd, floorEvery int) (*reconciling, error) {
 		return nil, err
 	}
 	config.Channel = crowd.Channel
-	r := &reconciling{crowd: c, floorEvery: floorEvery, transport: newCounted(), addresses: map[order.System]string{
+	r := &reconciling{crowd: c, floorEvery: floorEvery, patience: newPatience(workers.Wait), transport: newCounted(), addresses: map[order.System]string{
 		order.SystemPayment: config.Stripe.URL, order.SystemInventory: config.Medusa.URL, order.SystemWarehouse: config.Warehouse.URL,
 		order.SystemERP: config.ERP.URL, order.SystemCRM: config.HubSpot.URL,
 	}}
@@ -150,7 +154,7 @@ func newReconciling(c *crowd.Crowd, floorEvery int) (*reconciling, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.readers = systems.Readers()
+	r.readers = r.patience.readers(systems.Readers())
 	r.source = crowd.NewSource(c, r.readers, clock.Now)
 	if r.engine, err = client.Dial(client.Options{
 		HostPort: os.Getenv("TEMPORAL_ADDRESS"), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
@@ -324,7 +328,7 @@ func (r *reconciling) screen(ctx context.Context) error {
 		return err
 	}
 	began := clock.Now()
-	err = read.again(ctx)
+	err = read.again(ctx, r.patience)
 	out.FloorSeconds = clock.Now().Sub(began).Seconds()
 	return err
 }
@@ -379,7 +383,7 @@ func readThrough(ctx context.Context, r reconciliation.SystemReader, q reconcile
 	for {
 		page, err := r.Reader.List(ctx, q)
 		if err != nil {
-			return pages, records, fmt.Errorf("read %s: %w", r.System, err)
+			return pages, records, fmt.Errorf("read: %w", err)
 		}
 		pages++
 		records += len(page.Observations) + len(page.Orphans)
