@@ -90,7 +90,7 @@ bench: engine ## what it costs beside its floor, one line a figure
 	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench
 
 bench-reconcile: engine ## what reconciling ORDERS orders costs beside only reading their pages; every planted break must be found
-	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench -reconcile $(ORDERS) $(if $(PER_DAY),-per-day $(PER_DAY))
+	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench -reconcile $(ORDERS) $(if $(PER_DAY),-per-day $(PER_DAY)) $(if $(DATA),-data $(DATA))
 
 engine: ## the embedded Temporal engine, .build/engine; the first build takes some minutes
 	@deployments/temporal/build.sh $(ENGINE)

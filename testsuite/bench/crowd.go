@@ -32,6 +32,8 @@ type crowded struct {
 	FloorEvery int `json:"floor_every"`
 	// Visibility has the sweep list the orders in the engine.
 	Visibility bool `json:"visibility"`
+	// Loaded says that the databases hold the crowd already.
+	Loaded bool `json:"loaded"`
 }
 
 func (c crowded) crowd() (*crowd.Crowd, error) {
@@ -61,7 +63,13 @@ func playCrowd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Load(ctx, w); err != nil {
+	if of.Loaded {
+		err = untouched(w)
+	} else {
+		c.Progress = progress(c.Len(), clock.Now())
+		err = c.Load(ctx, w)
+	}
+	if err != nil {
 		return err
 	}
 	for _, line := range w.Environment() {
@@ -74,7 +82,22 @@ func playCrowd(ctx context.Context) error {
 	defer stop()
 	fmt.Println(readyLine)
 	<-ctx.Done()
-	return nil // what it holds is on disk, and is thrown away
+	return nil // what it holds is on disk
+}
+
+// told is after how many orders of a load a line says so.
+const told = 100_000
+
+// progress prints how far a load has come, a line for each so many orders.
+func progress(all int, began time.Time) func(orders int) {
+	next := told
+	return func(orders int) {
+		if orders < next || orders == all {
+			return
+		}
+		next = orders - orders%told + told
+		fmt.Printf("# %d of %d orders are loaded after %.0f s\n", orders, all, clock.Now().Sub(began).Seconds())
+	}
 }
 
 // counted is a transport that counts requests by host.

@@ -54,6 +54,7 @@ type plan struct {
 	// else is; 0: it is not.
 	reconcile, recent, perDay, breaks, floorEvery int
 	visibility                                    bool
+	data                                          string
 	seed                                          uint64
 }
 
@@ -76,6 +77,7 @@ func readPlan(args []string) (plan, error) {
 	flags.IntVar(&p.perDay, "per-day", 0, "of reconciliation: orders of one sealed day; 0: a tenth of all, but 10,000 at most")
 	flags.IntVar(&p.floorEvery, "floor-every", 0, "of reconciliation: the floor is read of one in so many days; 0: of each, of one in five beyond 50,000 orders of ten days")
 	flags.BoolVar(&p.visibility, "visibility", false, "of reconciliation: the orders are workflows of the engine, and sweeps list them by its visibility")
+	flags.StringVar(&p.data, "data", "", "of reconciliation: the folder that the loaded systems are kept in, and used again from when it holds the same crowd")
 	flags.IntVar(&p.breaks, "breaks", 100, "of reconciliation: how many breaks are planted, and as many orders that settle")
 	flags.Uint64Var(&p.seed, "seed", 1, "of reconciliation: what the orders are made from")
 	if err := flags.Parse(args); err != nil {
@@ -161,7 +163,7 @@ func reconcileOnly(ctx context.Context, p plan, out io.Writer) error {
 	headerReconcile(p, out)
 	missed, err := runReconcile(ctx, reconcilePlan{
 		crowded: crowded{Seed: p.seed, Orders: p.reconcile, Recent: p.recent, PerDay: p.perDay, Breaks: p.breaks, AsOf: time.Now().UTC().Truncate(time.Second), FloorEvery: p.floorEvery, Visibility: p.visibility},
-		profile: p.profile, detail: p.detail,
+		data:    p.data, profile: p.profile, detail: p.detail,
 	}, out)
 	if err != nil {
 		return err

@@ -30,17 +30,23 @@ const (
 // reconcilePlan is what the benchmark of reconciliation measures.
 type reconcilePlan struct {
 	crowded
+	data    string // folder; empty: a temporary one
 	profile string
 	detail  bool
 }
 
 // runReconcile fills the six systems with a crowd and sweeps every sealed day.
 func runReconcile(ctx context.Context, p reconcilePlan, out io.Writer) (missed bool, err error) {
+	d, err := openData(p.data, p.crowded)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = d.leave(err) }()
 	dir, err := os.MkdirTemp("", "trueup-bench")
 	if err != nil {
 		return false, err
 	}
-	s := &stage{dir: dir}
+	s := &stage{dir: dir, out: out}
 	defer func() { err = errors.Join(err, s.strike()) }()
 	binary, err := engine.Binary(ctx)
 	if err != nil {
@@ -49,12 +55,12 @@ func runReconcile(ctx context.Context, p reconcilePlan, out io.Writer) (missed b
 	if s.engine, err = engine.Start(ctx, binary, engine.Options{Dir: s.dir, UIPort: -1}); err != nil {
 		return false, err
 	}
-	crowd, err := json.Marshal(p.crowded)
+	crowd, err := json.Marshal(d.crowd)
 	if err != nil {
 		return false, err
 	}
 	began := time.Now()
-	environment := []string{crowdVariable + "=" + string(crowd), dirVariable + "=" + s.dir}
+	environment := []string{crowdVariable + "=" + string(crowd), dirVariable + "=" + d.dir}
 	var lines []string
 	systems := environment
 	if p.profile != "" {
@@ -63,7 +69,14 @@ func runReconcile(ctx context.Context, p reconcilePlan, out io.Writer) (missed b
 	if s.systems, lines, err = s.spawn(roleCrowd, systems); err != nil {
 		return false, err
 	}
-	fmt.Fprintf(out, "# %d orders and %d recent ones are in the six systems after %.0f s\n", p.Orders, p.Recent, time.Since(began).Seconds())
+	if d.crowd.Loaded {
+		fmt.Fprintf(out, "# the six systems are used as they were loaded in %s as of %s\n", d.dir, d.crowd.AsOf.Format(time.DateTime))
+	} else {
+		fmt.Fprintf(out, "# %d orders and %d recent ones are in the six systems after %.0f s\n", p.Orders, p.Recent, time.Since(began).Seconds())
+		if err := d.complete(); err != nil {
+			return false, err
+		}
+	}
 	environment = append(append(environment, lines...), "TEMPORAL_ADDRESS="+s.engine.Frontend, "TRUEUP_SWEEP_PER_SECOND=0", "TRUEUP_RUN_PER_SECOND=0", profileVariable+"="+p.profile)
 	if s.worker, lines, err = s.spawn(roleSweep, environment); err != nil {
 		return false, err
@@ -95,6 +108,11 @@ func (s swept) tell(out io.Writer, detail bool) (missed bool) {
 	}
 	fmt.Fprintf(out, "# sweep: %d days, %d orders, %d records on their pages, %.1f s; the floor of %d orders %.1f s; %d orders read by reference, %d settling; suspects looked again for %.1f s\n",
 		s.Days, s.Orders, s.Records, s.Seconds, s.FloorOrders, s.FloorSeconds, s.LookedUp, s.Settling, s.Confirming)
+	for _, system := range order.Systems() {
+		if n := s.Again[system]; n > 0 {
+			fmt.Fprintf(out, "# %d reads of the %s beside the sweep were made again after it gave no answer: the waits are in the times of the floor and of suspects\n", n, system)
+		}
+	}
 	fmt.Fprintf(out, "# pages of mail over IMAP: %d by the floor\n", s.FloorRequests[order.SystemMail])
 	for _, system := range overHTTP {
 		fmt.Fprintf(out, "# calls of %-9s %7d by the sweep, %7d by the floor, %.1f per 1,000 orders\n",

@@ -29,6 +29,7 @@ import (
 // the six simulated systems.
 type stage struct {
 	dir    string
+	out    io.Writer // of what roles say meanwhile; nil: nobody hears it
 	engine *engine.Process
 	client client.Client
 	orders *starters.Client
@@ -57,6 +58,9 @@ var errEnded = errors.New("its output is closed")
 
 // readyLine ends what a role says of itself when it has started.
 const readyLine = "ready"
+
+// meanwhile begins the lines that are for whoever waits for it.
+const meanwhile = "# "
 
 // spawn starts this program in a role, and returns the lines that it printed
 // before it was ready.
@@ -89,6 +93,10 @@ func (s *stage) spawn(role string, environment []string) (*process, []string, er
 				p.exited <- command.Wait()
 			}()
 			return p, lines, nil
+		}
+		if s.out != nil && strings.HasPrefix(scanner.Text(), meanwhile) {
+			fmt.Fprintln(s.out, scanner.Text())
+			continue
 		}
 		lines = append(lines, scanner.Text())
 	}

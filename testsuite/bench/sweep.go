@@ -201,7 +201,6 @@ func (r *reconciling) sweepAll(ctx context.Context) error {
 			return err
 		}
 		r.out.Days += len(days)
-		fmt.Fprintf(os.Stderr, "%s: %d orders, floor %.1f s, sweep %.1f s so far\n", days[0].Format(time.DateOnly), r.out.Orders, r.out.FloorSeconds, r.out.Seconds)
 	}
 	return nil
 }
@@ -219,6 +218,10 @@ func (r *reconciling) counting(into map[order.System]int, f func() error) error 
 func (r *reconciling) sweepDays(ctx context.Context, days []time.Time) error {
 	return r.counting(r.out.Requests, func() error {
 		began, before := clock.Now(), r.source.Confirmed()
+		r.source.Reported = func(report reconciliation.RunReport) {
+			fmt.Printf("# %s is swept: %d orders; %.0f s for the days so far\n", report.Swept.Day.Format(time.DateOnly), report.Looked, clock.Now().Sub(began).Seconds())
+		}
+		defer func() { r.source.Reported = nil }()
 		id := workflows.SweepWorkflowID(days[0])
 		run, err := r.engine.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: workflows.Queue}, workflows.SweepType, workflows.SweepInput{Day: days[0], Days: days})
 		if err != nil {
@@ -291,7 +294,9 @@ func (r *reconciling) floorDay(ctx context.Context, day time.Time) error {
 		if err := g.Wait(); err != nil {
 			return err
 		}
-		r.out.FloorSeconds += clock.Now().Sub(began).Seconds()
+		seconds := clock.Now().Sub(began).Seconds()
+		r.out.FloorSeconds += seconds
+		fmt.Printf("# %s is read by the floor: %.0f s\n", day.Format(time.DateOnly), seconds)
 		n, err := r.source.CountDay(ctx, day)
 		r.out.FloorOrders += n
 		return err

@@ -42,6 +42,8 @@ type Crowd struct {
 	PerDay int
 	// Waiting is how many of a thousand orders wait for goods some days; 0: 20.
 	Waiting int
+	// Progress is told during a load how many orders are written; nil: nobody is.
+	Progress func(orders int)
 
 	planted map[int]Planted
 }

@@ -48,6 +48,9 @@ func (c *Crowd) Load(ctx context.Context, w *world.World) error {
 		if err := all.write(w, c.AsOf.Add(-events)); err != nil {
 			return err
 		}
+		if c.Progress != nil {
+			c.Progress(min(from+chunk, c.Len()))
+		}
 	}
 	return nil
 }

@@ -22,6 +22,8 @@ type Source struct {
 	at     map[time.Time]int // of a day, its place among the crowd's
 	policy reconcile.Policy
 	now    func() time.Time
+	// Reported is told of each report as it comes; nil: nobody is.
+	Reported func(reconciliation.RunReport)
 
 	readers []reconciliation.SystemReader
 	changes []change // by their time, of all orders that do not settle
@@ -150,6 +152,9 @@ func (s *Source) Report(_ context.Context, r reconciliation.RunReport) (reconcil
 	s.status.Verify(r, s.now())
 	s.status.Keep(r)
 	s.reports = append(s.reports, r)
+	if s.Reported != nil {
+		s.Reported(r)
+	}
 	return r, nil
 }
 
