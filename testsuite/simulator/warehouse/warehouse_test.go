@@ -3,6 +3,7 @@ package warehouse_test
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -183,6 +184,30 @@ func TestPeople_GoOnAfterARestart(t *testing.T) {
 	if got := state(t, client, "O1"); got.State != reconcile.ShipmentShipped {
 		t.Errorf("it is %s, want shipped", got.State)
 	}
+}
+
+// A warehouse of a million shipments that is opened again has nothing to go through
+// when nobody works there by himself.
+func TestPeople_NobodyAtWork_ReadsNoShipmentWhenItIsOpenedAgain(t *testing.T) {
+	t.Parallel()
+	o := simulator.Options{Database: filepath.Join(t.TempDir(), "warehouse.db")}
+	server, err := warehouse.New(o, warehouse.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Frame().Update(func(tx *sql.Tx) error {
+		_, err := tx.Exec(`INSERT INTO records (model, id, created, data) VALUES ('stock.shipment.out', 1, 0, 'unreadable')`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Frame().Close(); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = warehouse.New(o, warehouse.Settings{}); err != nil {
+		t.Fatalf("it reads shipments: %v", err)
+	}
+	_ = server.Frame().Close()
 }
 
 func TestEdit(t *testing.T) {
