@@ -200,11 +200,10 @@ func (k *keeper) decideGroup(ctx workflow.Context, d reconciliation.DecideGroup)
 		switch {
 		case d.As == reconciliation.GroupLeave:
 			g.State = reconciliation.GroupLeft
-		case g.Repairs == 0:
-			// Nothing of it would be repaired, so there is nothing to try: each order adopts
-			// it, or asks about it in a case of its own.
-			k.closeGroup(g, now, "decided by "+d.By+unverified+": each order deals with its own")
 		default:
+			// Where nothing of it would be repaired, each order adopts it, or asks about it in
+			// a case of its own. It is open until a run finds none of it all the same: else the
+			// next run would find the very same orders, and be of one mind again.
 			g.State, g.Few, g.Trying, g.Given = reconciliation.GroupTrying, firstFew, "", 0
 		}
 	}

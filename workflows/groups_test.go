@@ -792,6 +792,32 @@ func TestIncident_OfLevels_InventoryGoesDownInTheMiddleOfARun_StaysOpen(t *testi
 	}
 }
 
+// Where a person decides about each order, an incident is let go to the orders, each of
+// which then asks in a case of its own; it is not one case once more.
+func TestIncident_OfWhatIsAsked_DecidedAndEachOrderAsksItself(t *testing.T) {
+	t.Parallel()
+	w, ids := crowd(t, 12, virtual.Options{Policy: "mode: ask\n"})
+	w.runAt(66*time.Minute, workflows.ReconcileInput{})
+	w.At(70*time.Minute, "each order is to deal with its own", func() {
+		if g := w.group(1); g.State != reconciliation.GroupOpen || g.Repairs != 0 {
+			t.Errorf("the group is %+v", g)
+		}
+		w.decideGroup(1, reconciliation.GroupRepair)
+	})
+	asked := w.runAt(76*time.Minute, workflows.ReconcileInput{})
+	w.At(90*time.Minute, "each asks", func() {
+		if n := len(w.Status().Groups); n != 1 || asked.Cases != 12 {
+			t.Errorf("there are %d groups, and the run opened %d cases: %q", n, asked.Cases, asked.Lines)
+		}
+		for _, id := range ids {
+			if n := len(w.Verdict(id).Cases); n != 1 {
+				t.Errorf("order %s has %d cases", id, n)
+			}
+		}
+	})
+	w.Run(2 * time.Hour)
+}
+
 // What says nothing of the orders of an incident does not end it: their records make
 // no sense when they are read, and nobody knows what became of them.
 func TestIncident_OfDeals_RecordsMakeNoSenseInAWholeRun_StaysOpen(t *testing.T) {

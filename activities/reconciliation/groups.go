@@ -93,6 +93,9 @@ func (g Group) Waits() string {
 	case GroupLeft:
 		return fmt.Sprintf("group %d: left as it is by %s, until trueup switch on %s", g.N, g.By, g.Kind)
 	case GroupTrying:
+		if g.Repairs == 0 {
+			return fmt.Sprintf("group %d: each order deals with its own", g.N)
+		}
 		return fmt.Sprintf("group %d: only %d at a time are repaired first", g.N, g.Few)
 	case GroupClosed:
 	}
