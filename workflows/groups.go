@@ -68,6 +68,9 @@ func (s *KeeperState) openGroup(settings Settings, run string, i reconcile.Incid
 		},
 		AtDeadline: "it stays stopped; nothing is changed without a decision",
 	}
+	if i.Repairs == 0 {
+		g.Proposal = "find the one cause; nothing of it is repaired by a rule: after repair each order adopts it or asks in a case of its own"
+	}
 	if i.Short {
 		g.Deadline = now.Add(min(rule.CaseDeadline, 4*time.Hour))
 		g.Proposal = fmt.Sprintf("look whether %s has lost or hides its records, and bring them back there; the group closes by itself then", i.Kind.System)

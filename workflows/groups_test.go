@@ -818,6 +818,59 @@ func TestIncident_OfWhatIsAsked_DecidedAndEachOrderAsksItself(t *testing.T) {
 	w.Run(2 * time.Hour)
 }
 
+// So many go without after one count that the count is likelier wrong: they are one
+// case, and none in the orders. Corrected, it is over.
+func TestIncident_ManyGoWithout_OneCaseUntilTheCountIsRight(t *testing.T) {
+	t.Parallel()
+	for _, decided := range []bool{false, true} {
+		t.Run(map[bool]string{false: "nobody decides", true: "each order is to ask"}[decided], func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Pace: byHand})
+			w.unannounced()
+			var ids []order.ID
+			for k := range 12 {
+				ids = append(ids, order.ID(fmt.Sprintf("%02d", k+1)))
+				w.submit(0, anOrder(string(ids[k])))
+			}
+			cases := func() (n int) {
+				for _, id := range ids {
+					n += len(w.Verdict(id).Cases)
+				}
+				return n
+			}
+			w.At(60*time.Minute, "the best seller is counted as none", func() { w.edit(w.Warehouse, `{"sku":"MUG","on_hand":0,"reason":"a slip"}`) })
+			would := w.runAt(65*time.Minute, workflows.ReconcileInput{DryRun: true})
+			w.runAt(66*time.Minute, workflows.ReconcileInput{})
+			w.At(70*time.Minute, "one case", func() {
+				if g := w.group(1); g.Kind.String() != "inventory.reserved.conflict" || g.State != reconciliation.GroupOpen || g.Orders != 12 || cases() != 0 {
+					t.Errorf("the orders have %d cases, and the group is %+v", cases(), g)
+				}
+				if !strings.Contains(strings.Join(would.Lines, "\n"), "inventory.reserved.conflict on 12 of 12 orders") {
+					t.Errorf("the dry run said %q", would.Lines)
+				}
+				if decided {
+					w.decideGroup(1, reconciliation.GroupRepair)
+				}
+			})
+			w.runAt(75*time.Minute, workflows.ReconcileInput{})
+			w.At(85*time.Minute, "the count is put right", func() {
+				if n := cases(); n != map[bool]int{false: 0, true: 12}[decided] || len(w.Status().Groups) != 1 {
+					t.Errorf("there are %d cases and %d groups", n, len(w.Status().Groups))
+				}
+				w.edit(w.Warehouse, `{"sku":"MUG","on_hand":100,"reason":"counted again"}`)
+			})
+			w.runAt(90*time.Minute, workflows.ReconcileInput{})
+			w.runAt(100*time.Minute, workflows.ReconcileInput{})
+			w.At(110*time.Minute, "all is over", func() {
+				if g := w.group(1); !g.Over() || cases() != 0 {
+					t.Errorf("the orders have %d cases, and the group is %+v", cases(), g)
+				}
+			})
+			w.Run(2 * time.Hour)
+		})
+	}
+}
+
 // What says nothing of the orders of an incident does not end it: their records make
 // no sense when they are read, and nobody knows what became of them.
 func TestIncident_OfDeals_RecordsMakeNoSenseInAWholeRun_StaysOpen(t *testing.T) {

@@ -203,6 +203,7 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 		return x.out, err
 	}
 	found := a.lookAtLevels(ctx, in.Stock, status, x.look)
+	in.Short = a.stillShort(ctx, in.Short, x.look)
 	x.out.Incidents = a.incidents(in, all, found, status.Groups)
 	levels := found.differ
 	if len(all) == 0 && len(levels) == 0 {
@@ -220,7 +221,8 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 		}
 	}
 	a.alignStock(ctx, in, levels, granted, x)
-	in.Short = a.stillShort(ctx, shortUnless(slices.Concat(status.Groups, granted.Groups), in.Short), x)
+	in.Short = shortUnless(slices.Concat(status.Groups, granted.Groups), in.Short)
+	x.sayShort(in.Short)
 	ask := len(parts) > 1
 	parts = inParts(concernedBy(all, suspected, in), cmp.Or(x.parts, max(1, len(all))))
 	for n, part := range parts {
@@ -349,37 +351,46 @@ func enoughOf(enough []Enough, of order.ID) []string {
 	return nil
 }
 
-// shortUnless returns who goes without, unless the counts that say so are an
-// incident themselves.
+// shortUnless returns who goes without, unless the counts that say so are an incident
+// themselves, or so many go without that they are one.
 func shortUnless(groups []Group, short []Shortage) []Shortage {
-	level := reconcile.Kind{System: order.SystemInventory, Field: reconcile.InventoryLevel, Situation: reconcile.Mismatch}
-	if g, found := groupOf(groups, level); found && g.State.Stops() {
-		return nil
+	for _, kind := range []reconcile.Kind{
+		{System: order.SystemInventory, Field: reconcile.InventoryLevel, Situation: reconcile.Mismatch},
+		{System: order.SystemInventory, Field: reconcile.InventoryReserved, Situation: reconcile.Conflict},
+	} {
+		if g, found := groupOf(groups, kind); found && g.State.Stops() {
+			return nil
+		}
 	}
 	return short
 }
 
+// sayShort says who is asked about what they go without.
+func (x *acting) sayShort(short []Shortage) {
+	for _, one := range short {
+		x.out.StockLines = append(x.out.StockLines,
+			fmt.Sprintf("%s: %d of %s are missing, for the warehouse counts %d: a person decides", one.Order, one.Missing, one.SKU, one.Count))
+	}
+}
+
 // stillShort returns who goes without by a count that is the same when it is read
 // again: a slip that was corrected meanwhile is nothing to ask about.
-func (a *Activities) stillShort(ctx context.Context, short []Shortage, x *acting) []Shortage {
+func (a *Activities) stillShort(ctx context.Context, short []Shortage, look *looking) []Shortage {
 	counts := map[string]reconcile.Count{}
 	var still []Shortage
 	for _, one := range short {
 		count, seen := counts[one.SKU]
 		if !seen {
 			var err error
-			if count, err = x.look.count(ctx, one.SKU); err != nil {
+			if count, err = look.count(ctx, one.SKU); err != nil {
 				count.Quantity = one.Count + 1 // nobody knows it now
 				activity.GetLogger(ctx).Warn("stock that is missing could not be counted again; the next run does", "sku", one.SKU, "error", err)
 			}
 			counts[one.SKU] = count
 		}
-		if count.Quantity != one.Count {
-			continue
+		if count.Quantity == one.Count {
+			still = append(still, one)
 		}
-		still = append(still, one)
-		x.out.StockLines = append(x.out.StockLines,
-			fmt.Sprintf("%s: %d of %s are missing, for the warehouse counts %d: a person decides", one.Order, one.Missing, one.SKU, one.Count))
 	}
 	return still
 }

@@ -213,6 +213,9 @@ func (a *Activities) incidents(in Confirm, all []looked, levels levelsLooked, kn
 	for _, l := range all {
 		findings = append(findings, a.findings(l)...)
 	}
+	for _, short := range in.Short {
+		findings = append(findings, short.finding(a.Now()))
+	}
 	stock := levels.findings()
 	var found []reconcile.Incident
 	var blind []reconcile.Kind

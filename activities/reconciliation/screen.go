@@ -71,6 +71,18 @@ type Shortage struct {
 	SKU     string   `json:"sku"`
 	Missing int64    `json:"missing"` // pieces
 	Count   int64    `json:"count"`   // what the warehouse counts
+	// Asked says that a person is asked about it already.
+	Asked bool `json:"asked,omitempty"`
+}
+
+// finding is what many who go without are an incident by.
+func (s Shortage) finding(now time.Time) reconcile.Finding {
+	return reconcile.Finding{Of: string(s.Order), Fresh: !s.Asked, Step: reconcile.Step{
+		Break: reconcile.Break{
+			System: order.SystemInventory, Field: reconcile.InventoryReserved, Situation: reconcile.Conflict, Item: s.SKU, FirstSeen: now,
+		},
+		Decision: reconcile.Ask,
+	}}
 }
 
 // Enough is an order that was said to be short, and of which SKUs there is enough for it.

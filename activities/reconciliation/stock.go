@@ -273,7 +273,7 @@ func shortages(all []Known, count reconcile.Count, out *Screened) {
 			// What has left is not in the count, and still reserved until it is committed.
 			needs := q.Quantity - uncommitted([]Known{k}, count.SKU)
 			if needs > left {
-				out.Short = append(out.Short, Shortage{Order: k.Intent.Order, SKU: q.SKU, Missing: needs - max(0, left), Count: count.Quantity})
+				out.Short = append(out.Short, Shortage{Order: k.Intent.Order, SKU: q.SKU, Missing: needs - max(0, left), Count: count.Quantity, Asked: k.Short})
 			}
 			left = max(0, left-needs)
 		}

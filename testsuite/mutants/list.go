@@ -244,6 +244,12 @@ var mutants = []mutant{
 		[]string{"Property_Compare_ForeignCurrency_NeverAddsUp"},
 	},
 	{
+		"what is proposed is an alternative to itself", "plan.go",
+		"if s.Decision == Adopt { // to let it stand is what is proposed",
+		"if false { // to let it stand is what is proposed",
+		[]string{"Property_Plan_AskedWhetherToAdopt_AcceptIsProposed"},
+	},
+	{
 		"foreign money is asked about for ever", "facts.go",
 		"if foreign(i, a) && (has > 0 || a.takesMoney()) {",
 		"if foreign(i, a) {",
