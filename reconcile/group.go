@@ -54,6 +54,8 @@ type Incident struct {
 	Breaks  int   `json:"breaks"`
 	Repairs int   `json:"repairs,omitempty"`
 	Money   []Sum `json:"money,omitempty"` // at risk
+	// Anew says that so many are new of it that they would be an incident themselves.
+	Anew bool `json:"anew,omitempty"`
 	// Members are the orders, sorted; for levels the SKUs.
 	Members []string `json:"members,omitempty"`
 	// Since is when the oldest of the breaks was first seen.

@@ -90,9 +90,7 @@ func (p *process) adoptRefunds(now time.Time) {
 			op := p.refundBy(r)
 			if op != nil && r.State != reconcile.RefundFailed && (op.Status == Unsent || op.Status == Refused && op.Code != failedLater) {
 				// Its repair was stopped after it had got through, or its answer was not true.
-				op.Status, op.Ended, op.Why, op.Code, op.Record, op.Amount = Done, p.observed(order.SystemPayment).At, "", "", r.ID, r.Amount
-				p.note(now, p.Key(*op)+" is there after all: the gateway has it")
-				p.touch()
+				p.isThere(now, op, r)
 			}
 			switch {
 			case op == nil && r.State != reconcile.RefundFailed:
@@ -115,6 +113,20 @@ func (p *process) adoptRefunds(now time.Time) {
 			}
 		}
 	}
+}
+
+// isThere takes a refund for done that the gateway has: nobody is asked about it any
+// more.
+func (p *process) isThere(now time.Time, op *Operation, r reconcile.Refund) {
+	op.Status, op.Ended, op.Record, op.Amount = Done, p.observed(order.SystemPayment).At, r.ID, r.Amount
+	op.Why, op.Code, op.Conflict = "", "", false
+	p.note(now, p.Key(*op)+" is there after all: the gateway has it")
+	for _, k := range p.Cases {
+		if k.Open() && k.Step.Key == p.Key(*op) {
+			p.closeCase(now, k.N, "the gateway has the refund after all")
+		}
+	}
+	p.touch()
 }
 
 // refundBy returns the operation that made a refund, or nil.
@@ -209,7 +221,7 @@ func (p *process) attendDisputes(now time.Time) {
 func (p *process) holdBack(now time.Time, attempt string) {
 	for i := range p.Operations {
 		op := &p.Operations[i]
-		if op.Operation != order.Refund || op.Ref != attempt || op.Status != Refused || !op.Conflict || op.Code == waivedRefund {
+		if op.Operation != order.Refund || op.Ref != attempt || op.Status != Refused || !op.Conflict || op.Code == waivedRefund || op.Code == failedLater || p.repeated(p.Key(*op)) {
 			continue
 		}
 		op.Status, op.Why = Unsent, "the money is in dispute"
@@ -283,7 +295,7 @@ func (p *process) adoptPayers(now time.Time) {
 // happen by itself, and asks otherwise.
 func (p *process) attendSurplus(now time.Time) {
 	for _, k := range p.openCases() {
-		if a := p.attemptBy(k.Step.Break.Item); k.Step.Break.Field == reconcile.PaymentAttempts && a != nil && a.Held+p.refundable(*a) == 0 && !p.refunding() {
+		if a := p.attemptBy(k.Step.Break.Item); k.Step.Break.Field == reconcile.PaymentAttempts && a != nil && p.gone(*a) && !p.refunding() {
 			p.closeCase(now, k.N, "it went back at the gateway")
 		}
 	}
@@ -305,6 +317,13 @@ func (p *process) attendSurplus(now time.Time) {
 		p.note(now, p.amount(over).String()+" was taken for what was dropped: it is given back")
 		p.touch()
 	}
+}
+
+// gone says that an attempt has nothing that would have to go back, nor, in another
+// currency, may take any.
+func (s *State) gone(a reconcile.Attempt) bool {
+	waits := a.State == reconcile.AttemptOpen || a.State == reconcile.AttemptProcessing
+	return a.Held+s.refundable(a) == 0 && !(waits && s.foreign(a))
 }
 
 // askOver asks what becomes of money that the order's payers took beyond what was

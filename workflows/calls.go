@@ -350,7 +350,10 @@ func (p *process) fill(r *mail.SendRequest, op Operation) {
 		case p.Phase == order.PhaseFailed:
 			c.Kind = mail.KindPayment
 		}
-		_, captured, _, _ := p.money()
+		captured := int64(0)
+		for _, a := range p.attempts() {
+			captured += a.Captured
+		}
 		c.Amount = p.amount(captured)
 	}
 }

@@ -84,7 +84,7 @@ func (p *process) feasible(what string, k reconcile.Case, d Decide) error {
 		}
 	case DecideRefund:
 		if left := p.refundableBy(k); left == 0 || d.Amount > left {
-			return p.refuse(what, fmt.Sprintf("at most %s is left to give back", p.amount(left)))
+			return p.refuse(what, fmt.Sprintf("at most %s is left to give back by this case; what is in another currency goes back at the gateway", p.amount(left)))
 		}
 	case DecideShip:
 		if k.Step.Break.Field != reconcile.PaymentDisputed && p.lostParcel(k) == nil && !p.givenUpBy(k) {
@@ -231,12 +231,28 @@ func (s *State) repairing(k reconcile.Case) bool {
 // refundableBy is the most that a decision about a case can give back: of what was
 // taken twice, or was to go back again, what is left of the attempt that took it.
 func (s *State) refundableBy(k reconcile.Case) int64 {
-	if k.Step.Operation == order.Refund && k.Step.Break.Field == reconcile.PaymentAttempts {
-		if a := s.attemptBy(k.Step.Break.Item); a != nil {
-			return s.refundable(*a)
-		}
+	from := ""
+	if k.Step.Break.Field == reconcile.PaymentAttempts {
+		from = k.Step.Break.Item
+	} else if failed := s.failedIn(k); failed != nil && failed.About == aboutSurplus {
+		from = failed.Ref
 	}
-	return s.allRefundable()
+	if from == "" {
+		return s.allRefundable()
+	}
+	a := s.attemptBy(from)
+	if a == nil || s.foreign(*a) { // what is in another currency goes back at the gateway
+		return 0
+	}
+	return s.refundable(*a)
+}
+
+// failedIn returns the refund that failed, about which a case is; or nil.
+func (s *State) failedIn(k reconcile.Case) *Operation {
+	if intent, ours := order.ParseKey(k.Step.Key); ours && intent.Operation == order.Refund {
+		return s.find(order.Refund, intent.N)
+	}
+	return nil
 }
 
 // closedMeanwhile says that a case is not open any more, and why; empty while it
@@ -431,16 +447,27 @@ func (p *process) refundByDecision(now time.Time, k reconcile.Case, d Decide) {
 		p.giveBack(now, p.worth(r).Total, aboutReturn, len(p.Returns))
 		return
 	}
-	if k.Step.Operation == order.Refund {
-		amount := cmp.Or(d.Amount, k.Step.Amount)
-		if amount != k.Step.Amount { // the one that failed is settled by it
-			p.letGo(now, k)
-		}
+	if k.Step.Operation == order.Refund || k.Step.Break.Field == reconcile.PaymentAttempts {
+		amount := cmp.Or(d.Amount, k.Step.Amount, p.refundableBy(k))
+		p.settleFailed(now, k, amount)
 		p.refundAgain(now, k.Step, amount)
 		return
 	}
 	p.letGo(now, k)
 	p.giveBack(now, cmp.Or(d.Amount, p.allRefundable()), aboutPerson, 0)
+}
+
+// settleFailed settles the refund that failed by one of another amount: of what was
+// taken twice the rest of it stays.
+func (p *process) settleFailed(now time.Time, k reconcile.Case, amount int64) {
+	failed := p.failedIn(k)
+	if failed == nil || amount == failed.Amount {
+		return
+	}
+	if failed.About == aboutSurplus {
+		failed.Amount = max(0, failed.Amount-amount)
+	}
+	p.letGo(now, k)
 }
 
 func (p *process) shipByDecision(now time.Time, k reconcile.Case) {

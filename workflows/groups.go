@@ -40,9 +40,20 @@ func (s *KeeperState) meet(settings Settings, r reconciliation.GrantRequest, now
 		case g == nil && i.Orders > 0:
 			s.openGroup(settings, r.Run, i, now)
 		case g != nil && g.Kind == i.Kind && !r.Only:
+			s.askAnew(settings, g, i, now)
 			s.count(g, i)
 		}
 	}
+}
+
+// askAnew opens an incident once more that was let go to its orders, when so many
+// others have it now.
+func (s *KeeperState) askAnew(settings Settings, g *reconciliation.Group, i reconcile.Incident, now time.Time) {
+	if !g.Told || !i.Anew {
+		return
+	}
+	g.State, g.Told, g.Why = reconciliation.GroupOpen, false, "so many are new: "+i.Why()
+	g.Asked, g.Deadline = now, now.Add(settings.Policy.Rule(g.Kind.Field).CaseDeadline)
 }
 
 // groupCovering returns the incident that is not over and is of a kind, or nil.
@@ -156,6 +167,7 @@ func (s *KeeperState) attendGroups(settings Settings, r reconciliation.RunReport
 		s.tried(settings, g, r, now)
 		there := slices.ContainsFunc(r.Incidents, func(i reconcile.Incident) bool { return i.Kind == g.Kind && i.Orders > 0 })
 		seen := r.Complete() && !r.Only && !slices.Contains(r.Blind, g.N)
+		g.Told = g.Told || seen && g.State == reconciliation.GroupTrying && g.Repairs == 0 && g.At.Before(r.Started)
 		if g.State != reconciliation.GroupLeft && seen && !there && g.Opened.Before(r.Started) {
 			s.closeGroup(g, now, "a whole run found none of it any more")
 		}
@@ -207,7 +219,7 @@ func (k *keeper) decideGroup(ctx workflow.Context, d reconciliation.DecideGroup)
 			// Where nothing of it would be repaired, each order adopts it, or asks about it in
 			// a case of its own. It is open until a run finds none of it all the same: else the
 			// next run would find the very same orders, and be of one mind again.
-			g.State, g.Few, g.Trying, g.Given = reconciliation.GroupTrying, firstFew, "", 0
+			g.State, g.Few, g.Trying, g.Given, g.Told = reconciliation.GroupTrying, firstFew, "", 0, false
 		}
 	}
 	k.tell(ctx)

@@ -818,6 +818,41 @@ func TestIncident_OfWhatIsAsked_DecidedAndEachOrderAsksItself(t *testing.T) {
 	w.Run(2 * time.Hour)
 }
 
+// An incident stops its kind also in a run that cannot read a system, or that can say
+// nothing of most of its orders: the others do not ask by themselves.
+func TestIncident_OfWhatIsAsked_RunThatSeesLittle_NoOrderAsksItself(t *testing.T) {
+	t.Parallel()
+	for name, blind := range map[string]func(w *world){
+		"another system is down": func(w *world) {
+			w.inject(w.Mail, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+		},
+		"most make no sense": func(w *world) {
+			for _, id := range []order.ID{"01", "02", "03", "04", "05", "06", "07"} {
+				w.inject(w.ERP, simulator.Fault{Operation: "lookup", Order: id, Kind: simulator.Garbage, Times: -1})
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, ids := crowd(t, 12, virtual.Options{Policy: "mode: ask\n"})
+			w.runAt(66*time.Minute, workflows.ReconcileInput{})
+			w.At(75*time.Minute, "the next run sees less", func() { blind(w) })
+			w.runAt(76*time.Minute, workflows.ReconcileInput{})
+			w.At(100*time.Minute, "nobody asks", func() {
+				if g := w.group(1); g.State != reconciliation.GroupOpen || g.Orders != 12 {
+					t.Errorf("the group is %+v", g)
+				}
+				for _, id := range ids {
+					if n := len(w.Verdict(id).Cases); n != 0 {
+						t.Errorf("order %s has %d cases", id, n)
+					}
+				}
+			})
+			w.Run(2 * time.Hour)
+		})
+	}
+}
+
 // So many go without after one count that the count is likelier wrong: they are one
 // case, and none in the orders. Corrected, it is over.
 func TestIncident_ManyGoWithout_OneCaseUntilTheCountIsRight(t *testing.T) {
@@ -825,12 +860,19 @@ func TestIncident_ManyGoWithout_OneCaseUntilTheCountIsRight(t *testing.T) {
 	for _, decided := range []bool{false, true} {
 		t.Run(map[bool]string{false: "nobody decides", true: "each order is to ask"}[decided], func(t *testing.T) {
 			t.Parallel()
-			w := open(t, virtual.Options{Pace: byHand})
+			w := open(t, virtual.Options{Pace: byHand, Stock: map[string]int{"MUG": 100, "TSHIRT": 100, "CUP": 100}})
 			w.unannounced()
 			var ids []order.ID
 			for k := range 12 {
 				ids = append(ids, order.ID(fmt.Sprintf("%02d", k+1)))
 				w.submit(0, anOrder(string(ids[k])))
+			}
+			for k := range 12 {
+				o := anOrder(fmt.Sprintf("cup-%02d", k+1))
+				o.Lines = []order.Line{{SKU: "CUP", Quantity: 1, UnitPrice: o.Total}}
+				o.Shipping = 0
+				w.submit(0, o)
+				ids = append(ids, o.ID)
 			}
 			cases := func() (n int) {
 				for _, id := range ids {
@@ -845,7 +887,7 @@ func TestIncident_ManyGoWithout_OneCaseUntilTheCountIsRight(t *testing.T) {
 				if g := w.group(1); g.Kind.String() != "inventory.reserved.conflict" || g.State != reconciliation.GroupOpen || g.Orders != 12 || cases() != 0 {
 					t.Errorf("the orders have %d cases, and the group is %+v", cases(), g)
 				}
-				if !strings.Contains(strings.Join(would.Lines, "\n"), "inventory.reserved.conflict on 12 of 12 orders") {
+				if !strings.Contains(strings.Join(would.Lines, "\n"), "inventory.reserved.conflict on 12 of 24 orders") {
 					t.Errorf("the dry run said %q", would.Lines)
 				}
 				if decided {
@@ -857,6 +899,16 @@ func TestIncident_ManyGoWithout_OneCaseUntilTheCountIsRight(t *testing.T) {
 				if n := cases(); n != map[bool]int{false: 0, true: 12}[decided] || len(w.Status().Groups) != 1 {
 					t.Errorf("there are %d cases and %d groups", n, len(w.Status().Groups))
 				}
+				if decided { // and another one is counted as none
+					w.edit(w.Warehouse, `{"sku":"CUP","on_hand":0,"reason":"a slip"}`)
+				}
+			})
+			w.runAt(86*time.Minute, workflows.ReconcileInput{})
+			w.At(89*time.Minute, "who is new is one case, once more", func() {
+				if g := w.group(1); decided && (g.State != reconciliation.GroupOpen || g.Orders != 24 || cases() != 12) {
+					t.Errorf("the orders have %d cases, and the group is %+v", cases(), g)
+				}
+				w.edit(w.Warehouse, `{"sku":"CUP","on_hand":100,"reason":"counted again"}`)
 				w.edit(w.Warehouse, `{"sku":"MUG","on_hand":100,"reason":"counted again"}`)
 			})
 			w.runAt(90*time.Minute, workflows.ReconcileInput{})

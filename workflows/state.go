@@ -308,9 +308,12 @@ func (s *State) observed(system order.System) reconcile.Observation {
 // attempts returns what the gateway last said of the attempts in the order's currency.
 // What one in another took adds up with nothing of the order, and pays for nothing.
 func (s *State) attempts() []reconcile.Attempt {
-	return slices.DeleteFunc(slices.Clone(s.everyAttempt()), func(a reconcile.Attempt) bool {
-		return a.Currency != "" && a.Currency != s.Order.Currency
-	})
+	return slices.DeleteFunc(slices.Clone(s.everyAttempt()), s.foreign)
+}
+
+// foreign says that an attempt is in another currency than the order.
+func (s *State) foreign(a reconcile.Attempt) bool {
+	return a.Currency != "" && a.Currency != s.Order.Currency
 }
 
 // everyAttempt returns what the gateway last said of all of them: each must be closed

@@ -158,8 +158,13 @@ func TestPay_PaidOnceMoreInAnotherCurrency_NoneOfTheOrdersMoney(t *testing.T) {
 				w.Check(err)
 			})
 			w.runs(30 * time.Minute)
+			var refused *replied
+			w.At(59*time.Minute, "a person would have it given back", func() { refused = w.decide("1", w.open1().N, workflows.DecideRefund) })
 			w.At(time.Hour, "a person is asked, and gives it back at the gateway", func() {
 				w.wentBack(0)
+				if refused.Err == nil {
+					t.Errorf("the order's own money was decided to go back: %+v", refused)
+				}
 				if k := w.open1(); k.Step.Break.Field != reconcile.PaymentAttempts || k.Step.Break.Observed != "9980 CHF" || k.Step.Operation != "" {
 					t.Errorf("the case is %+v", k.Step)
 				}
@@ -469,4 +474,55 @@ func TestSurplus_OfAPayer_StoppedAfterItGotThrough_IsTakenForDone(t *testing.T) 
 		w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.Agreed)
 	})
 	w.Run(13 * time.Hour)
+}
+
+// A refund of a second payment failed, and a person has a part of it sent again: the
+// rest is let stand, and nobody is asked about it for ever.
+func TestSurplus_RefundFailed_APartIsSentAgainAndTheRestStays(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto, Payment: payment.Settings{RefundSettles: 12 * time.Hour}})
+	w.submit(0, atOnce(visa))
+	w.paysAgain(10 * time.Minute)
+	var more, part *replied
+	w.At(5*time.Hour, "the bank sends the refund back", func() { w.edit(w.Payment, `{"order":"1","refund":"failed"}`) })
+	w.At(7*time.Hour, "more than it took", func() { more = w.decideFor(w.theCase("1", reconcile.PaymentRefunded), 9981) })
+	w.At(7*time.Hour+time.Minute, "a part", func() { part = w.decideFor(w.theCase("1", reconcile.PaymentRefunded), 5000) })
+	w.runs(22 * time.Hour)
+	w.runs(23 * time.Hour)
+	w.At(24*time.Hour, "look", func() {
+		w.took("the part", part)
+		if more.Err == nil {
+			t.Errorf("more was given back than was taken twice: %+v", more)
+		}
+		w.wentBack(2)
+		if s := w.story("1"); s.Refunded != 5000 || s.Revenue != 9980 || s.Credited != 0 {
+			t.Errorf("the systems say %+v", s)
+		}
+		if v := w.Verdict("1"); v.Agreement != reconcile.Agreed {
+			t.Errorf("it is %s", v.Table())
+		}
+	})
+	w.Run(25 * time.Hour)
+}
+
+// What a person has sent again is not sent a third time because a dispute came and went.
+func TestDispute_AfterARefundWasSentAgain_NotSentOnceMore(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto})
+	w.submit(0, atOnce(visa))
+	w.At(30*time.Hour, "the gateway refuses a refund", func() {
+		w.inject(w.Payment, simulator.Fault{Operation: order.Refund, Kind: simulator.Rejected})
+		w.refund("1", "a", 1000)
+	})
+	w.At(31*time.Hour, "a person has it made again", func() { w.decide("1", w.open1().N, workflows.DecideRepair) })
+	w.At(32*time.Hour, "disputed", func() {
+		w.wentBack(1)
+		w.edit(w.Payment, `{"order":"1","dispute":"opened"}`)
+	})
+	w.At(50*time.Hour, "and won", func() { w.edit(w.Payment, `{"order":"1","dispute":"won"}`) })
+	w.At(52*time.Hour, "look", func() {
+		w.wentBack(1)
+		w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed)
+	})
+	w.Run(53 * time.Hour)
 }

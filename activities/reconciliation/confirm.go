@@ -214,14 +214,15 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	if len(parts) == 1 { // then one question is enough
 		first.Wants = append(first.Wants, wantsOf(parts[0])...)
 	}
-	granted := Granted{}
+	// What is known of incidents stops their kinds also where nobody asks for a grant.
+	granted := Granted{Groups: slices.DeleteFunc(slices.Clone(status.Groups), Group.Over)}
 	if len(first.Wants) > 0 || len(first.Incidents) > 0 {
 		if granted, err = x.grant(ctx, first); err != nil {
 			return x.out, fmt.Errorf("ask for %d grants: %w", len(first.Wants), err)
 		}
 	}
 	a.alignStock(ctx, in, levels, granted, x)
-	in.Short = shortUnless(slices.Concat(status.Groups, granted.Groups), in.Short)
+	in.Short = shortUnless(granted.Groups, in.Short)
 	x.sayShort(in.Short)
 	ask := len(parts) > 1
 	parts = inParts(concernedBy(all, suspected, in), cmp.Or(x.parts, max(1, len(all))))

@@ -62,8 +62,11 @@ type Group struct {
 	Trying      string    `json:"trying,omitempty"`
 	TryingSince time.Time `json:"trying_since,omitzero"`
 	Given       int       `json:"given,omitempty"`
-	Closed      time.Time `json:"closed,omitzero"`
-	Outcome     string    `json:"outcome,omitempty"`
+	// Told says that each of its orders has been let deal with its own, for nothing of it
+	// is repaired: so many that are new of its kind are asked about anew.
+	Told    bool      `json:"told,omitempty"`
+	Closed  time.Time `json:"closed,omitzero"`
+	Outcome string    `json:"outcome,omitempty"`
 }
 
 // Command is how it is decided in a terminal, as it stands.

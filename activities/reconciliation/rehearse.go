@@ -217,6 +217,12 @@ func (a *Activities) incidents(in Confirm, all []looked, levels levelsLooked, kn
 		findings = append(findings, short.finding(a.Now()))
 	}
 	stock := levels.findings()
+	fresh := append(reconcile.Incidents(a.Thresholds, in.Looked, findings), reconcile.Incidents(a.Thresholds, in.Compared, stock)...)
+	fresh = append(fresh, a.counted(in, findings)...)
+	anew := func(i reconcile.Incident) reconcile.Incident {
+		i.Anew = slices.ContainsFunc(fresh, func(other reconcile.Incident) bool { return other.Kind == i.Kind })
+		return i
+	}
 	var found []reconcile.Incident
 	var blind []reconcile.Kind
 	for _, g := range known {
@@ -225,13 +231,11 @@ func (a *Activities) incidents(in Confirm, all []looked, levels levelsLooked, kn
 		case slices.ContainsFunc(in.Blind, func(b Blind) bool { return b.Group == g.N }):
 			blind = append(blind, g.Kind)
 		case g.Kind.Field == reconcile.InventoryLevel:
-			found = append(found, reconcile.Tally(g.Kind, in.Compared, stock))
+			found = append(found, anew(reconcile.Tally(g.Kind, in.Compared, stock)))
 		default:
-			found = append(found, reconcile.Tally(g.Kind, in.Looked, findings))
+			found = append(found, anew(reconcile.Tally(g.Kind, in.Looked, findings)))
 		}
 	}
-	fresh := append(reconcile.Incidents(a.Thresholds, in.Looked, findings), reconcile.Incidents(a.Thresholds, in.Compared, stock)...)
-	fresh = append(fresh, a.counted(in, findings)...)
 	for _, i := range fresh {
 		covers := func(k reconcile.Kind) bool { return k.Covers(i.Kind) }
 		if !slices.ContainsFunc(blind, covers) && !slices.ContainsFunc(found, func(other reconcile.Incident) bool { return covers(other.Kind) }) {

@@ -179,12 +179,13 @@ func (a *Activities) ScreenChanges(ctx context.Context, in Screen) (Screened, er
 		return Screened{}, fmt.Errorf("screen changes: look up what the changes do not show: %w", err)
 	}
 	s.into(&out)
+	uncompared := slices.Clone(out.Exceptions)
 	s.choose(&out, status)
 	out.SKUs = skus(known, status.watched())
 	a.compareStock(ctx, known, &out)
 	out.Waited = a.waited(status, out.InMotion)
 	out.goOn(status, s.feed.late)
-	if out.Blind, err = a.blind(ctx, status.Groups, out); err != nil {
+	if out.Blind, err = a.blind(ctx, status.Groups, out, uncompared); err != nil {
 		return Screened{}, fmt.Errorf("screen changes: %w", err)
 	}
 	return out, nil
@@ -255,21 +256,22 @@ type Blind struct {
 	Of      int `json:"of"`
 }
 
-// blind returns the incidents of which the run says nothing.
-func (a *Activities) blind(ctx context.Context, groups []Group, s Screened) ([]Blind, error) {
+// blind returns the incidents of which the run says nothing; uncompared are the orders
+// that it could not compare itself.
+func (a *Activities) blind(ctx context.Context, groups []Group, s Screened, uncompared []order.ID) ([]Blind, error) {
 	all, err := a.openMembers(ctx, groups)
 	if err != nil {
 		return nil, err
 	}
 	var blind []Blind
 	for _, m := range all {
-		uncompared := func(one string) bool { return slices.Contains(s.Exceptions, order.ID(one)) }
+		unseen := func(one string) bool { return slices.Contains(uncompared, order.ID(one)) }
 		if ofLevels(groups, m.Group) {
-			uncompared = func(sku string) bool { return slices.Contains(s.InMotion, sku) || slices.Contains(s.Unseen, sku) }
+			unseen = func(sku string) bool { return slices.Contains(s.InMotion, sku) || slices.Contains(s.Unseen, sku) }
 		}
 		b := Blind{Group: m.Group, Of: len(m.Of)}
 		for _, one := range m.Of {
-			if uncompared(one) {
+			if unseen(one) {
 				b.Members++
 			}
 		}
