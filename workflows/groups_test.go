@@ -827,6 +827,7 @@ func TestIncident_OfWhatIsAsked_RunThatSeesLittle_NoOrderAsksItself(t *testing.T
 			w.inject(w.Mail, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
 		},
 		"most make no sense": func(w *world) {
+			w.inject(w.ERP, simulator.Fault{Operation: "lookup", Kind: simulator.Garbage}) // of several together; then one by one
 			for _, id := range []order.ID{"01", "02", "03", "04", "05", "06", "07"} {
 				w.inject(w.ERP, simulator.Fault{Operation: "lookup", Order: id, Kind: simulator.Garbage, Times: -1})
 			}

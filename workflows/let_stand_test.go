@@ -33,3 +33,21 @@ func TestSurplus_LetStandByAPerson_StaysUnderAnotherPolicy(t *testing.T) {
 		}
 	}
 }
+
+// A refund that was refused waits for the end of a dispute, unless a person has had it
+// made again meanwhile.
+func TestDispute_HoldsBackWhatWasRefused_ButNotWhatWasMadeAgain(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	for _, again := range []bool{false, true} {
+		p := &process{settings: Settings{Policy: reconcile.Default()}, State: &State{Order: order.Order{ID: "1", Currency: "EUR"}}}
+		p.Operations = []Operation{{System: order.SystemPayment, Operation: order.Refund, N: 1, Status: Refused, Conflict: true, Ref: "pi_1", Amount: 1000}}
+		if again {
+			p.Operations = append(p.Operations, Operation{System: order.SystemPayment, Operation: order.Refund, N: 2, Status: Done, Ref: "pi_1", Amount: 1000, Again: "order/1/refund/1"})
+		}
+		p.holdBack(now, "pi_1")
+		if n := p.count(order.Refund); n != 2 || p.Operations[0].Status == Unsent == again {
+			t.Errorf("made again %t: %d refunds are known, want 2; the first is %s", again, n, p.Operations[0].Status)
+		}
+	}
+}

@@ -504,25 +504,3 @@ func TestSurplus_RefundFailed_APartIsSentAgainAndTheRestStays(t *testing.T) {
 	})
 	w.Run(25 * time.Hour)
 }
-
-// What a person has sent again is not sent a third time because a dispute came and went.
-func TestDispute_AfterARefundWasSentAgain_NotSentOnceMore(t *testing.T) {
-	t.Parallel()
-	w := open(t, virtual.Options{Policy: allAuto})
-	w.submit(0, atOnce(visa))
-	w.At(30*time.Hour, "the gateway refuses a refund", func() {
-		w.inject(w.Payment, simulator.Fault{Operation: order.Refund, Kind: simulator.Rejected})
-		w.refund("1", "a", 1000)
-	})
-	w.At(31*time.Hour, "a person has it made again", func() { w.decide("1", w.open1().N, workflows.DecideRepair) })
-	w.At(32*time.Hour, "disputed", func() {
-		w.wentBack(1)
-		w.edit(w.Payment, `{"order":"1","dispute":"opened"}`)
-	})
-	w.At(50*time.Hour, "and won", func() { w.edit(w.Payment, `{"order":"1","dispute":"won"}`) })
-	w.At(52*time.Hour, "look", func() {
-		w.wentBack(1)
-		w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed)
-	})
-	w.Run(53 * time.Hour)
-}
