@@ -809,8 +809,8 @@ var mutants = []mutant{
 	},
 	{
 		"a strength that decides is refused", "policy_strength.go",
-		"switch f {",
-		"switch Field(\"\") {",
+		"switch f {\n\tcase InventoryReserved,",
+		"switch Field(\"\") {\n\tcase InventoryReserved,",
 		[]string{"Property_Strength_Refused_HasNoEffectOfItsOwn"},
 	},
 }
