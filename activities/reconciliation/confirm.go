@@ -222,7 +222,7 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 		}
 	}
 	a.alignStock(ctx, in, levels, granted, x)
-	in.Short = shortUnless(granted.Groups, in.Short)
+	in.Short = a.stillShort(ctx, shortUnless(granted.Groups, in.Short), x.look) // setting levels takes its time
 	x.sayShort(in.Short)
 	ask := len(parts) > 1
 	parts = inParts(concernedBy(all, suspected, in), cmp.Or(x.parts, max(1, len(all))))
