@@ -268,8 +268,8 @@ func TestOrphan_NamesNoOrder_MoneyAndEvidenceAreWhatWasHeard(t *testing.T) {
 	})
 	again := w.sweep(19*time.Hour+40*time.Minute, workflows.SweepInput{Day: firstDay}) // which sees it again
 	w.At(20*time.Hour, "the gateway tells of it", func() {
-		if is := w.unclaimed(order.SystemPayment, record); is.Token != k.Token || again.Swept.Kept != 1 {
-			t.Errorf("seen again %d times, its evidence was %s and is %s", again.Swept.Kept, k.Token, is.Token)
+		if is := w.unclaimed(order.SystemPayment, record); is.Token != k.Token {
+			t.Errorf("seen again, its evidence was %s and is %s", k.Token, is.Token)
 		}
 		w.Check(w.Client.Keep(t.Context(), "", reconciliation.Notice{ID: "evt_x", System: order.SystemPayment, Record: record, Type: "charge.refunded", At: w.Now()}))
 	})
@@ -282,6 +282,9 @@ func TestOrphan_NamesNoOrder_MoneyAndEvidenceAreWhatWasHeard(t *testing.T) {
 		w.Check(w.decideInbox(order.SystemPayment, record, workflows.DecideInbox{Link: "1", Evidence: is.Token}))
 	})
 	w.Run(21 * time.Hour)
+	if again.Swept == nil || again.Swept.Kept != 1 {
+		t.Errorf("the second sweep did not see it: %+v", again)
+	}
 	r.said("orphan.opened", "orphan.closed")
 	if d := r.deliveries()[1].Data; d.Outcome != "decided: link by me (unverified)" || d.Order != "1" {
 		t.Errorf("it was said to have ended as %+v", d)
