@@ -240,13 +240,28 @@ func lacksStock(k reconcile.Case) bool {
 // order any more, which no comparison of the order finds.
 func goesShort(k reconcile.Case) bool { return lacksStock(k) && k.Stays && k.Step.Operation == "" }
 
-// goesWith closes what was asked about SKUs of which there is enough by now.
+// toldShort says that a person is asked about stock that is not enough for what is to
+// ship, or has decided about just that.
+func (s *State) toldShort() bool {
+	return !s.Phase.Ended() && !order.Empty(s.unshipped()) && slices.ContainsFunc(s.Cases, func(k reconcile.Case) bool {
+		return goesShort(k) && (k.Open() || k.Passed.IsZero() && s.settled(k.Outcome))
+	})
+}
+
+// goesWith closes what was asked about SKUs of which there is enough by now. What was
+// decided about them is over too: should they be missing once more, that is asked anew.
 func (p *process) goesWith(now time.Time, enough []string) []string {
 	var lines []string
-	for _, k := range p.openCases() {
-		if sku := k.Step.Break.Item; goesShort(k) && slices.Contains(enough, sku) {
+	for i := range p.Cases {
+		k := &p.Cases[i]
+		switch sku := k.Step.Break.Item; {
+		case !goesShort(*k) || !slices.Contains(enough, sku):
+		case k.Open():
 			p.closeCase(now, k.N, "there is enough again")
 			lines = append(lines, fmt.Sprintf("there is enough of %s again → case %d is closed", sku, k.N))
+		case k.Passed.IsZero():
+			k.Passed = now
+			p.touch()
 		}
 	}
 	return lines

@@ -295,7 +295,7 @@ func (p *process) adoptPayers(now time.Time) {
 // happen by itself, and asks otherwise.
 func (p *process) attendSurplus(now time.Time) {
 	for _, k := range p.openCases() {
-		if a := p.attemptBy(k.Step.Break.Item); k.Step.Break.Field == reconcile.PaymentAttempts && a != nil && p.gone(*a) && !p.refunding() {
+		if a := p.attemptBy(k.Step.Break.Item); k.Step.Break.Field == reconcile.PaymentAttempts && a != nil && p.emptied(*a) && !p.refunding() {
 			p.closeCase(now, k.N, "it went back at the gateway")
 		}
 	}
@@ -319,9 +319,9 @@ func (p *process) attendSurplus(now time.Time) {
 	}
 }
 
-// gone says that an attempt has nothing that would have to go back, nor, in another
+// emptied says that an attempt has nothing that would have to go back, nor, in another
 // currency, may take any.
-func (s *State) gone(a reconcile.Attempt) bool {
+func (s *State) emptied(a reconcile.Attempt) bool {
 	waits := a.State == reconcile.AttemptOpen || a.State == reconcile.AttemptProcessing
 	return a.Held+s.refundable(a) == 0 && !(waits && s.foreign(a))
 }

@@ -61,13 +61,13 @@ func sameBreak(a, b reconcile.Break, stays bool) bool {
 // settled says that a person decided a case in a way that leaves nothing to ask,
 // also when things stay as they are. What was to be repaired is asked about again
 // when it is not, and what was to be given up when the warehouse would not.
-func (p *process) settled(outcome string) bool {
+func (s *State) settled(outcome string) bool {
 	decision, ok := strings.CutPrefix(outcome, decidedBy)
 	switch {
 	case !ok, strings.HasPrefix(decision, string(DecideRepair)):
 		return false
 	case strings.HasPrefix(decision, string(DecideRelease)):
-		return p.Amendment.open() || order.Empty(p.unshipped())
+		return s.Amendment.open() || order.Empty(s.unshipped())
 	}
 	return true
 }

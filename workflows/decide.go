@@ -83,8 +83,11 @@ func (p *process) feasible(what string, k reconcile.Case, d Decide) error {
 			return p.refuse(what, "what the case proposes is for a person to do: "+k.Step.Proposal+"; decide "+string(DecideByHand)+" when it is done, or "+string(DecideAccept))
 		}
 	case DecideRefund:
+		if a := p.attemptBy(k.Step.Break.Item); a != nil && p.foreign(*a) {
+			return p.refuse(what, "what is in another currency is given back at the gateway; decide "+string(DecideByHand)+" when that is done")
+		}
 		if left := p.refundableBy(k); left == 0 || d.Amount > left {
-			return p.refuse(what, fmt.Sprintf("at most %s is left to give back by this case; what is in another currency goes back at the gateway", p.amount(left)))
+			return p.refuse(what, fmt.Sprintf("at most %s is left to give back", p.amount(left)))
 		}
 	case DecideShip:
 		if k.Step.Break.Field != reconcile.PaymentDisputed && p.lostParcel(k) == nil && !p.givenUpBy(k) {

@@ -145,7 +145,6 @@ func (p *process) publish(ctx workflow.Context) error {
 	}
 	if stakes := p.stakes(); stakes != p.published.stakes {
 		p.published.stakes = stakes
-		stakes.Short = slices.ContainsFunc(p.openCases(), goesShort)
 		memo[StakesMemo] = stakes
 	}
 	if len(memo) == 0 {

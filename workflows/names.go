@@ -81,7 +81,7 @@ func RecordName(record string) string {
 	}
 	digest := sha256.Sum256([]byte(record))
 	begin := strings.Map(func(r rune) rune { // what is no UTF-8 comes as RuneError
-		if r < ' ' || r > '~' {
+		if unprintable(r) {
 			return '?'
 		}
 		return r
@@ -92,8 +92,10 @@ func RecordName(record string) string {
 // Printable says that a text is printable ASCII, and so may be the id of a workflow:
 // the SDK sends it in a header of its calls too, and no other comes through.
 func Printable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+	return !strings.ContainsFunc(s, unprintable)
 }
+
+func unprintable(r rune) bool { return r < ' ' || r > '~' }
 
 // SweepWorkflowID is the sweep of a day; the zero day is that of the exceptions
 // of earlier sweeps.

@@ -22,15 +22,15 @@ type Stakes struct {
 	Cases    int       `json:"cases,omitempty"`
 	Opened   time.Time `json:"opened,omitzero"`
 	Deadline time.Time `json:"deadline,omitzero"`
-	// Short says that one of them is about stock that is not enough for the order: see
-	// reconciliation.Enough. It is only written with the others.
+	// Short says that a person is asked about stock that is not enough for the order, or
+	// has said what becomes of that: see reconciliation.Enough.
 	Short bool `json:"short,omitempty"`
 }
 
 // stakes adds up what is at stake now. Money counts once, also when a person is
 // asked about its break.
 func (s *State) stakes() Stakes {
-	var st Stakes
+	st := Stakes{Short: s.toldShort()}
 	for _, b := range s.Breaks {
 		st.Money += b.Money
 	}

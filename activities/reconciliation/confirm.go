@@ -377,23 +377,19 @@ func (x *acting) sayShort(short []Shortage) {
 // stillShort returns who goes without by a count that is the same when it is read
 // again: a slip that was corrected meanwhile is nothing to ask about.
 func (a *Activities) stillShort(ctx context.Context, short []Shortage, look *looking) []Shortage {
-	counts := map[string]reconcile.Count{}
-	var still []Shortage
-	for _, one := range short {
-		count, seen := counts[one.SKU]
-		if !seen {
-			var err error
-			if count, err = look.count(ctx, one.SKU); err != nil {
-				count.Quantity = one.Count + 1 // nobody knows it now
+	same := map[string]bool{} // by SKU: those of one rest on one count
+	return slices.DeleteFunc(slices.Clone(short), func(one Shortage) bool {
+		still, counted := same[one.SKU]
+		if !counted {
+			count, err := look.count(ctx, one.SKU)
+			if err != nil {
 				activity.GetLogger(ctx).Warn("stock that is missing could not be counted again; the next run does", "sku", one.SKU, "error", err)
 			}
-			counts[one.SKU] = count
+			still = err == nil && count.Quantity == one.Count
+			same[one.SKU] = still
 		}
-		if count.Quantity == one.Count {
-			still = append(still, one)
-		}
-	}
-	return still
+		return !still
+	})
 }
 
 // concernedBy leaves out the orders that were looked at only because they seemed to go
