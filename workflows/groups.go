@@ -217,8 +217,8 @@ func (k *keeper) decideGroup(ctx workflow.Context, d reconciliation.DecideGroup)
 			g.State = reconciliation.GroupLeft
 		default:
 			// Where nothing of it would be repaired, each order adopts it, or asks about it in
-			// a case of its own. It is open until a run finds none of it all the same: else the
-			// next run would find the very same orders, and be of one mind again.
+			// a case of its own. It stays all the same until a run finds none of it: the next run
+			// would find the very same orders, and open it once more.
 			g.State, g.Few, g.Trying, g.Given, g.Told = reconciliation.GroupTrying, firstFew, "", 0, false
 		}
 	}

@@ -161,25 +161,31 @@ func TestInbox_Left_IsRememberedAndNotAskedAboutAgain(t *testing.T) {
 	}
 }
 
+// nameless has a customer begin to pay, after two hours, without our reference.
+func (w *world) nameless() *string {
+	record := new(string)
+	w.At(2*time.Hour, "a payment without a reference", func() {
+		var err error
+		*record, err = w.Payment.Start("1", payment.Checkout{Amount: 700, Currency: "eur", Channel: "shop", Bare: true})
+		w.Check(err)
+	})
+	return record
+}
+
 func TestInbox_Linked_IsGivenToItsOrder(t *testing.T) {
 	t.Parallel()
 	w := deaf(t, virtual.Options{})
 	w.submit(time.Minute, anOrder("1"))
-	record := ""
-	w.At(2*time.Hour, "a payment without a reference", func() {
-		var err error
-		record, err = w.Payment.Start("1", payment.Checkout{Amount: 700, Currency: "eur", Channel: "shop", Bare: true})
-		w.Check(err)
-	})
+	record := w.nameless()
 	w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
 	w.At(20*time.Hour, "a person knows whose it is", func() {
-		if k := w.unclaimed(order.SystemPayment, record); k.Asked.IsZero() || len(k.Evidence) != 2 || !strings.Contains(k.Evidence[0], "a payment of 7.00 EUR") {
+		if k := w.unclaimed(order.SystemPayment, *record); k.Asked.IsZero() || len(k.Evidence) != 2 || !strings.Contains(k.Evidence[0], "a payment of 7.00 EUR") {
 			t.Errorf("the case is %+v", k)
 		}
-		w.Check(w.decideInbox(order.SystemPayment, record, workflows.DecideInbox{Link: "1"}))
+		w.Check(w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Link: "1"}))
 	})
 	w.At(21*time.Hour, "it has ended", func() {
-		id := workflows.InboxWorkflowID(order.SystemPayment, record)
+		id := workflows.InboxWorkflowID(order.SystemPayment, *record)
 		if _, _, open := w.Runs(id); open || w.Published(id).Agreement != "agreed" {
 			t.Errorf("what was linked is open: %t, %+v", open, w.Published(id))
 		}
@@ -197,8 +203,8 @@ func TestInbox_Linked_IsGivenToItsOrder(t *testing.T) {
 	})
 	w.Run(10 * day)
 	state := w.closedAs("1", order.PhaseClosed)
-	if !slices.ContainsFunc(state.Seen, func(id string) bool { return strings.Contains(id, record) }) {
-		t.Errorf("the order has seen %v, and not %s", state.Seen, record)
+	if !slices.ContainsFunc(state.Seen, func(id string) bool { return strings.Contains(id, *record) }) {
+		t.Errorf("the order has seen %v, and not %s", state.Seen, *record)
 	}
 }
 
@@ -207,12 +213,7 @@ func TestInbox_LinkedAgain_OrderLooksAgain(t *testing.T) {
 	t.Parallel()
 	w := deaf(t, virtual.Options{})
 	w.submit(time.Minute, anOrder("1"))
-	record := ""
-	w.At(2*time.Hour, "a payment without a reference", func() {
-		var err error
-		record, err = w.Payment.Start("1", payment.Checkout{Amount: 700, Currency: "eur", Channel: "shop", Bare: true})
-		w.Check(err)
-	})
+	record := w.nameless()
 	looked := func() int {
 		all, err := w.Payment.Frame().Ledger(0, "1")
 		w.fatal(err)
@@ -223,7 +224,7 @@ func TestInbox_LinkedAgain_OrderLooksAgain(t *testing.T) {
 		w.sweep(age-2*time.Hour, workflows.SweepInput{Day: firstDay})
 		w.At(age, "a person knows whose it is", func() {
 			before[n] = looked()
-			w.Check(w.decideInbox(order.SystemPayment, record, workflows.DecideInbox{Link: "1"}))
+			w.Check(w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Link: "1"}))
 		})
 		w.At(age+10*time.Minute, "its order has looked", func() {
 			if after := looked(); after <= before[n] {

@@ -136,7 +136,7 @@ func (k *keeper) levelsAgree(r *reconciliation.RunReport, right []string, now ti
 func (k *keeper) set(levels []reconcile.Break, now time.Time) {
 	for i := range k.Status.Set {
 		s := &k.Status.Set[i]
-		s.At = slices.DeleteFunc(s.At, func(at time.Time) bool { return now.Sub(at) >= 24*time.Hour })
+		s.At = slices.DeleteFunc(s.At, func(at time.Time) bool { return now.Sub(at) >= reconciliation.Day })
 	}
 	for _, b := range levels {
 		n, found := slices.BinarySearchFunc(k.Status.Set, b.Item, func(s reconciliation.SetLevel, sku string) int { return strings.Compare(s.SKU, sku) })
