@@ -227,6 +227,14 @@ func TestPlant_AtAnyTimeOfTheDay(t *testing.T) {
 			t.Errorf("of 10,000 at %s: %v", at.Format(time.TimeOnly), err)
 		}
 	}
+	// Two days are never older than at the end of a day, nor younger than at its
+	// first moment.
+	for _, at := range []time.Time{time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC), time.Date(2026, 11, 28, 23, 59, 59, 0, time.UTC)} {
+		two := &Crowd{Seed: 1, Orders: 100_000, PerDay: 50_000, Recent: 300, AsOf: at}
+		if err := two.Plant(100, 100); err != nil {
+			t.Errorf("of two days at %s: %v", at.Format(time.TimeOnly), err)
+		}
+	}
 }
 
 // An order is a function of its number.

@@ -87,11 +87,12 @@ func (l *Life) ship(at time.Time, apart bool, r *rand.Rand) {
 	}
 }
 
-// giveBack lets one piece, or everything, come back some days after the last
-// parcel has arrived.
+// giveBack lets one piece, or everything, come back half a day to four days
+// after the last parcel has arrived. Some are there again before the youngest
+// sealed days are three days old.
 func (l *Life) giveBack(r *rand.Rand) {
 	arrived := l.Parcels[len(l.Parcels)-1].Delivered
-	after, all := time.Duration(1+r.IntN(4))*day, r.IntN(3) == 0
+	after, all := 12*time.Hour+time.Duration(r.IntN(84*60))*time.Minute, r.IntN(3) == 0
 	if arrived.IsZero() {
 		return
 	}
@@ -104,7 +105,7 @@ func (l *Life) giveBack(r *rand.Rand) {
 	if all {
 		back.Lines = l.Order.AllLines()
 	}
-	back.Received = l.happened(back.Announced.Add(2 * day))
+	back.Received = l.happened(back.Announced.Add(day))
 	if !back.Received.IsZero() {
 		back.Restocked = l.happened(back.Received.Add(time.Hour))
 		back.Amount = l.Order.Total - order.ValueOf(l.Order, order.Less(l.Order, l.Order.AllLines(), back.Lines))
