@@ -66,7 +66,8 @@ func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]r
 		return c.promised(ctx, q)
 	}
 	if len(q.IDs) > 0 {
-		return c.intentsByID(ctx, q.IDs)
+		found, err := c.intentsByID(ctx, q.IDs, "")
+		return found.known, err
 	}
 	filter := "" // every order that is remembered
 	if !q.Since.IsZero() {
@@ -105,16 +106,17 @@ func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]r
 // intentsByID lists what these orders mean, as far as visibility knows them. Those
 // that a page does not answer are asked for again without the others: one that was
 // re-opened often has more runs than a page, and they come before those of an order
-// that closed long ago.
-func (c *Client) intentsByID(ctx context.Context, ids []order.ID) ([]reconciliation.Known, error) {
+// that closed long ago. Those of its runs are meant that the condition holds for, ""
+// all of them.
+func (c *Client) intentsByID(ctx context.Context, ids []order.ID, condition string) (intentsOf, error) {
 	ids = slices.Clone(ids)
 	slices.Sort(ids)
 	var found intentsOf
 	for open := range slices.Chunk(slices.Compact(ids), idsAtOnce) {
 		for page := []byte(nil); len(open) > 0; {
-			listed, next, err := c.Engine.List(ctx, orderQuery(ofIDs(open)), dayPage, page)
+			listed, next, err := c.Engine.List(ctx, orderQuery(ofIDs(open)+condition), dayPage, page)
 			if err != nil {
-				return nil, err
+				return found, err
 			}
 			for _, l := range listed {
 				if id, ours := workflows.OrderOf(l.ID); ours {
@@ -130,7 +132,7 @@ func (c *Client) intentsByID(ctx context.Context, ids []order.ID) ([]reconciliat
 			}
 		}
 	}
-	return found.known, nil
+	return found, nil
 }
 
 func ofIDs(ids []order.ID) string {

@@ -39,9 +39,13 @@ func ofDay(day, placed, started time.Time) bool {
 // dayQuery finds the runs that may be of the day, when they started at most so
 // late: an order may be placed a little in our future, for clocks differ.
 func dayQuery(day time.Time, late time.Duration) string {
-	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 	return fmt.Sprintf("WorkflowType = '%s' AND StartTime >= '%s' AND StartTime < '%s'",
-		workflows.OrderType, at(day.Add(-order.ClockSkew)), at(day.Add(reconciliation.Day+late)))
+		workflows.OrderType, day.Add(-order.ClockSkew).UTC().Format(time.RFC3339Nano), startedBefore(day, late))
+}
+
+// startedBefore is the moment before which a run starts that dayQuery finds.
+func startedBefore(day time.Time, late time.Duration) string {
+	return day.Add(reconciliation.Day + late).UTC().Format(time.RFC3339Nano)
 }
 
 // dayPage is how many runs one page of visibility has at most.
@@ -71,8 +75,9 @@ func (c *Client) CountDay(ctx context.Context, day time.Time) (int, error) {
 }
 
 // DayIntents implements reconciliation.DayIntents over visibility. A run that is
-// closed may have been followed by another one, so the order's latest is asked
-// for by its id.
+// closed may have been followed by another one: one that started too late to be
+// listed here is asked for by its id. Of one that is listed on another page who
+// asks takes what changed last, or what came first.
 func (c *Client) DayIntents(ctx context.Context, day time.Time, shard reconcile.Shard, page string) ([]reconciliation.Known, string, error) {
 	token, err := base64.StdEncoding.DecodeString(page)
 	if err != nil {
@@ -82,30 +87,27 @@ func (c *Client) DayIntents(ctx context.Context, day time.Time, shard reconcile.
 	if err != nil {
 		return nil, "", fmt.Errorf("list the orders of %s: %w", day.Format(time.DateOnly), err)
 	}
-	var known []reconciliation.Known
+	var here []Listed
 	var closed []order.ID
 	for _, l := range listed {
 		id, ours := workflows.OrderOf(l.ID)
-		if !ours || !shard.Has(id) {
+		if !ours || !shard.Has(id) || !ofDay(day, knownOf(id, l).Intent.PlacedAt, l.Started) {
 			continue
 		}
-		k := knownOf(id, l)
-		switch {
-		case !ofDay(day, k.Intent.PlacedAt, l.Started):
-		case l.Running:
-			known = append(known, k)
-		default:
+		here = append(here, l)
+		if !l.Running {
 			closed = append(closed, id)
 		}
 	}
-	if len(closed) > 0 {
-		latest, err := c.Intents(ctx, reconciliation.IntentQuery{IDs: closed})
-		if err != nil {
-			return nil, "", fmt.Errorf("list the orders of %s: the latest runs of closed ones: %w", day.Format(time.DateOnly), err)
-		}
-		known = append(known, latest...)
+	found, err := c.intentsByID(ctx, closed, fmt.Sprintf(" AND StartTime >= '%s'", startedBefore(day, startsLate)))
+	if err != nil {
+		return nil, "", fmt.Errorf("list the orders of %s: the latest runs of closed ones: %w", day.Format(time.DateOnly), err)
 	}
-	return known, base64.StdEncoding.EncodeToString(next), nil
+	for _, l := range here { // before which the later ones come
+		id, _ := workflows.OrderOf(l.ID)
+		found.take(id, knownOf(id, l))
+	}
+	return found.known, base64.StdEncoding.EncodeToString(next), nil
 }
 
 // knownOf reads an order's intent from what visibility lists. One that has not

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ type visible struct {
 func (v *visible) List(_ context.Context, query string, limit int, page []byte) ([]starters.Listed, []byte, error) {
 	v.queries = append(v.queries, query)
 	found := slices.DeleteFunc(slices.Clone(v.runs), func(l starters.Listed) bool {
-		return strings.Contains(query, "WorkflowId IN") && !strings.Contains(query, "'"+l.ID+"'")
+		return strings.Contains(query, "WorkflowId IN") && !strings.Contains(query, "'"+l.ID+"'") || !startedAsAsked(query, l.Started)
 	})
 	slices.SortStableFunc(found, func(x, y starters.Listed) int {
 		switch {
@@ -47,6 +48,17 @@ func (v *visible) List(_ context.Context, query string, limit int, page []byte) 
 		return found[from:], nil, nil
 	}
 	return found[from:to], []byte(strconv.Itoa(to)), nil
+}
+
+// startedAsAsked says whether a run started when the query asks for.
+func startedAsAsked(query string, started time.Time) bool {
+	for _, bound := range regexp.MustCompile(`StartTime (>=|<) '([^']+)'`).FindAllStringSubmatch(query, -1) {
+		at, err := time.Parse(time.RFC3339Nano, bound[2])
+		if err != nil || started.Before(at) != (bound[1] == "<") {
+			return false
+		}
+	}
+	return true
 }
 
 // aRun is a run of an order as visibility shows it; without placed it has not
@@ -78,6 +90,8 @@ func TestClient_DayIntents_EachOrderOnTheDayWhereItIsFound(t *testing.T) {
 		aRun("adopted-on-friday", noon, friday.Add(time.Hour), true, 0),
 		aRun("reopened", noon, noon, false, 1),
 		aRun("reopened", noon, friday.Add(time.Hour), true, 2),
+		aRun("again", noon, noon, false, 1),
+		aRun("again", noon, noon.Add(90*time.Minute), false, 2),
 		aRun("of-friday", friday.Add(time.Hour), friday.Add(time.Hour), true, 0),
 	}}
 	c := &starters.Client{Engine: v, Now: time.Now}
@@ -86,12 +100,12 @@ func TestClient_DayIntents_EachOrderOnTheDayWhereItIsFound(t *testing.T) {
 		day  time.Time
 		want []string
 	}{
-		{"monday", monday, []string{"ahead-of-us 0", "over-midnight 0", "reopened 2", "silent 0", "usual 0"}},
+		{"monday", monday, []string{"again 2", "ahead-of-us 0", "over-midnight 0", "reopened 2", "silent 0", "usual 0"}},
 		{"tuesday", tuesday, nil},
 		{"friday", friday, []string{"adopted-on-friday 0", "of-friday 0", "reopened 2"}},
 	} {
 		for _, of := range []int{1, 3} { // whole, and in shards
-			var got []string
+			latest := map[order.ID]reconciliation.Known{}
 			for n := range of {
 				for page := ""; ; {
 					known, next, err := c.DayIntents(t.Context(), test.day, reconcile.Shard{N: n, Of: of}, page)
@@ -99,12 +113,18 @@ func TestClient_DayIntents_EachOrderOnTheDayWhereItIsFound(t *testing.T) {
 						t.Fatal(err)
 					}
 					for _, k := range known {
-						got = append(got, fmt.Sprintf("%s %d", k.Intent.Order, k.Intent.Captured))
+						if before, twice := latest[k.Intent.Order]; !twice || k.Changed.After(before.Changed) {
+							latest[k.Intent.Order] = k
+						}
 					}
 					if page = next; next == "" {
 						break
 					}
 				}
+			}
+			var got []string
+			for id, k := range latest {
+				got = append(got, fmt.Sprintf("%s %d", id, k.Intent.Captured))
 			}
 			slices.Sort(got)
 			if !slices.Equal(got, test.want) {
@@ -112,10 +132,15 @@ func TestClient_DayIntents_EachOrderOnTheDayWhereItIsFound(t *testing.T) {
 			}
 		}
 	}
+	if !slices.ContainsFunc(v.queries, func(query string) bool {
+		return strings.Contains(query, "WorkflowId IN ('order/reopened')") && strings.Contains(query, "StartTime >= '2026-03-04T02:00:00Z'")
+	}) {
+		t.Errorf("of a closed run of monday not only later ones were asked for: %s", strings.Join(v.queries, "\n"))
+	}
 	if query := v.queries[0]; !strings.Contains(query, "StartTime >= '2026-03-01T23:") || !strings.Contains(query, "StartTime < '2026-03-04T02:00:00Z'") {
 		t.Errorf("the query of monday is %s", query)
 	}
-	if n, err := c.CountDay(t.Context(), monday); err != nil || n != len(v.runs) {
+	if n, err := c.CountDay(t.Context(), monday); err != nil || n != 6 {
 		t.Errorf("the day has about %d orders, %v", n, err)
 	}
 	if _, _, err := c.DayIntents(t.Context(), monday, reconcile.Shard{}, "?"); err == nil {

@@ -19,6 +19,7 @@ type DayIntents interface {
 	// DayIntents returns one page of the day's orders that are in the shard; page
 	// is empty for the first one and else the next of the page before. A page may
 	// be empty without being the last: next is empty on the last. An order that
-	// comes twice is the same order; the one that changed later counts.
+	// comes twice is the same order; the one that changed later counts, and of two
+	// that changed at one moment the one that came first.
 	DayIntents(ctx context.Context, day time.Time, shard reconcile.Shard, page string) (known []Known, next string, err error)
 }

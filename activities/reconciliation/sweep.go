@@ -327,10 +327,10 @@ func (s *sweeping) load(ctx context.Context) error {
 	return nil
 }
 
-// sort sorts the orders by id, of two the one that changed later, without those
-// that were placed before anything is judged.
+// sort sorts the orders by id, of two the one that changed later, or else the one
+// that was listed first, without those that were placed before anything is judged.
 func (s *sweeping) sort() {
-	slices.SortFunc(s.known, func(x, y Known) int {
+	slices.SortStableFunc(s.known, func(x, y Known) int {
 		if c := compareIDs(x.Intent.Order, y.Intent.Order); c != 0 {
 			return c
 		}
