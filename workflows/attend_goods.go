@@ -3,10 +3,8 @@ package workflows
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
-	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 )
@@ -218,71 +216,5 @@ func (p *process) attendNotThere(now time.Time) {
 		Why:          missing + " of what is to be sent cannot be promised: inventory has no more",
 		Proposal:     "promise them once they are there again",
 		Alternatives: []string{string(DecideRelease) + ": give them up, and give their money back"},
-	})
-}
-
-// closeShort closes what was asked about missing stock, once nothing is to ship.
-func (p *process) closeShort(now time.Time) {
-	for _, k := range p.openCases() {
-		if lacksStock(k) {
-			p.closeCase(now, k.N, "nothing is left to ship")
-		}
-	}
-}
-
-// lacksStock says that a case is about goods that are not there for the order.
-func lacksStock(k reconcile.Case) bool {
-	b := k.Step.Break
-	return b.Field == reconcile.InventoryReserved && !k.Fought && (b.Situation == reconcile.Conflict || k.Step.Operation == order.Reserve)
-}
-
-// goesShort says that a case is about stock that was corrected and is not enough for the
-// order any more, which no comparison of the order finds.
-func goesShort(k reconcile.Case) bool { return lacksStock(k) && k.Stays && k.Step.Operation == "" }
-
-// toldShort says that a person is asked about stock that is not enough for what is to
-// ship, or has decided about just that.
-func (s *State) toldShort() bool {
-	return !s.Phase.Ended() && !order.Empty(s.unshipped()) && slices.ContainsFunc(s.Cases, func(k reconcile.Case) bool {
-		return goesShort(k) && (k.Open() || k.Passed.IsZero() && s.settled(k.Outcome))
-	})
-}
-
-// goesWith closes what was asked about SKUs of which there is enough by now. What was
-// decided about them is over too: should they be missing once more, that is asked anew.
-func (p *process) goesWith(now time.Time, enough []string) []string {
-	var lines []string
-	for i := range p.Cases {
-		k := &p.Cases[i]
-		switch sku := k.Step.Break.Item; {
-		case !goesShort(*k) || !slices.Contains(enough, sku):
-		case k.Open():
-			p.closeCase(now, k.N, "there is enough again")
-			lines = append(lines, fmt.Sprintf("there is enough of %s again → case %d is closed", sku, k.N))
-		case k.Passed.IsZero():
-			k.Passed = now
-			p.touch()
-		}
-	}
-	return lines
-}
-
-// goesWithout asks a person when the stock was corrected by hand and is not
-// enough for this order any more: older orders are served first.
-func (p *process) goesWithout(now time.Time, short reconciliation.Shortage) {
-	if p.Phase.Ended() || order.Empty(p.unshipped()) {
-		return
-	}
-	p.raise(now, reconcile.Step{
-		Break: reconcile.Break{
-			System: order.SystemInventory, Field: reconcile.InventoryReserved, Situation: reconcile.Conflict, Item: short.SKU,
-			Expected: strconv.FormatInt(short.Missing, 10) + " more", Observed: strconv.FormatInt(short.Count, 10) + " in the warehouse",
-			Right: string(order.SystemWarehouse), FirstSeen: now, Confirmed: now,
-		},
-		Decision: reconcile.Ask,
-		Why: fmt.Sprintf("the stock was corrected: the warehouse counts %d of %s, which are promised to older orders, and %d for this one are missing",
-			short.Count, short.SKU, short.Missing),
-		Proposal:     string(DecideAccept) + ": wait until there is more",
-		Alternatives: []string{string(DecideRelease) + ": give up what has not shipped, and its money", string(DecideCancel) + ": take the order back"},
 	})
 }

@@ -173,7 +173,7 @@ func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
 		on = p.token(workflow.Now(ctx), *p.caseOf(d.Case))
 	}
 	work, _ := workflow.NewDisconnectedContext(ctx)
-	unread := p.readFor(work, *p.caseOf(d.Case), d.As)
+	unread, count := p.readFor(work, *p.caseOf(d.Case), d.As)
 	now := workflow.Now(ctx)
 	p.attend(now)
 	if n := p.wished(DecideUpdate, d.ID); n > 0 { // the same wish came twice, and the other one was faster
@@ -186,12 +186,18 @@ func (p *process) decide(ctx workflow.Context, d Decide) (Reply, error) {
 		c := p.assess(now)
 		p.settleCases(now, c)
 		p.replan(now, c)
+		if count != nil {
+			p.counted(now, d.Case, *count)
+		}
 	}
 	if why := p.closedMeanwhile(d.Case); why != "" {
 		return refused(why)
 	}
 	k := *p.caseOf(d.Case)
 	if d.As == DecideByHand {
+		if count != nil && p.missingAt(shortage(k), *count) > 0 {
+			return refused(fmt.Sprintf("the warehouse counts %d of %s, and nothing was closed: once a run finds enough for this order the case closes by itself", count.Quantity, count.SKU))
+		}
 		if p.standing(now, k) {
 			return refused("the " + string(k.Step.Break.System) + " system still says the same; nothing was closed")
 		}
@@ -272,8 +278,8 @@ func (p *process) closedMeanwhile(n int) string {
 
 // readFor reads what a decision rests on, in this moment, and returns a system
 // that cannot be read; none when all can be. What was put right by hand may be
-// anywhere.
-func (p *process) readFor(ctx workflow.Context, k reconcile.Case, as Decision) order.System {
+// anywhere. What is not enough is counted.
+func (p *process) readFor(ctx workflow.Context, k reconcile.Case, as Decision) (unread order.System, count *reconcile.Count) {
 	systems := concerned(k, as)
 	_ = workflow.Await(ctx, func() bool { return !p.reading }) // one that is under way may be older than this decision
 	if as == DecideByHand {
@@ -283,10 +289,17 @@ func (p *process) readFor(ctx workflow.Context, k reconcile.Case, as Decision) o
 	}
 	for _, system := range systems {
 		if p.observed(system).State == reconcile.Unreadable {
-			return system
+			return system, nil
 		}
 	}
-	return ""
+	if !goesShort(k) {
+		return "", nil
+	}
+	is, ok := p.countFor(ctx, k)
+	if !ok {
+		return order.SystemWarehouse, nil
+	}
+	return "", &is
 }
 
 // stale says that a case does not rest any more on what a decision was made on,

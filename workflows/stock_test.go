@@ -168,6 +168,61 @@ func TestStock_CountSlipsAndIsCorrected_NobodyGoesWithoutAnyMore(t *testing.T) {
 	}
 }
 
+// What is decided about stock that is not enough rests on what the warehouse counts in
+// that moment, and not on what a run counted once.
+func TestStock_CountChangedSinceTheRun_DecisionRestsOnWhatIsCountedNow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		count   int // by now
+		as      workflows.Decision
+		refused string // "" when it is carried out
+		stays   string // what the case is about then
+	}{
+		"enough again":                   {4, workflows.DecideRelease, "there is enough again", ""},
+		"one more, and still not enough": {3, workflows.DecideRelease, "has changed since", "1 more, 3 in the warehouse"},
+		"less than that":                 {1, workflows.DecideAccept, "has changed since", "2 more, 1 in the warehouse"},
+		"as it was":                      {2, workflows.DecideRelease, "", ""},
+		"as it was, done by hand":        {2, workflows.DecideByHand, "the warehouse counts 2 of MUG", "2 more, 2 in the warehouse"},
+		"one more, done by hand":         {3, workflows.DecideByHand, "the warehouse counts 3 of MUG", "2 more, 2 in the warehouse"},
+		"enough again, done by hand":     {4, workflows.DecideByHand, "", ""},
+		"the warehouse cannot be asked":  {-1, workflows.DecideAccept, "the warehouse system cannot be read now", "2 more, 2 in the warehouse"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Pace: byHand, Stock: map[string]int{"MUG": 4, "TSHIRT": 100}})
+			w.submit(0, anOrder("1"))
+			w.submit(time.Minute, anOrder("2"))
+			w.At(time.Hour, "the warehouse counts too few", func() { w.edit(w.Warehouse, `{"sku":"MUG","on_hand":2,"reason":"a slip"}`) })
+			w.runAt(66*time.Minute, workflows.ReconcileInput{})
+			var decided *replied
+			w.At(70*time.Minute, "it is counted once more, and decided", func() {
+				n := w.theCase("2", reconcile.InventoryReserved)
+				switch c.count {
+				case -1:
+					w.inject(w.Warehouse, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: 100})
+				case 2:
+				default:
+					w.edit(w.Warehouse, fmt.Sprintf(`{"sku":"MUG","on_hand":%d,"reason":"counted again"}`, c.count))
+				}
+				decided = w.decide("2", n, c.as)
+			})
+			w.At(74*time.Minute, "look", func() {
+				stays := ""
+				for _, k := range w.Verdict("2").Cases {
+					stays += k.Step.Break.Expected + ", " + k.Step.Break.Observed
+				}
+				if stays != c.stays {
+					t.Errorf("the open cases are about %q, want %q", stays, c.stays)
+				}
+			})
+			w.Run(75 * time.Minute)
+			if decided.Err != nil || (decided.Refused == "") != (c.refused == "") || !strings.Contains(decided.Refused, c.refused) {
+				t.Errorf("the answer is %+v, want it refused for %q", decided, c.refused)
+			}
+		})
+	}
+}
+
 // What is corrected between the two looks of a run is asked about nobody.
 func TestStock_CountCorrectedWithinTheRun_NobodyIsAsked(t *testing.T) {
 	t.Parallel()
