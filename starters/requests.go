@@ -50,6 +50,9 @@ func wishRoute[M any](g *Gateway, path, what string, asked func(*M) *workflows.A
 		if len(problems) > 0 {
 			return refuse(http.StatusBadRequest, "the request is not "+what+"; nothing was done", problems...)
 		}
+		if amountOfNothing(data) {
+			return notValid(&InvalidError{Problems: checkAmount(-1)})
+		}
 		ctx, cancel := context.WithTimeout(x.request.Context(), wait)
 		defer cancel()
 		reply, err := send(ctx, id, m)
@@ -117,6 +120,15 @@ func decode[M any](data []byte, what string) (M, []order.Problem) {
 		return m, []order.Problem{{Field: "body", Reason: "has data after " + what}}
 	}
 	return m, nil
+}
+
+// amountOfNothing says that a wish names an amount, and it is 0: to a workflow that is
+// all that is left, and to who worked it out nothing.
+func amountOfNothing(data []byte) bool {
+	var named struct {
+		Amount *int64 `json:"amount"`
+	}
+	return json.Unmarshal(data, &named) == nil && named.Amount != nil && *named.Amount == 0
 }
 
 // undecodable names the field at fault.
