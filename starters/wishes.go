@@ -156,10 +156,12 @@ func noun(update string) string {
 }
 
 // Cancel asks to take an order back. It answers when the warehouse has: granted,
-// or refused because reality won. ErrNotAnswered when no worker took it: ask again.
+// or refused because reality won. Asked again while that is open, it is the same wish;
+// once it was refused it may be granted by now, so that its message has an id of its
+// own each time. ErrNotAnswered when no worker took it: ask again.
 func (c *Client) Cancel(ctx context.Context, id order.ID, wish workflows.Cancel) (workflows.CancelAnswer, error) {
 	var answer workflows.CancelAnswer
-	m := Message{Name: workflows.CancelUpdate, ID: "cancel-" + digest(wish.By, wish.Reason), Argument: wish}
+	m := Message{Name: workflows.CancelUpdate, ID: fmt.Sprintf("cancel-%s-%d", digest(wish.By, wish.Reason), c.Now().UnixNano()), Argument: wish}
 	accepted, err := c.taken(ctx, id, m, &answer)
 	if err == nil && accepted && answer.Order == "" {
 		return workflows.CancelAnswer{Order: id, Outcome: reconcile.InProgress, Pending: "the warehouse has not answered yet; ask for the verdict"}, nil

@@ -401,6 +401,20 @@ func TestCancel_RefusedAndThenTheWarehouseGivesItUp_NotRequestedAnewByItself(t *
 	w.took("the decision", decided)
 }
 
+// A cancellation that came too late is asked for once more, in the same words, when the
+// warehouse has given the parcel up: it is another wish, and is taken up.
+func TestCancel_RefusedAndAskedAgainInTheSameWords_Granted(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.stopped(anOrder("1"))
+	var again *cancelled
+	w.At(6*time.Hour, "it is asked for again", func() { again = w.cancel("1") })
+	w.takenBackOnce(anOrder("1"))
+	if again.Err != nil || !again.Cancelled {
+		t.Errorf("asked again it is answered %+v", again)
+	}
+}
+
 // requests is how often a system was asked for an operation, whatever it said.
 func (w *world) requests(d simulator.Desk, operation order.Operation, of order.ID) int {
 	w.t.Helper()
