@@ -39,11 +39,32 @@ func (s *KeeperState) meet(settings Settings, r reconciliation.GrantRequest, now
 		switch {
 		case g == nil && i.Orders > 0:
 			s.openGroup(settings, r.Run, i, now)
-		case g != nil && g.Kind == i.Kind && !r.Only:
+		case g == nil || g.Kind != i.Kind:
+		case r.Only:
+			s.askAnew(settings, g, i, now)
+			s.join(g, i)
+		default:
 			s.askAnew(settings, g, i, now)
 			s.count(g, i)
 		}
 	}
+}
+
+// join takes in what a run over some orders, or a part of a sweep, found of an incident:
+// they are looked at again until it is over, as far as there is room. Its numbers are
+// those of whole runs, and never less than what is known of it.
+func (s *KeeperState) join(g *reconciliation.Group, i reconcile.Incident) {
+	n := slices.IndexFunc(s.Members, func(m reconciliation.Members) bool { return m.Group == g.N })
+	if n < 0 {
+		s.Members, n = append(s.Members, reconciliation.Members{Group: g.N}), len(s.Members)
+	}
+	all := slices.Clone(s.Members[n].Of)
+	for _, one := range i.Members {
+		if len(all) < groupMembers && !slices.Contains(all, one) {
+			all = append(all, one)
+		}
+	}
+	s.Members[n].Of, g.Orders = all, max(g.Orders, len(all))
 }
 
 // askAnew opens an incident once more that was let go to its orders, when so many

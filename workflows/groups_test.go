@@ -746,6 +746,97 @@ func TestIncident_FoundBySweeps_AFewFirst(t *testing.T) {
 	}
 }
 
+// What a sweep finds part by part of an incident belongs to it: each run looks at all of
+// them again until it is over.
+func TestIncident_FoundInParts_AllAreMembers(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	kind := reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Missing}
+	part := func(n, from, to int) {
+		i := reconcile.Incident{Kind: kind, Looked: 5000, Breaks: to - from, Repairs: to - from, Since: w.Now()}
+		for k := from; k < to; k++ {
+			i.Members = append(i.Members, fmt.Sprintf("%04d", k))
+		}
+		i.Orders = len(i.Members)
+		w.ask(reconciliation.GrantRequest{Run: "s", Part: n, Only: true, Incidents: []reconcile.Incident{i}})
+	}
+	named := func(want int) {
+		t.Helper()
+		all, err := w.Client.Members(t.Context())
+		w.Check(err)
+		if g := w.group(1); len(all) != 1 || len(all[0].Of) != want || g.Orders != want {
+			t.Errorf("%d are named of %d, and the group has %d; want %d", len(all[0].Of), len(all), g.Orders, want)
+		}
+	}
+	w.At(time.Hour, "a sweep finds them in parts", func() {
+		part(1, 0, 100)
+		named(100)
+		part(2, 50, 200)
+		named(200)
+		for n := range 4 {
+			part(3+n, 200+100*n, 300+100*n)
+		}
+		named(500)
+	})
+	w.Run(2 * time.Hour)
+}
+
+// An incident whose own system is down is as it was, however little the run finds
+// besides; its orders are looked at again once the system is back.
+func TestIncident_OfDeals_ItsSystemIsDownThroughoutARun_StaysOpen(t *testing.T) {
+	t.Parallel()
+	w, _ := crowd(t, 12, virtual.Options{})
+	w.sweep(2*day, workflows.SweepInput{Day: firstDay})
+	w.At(2*day+30*time.Minute, "the CRM is down, and something else is broken", func() {
+		w.inject(w.CRM, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+		w.edit(w.Inventory, `{"sku":"MUG","stocked":7}`)
+	})
+	w.runAt(2*day+31*time.Minute, workflows.ReconcileInput{})
+	w.staysOpen(2*day + 50*time.Minute)
+	w.At(2*day+51*time.Minute, "the CRM is back", func() { w.CRM.Frame().Clear("*") })
+	w.runAt(2*day+52*time.Minute, workflows.ReconcileInput{})
+	w.staysOpen(3 * day)
+	w.Run(3*day + time.Hour)
+}
+
+// An incident that was let go to its orders is asked about anew when a sweep finds as
+// many others, as when a run does.
+func TestIncident_OfWhatIsAsked_ASweepFindsManyMore_OneCaseAgain(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	kind := reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMContact, Situation: reconcile.Missing}
+	found := func(run string, only, anew bool, n int) {
+		i := reconcile.Incident{Kind: kind, Orders: n, Looked: 100, Breaks: n, Anew: anew, Since: w.Now()}
+		for k := range n {
+			i.Members = append(i.Members, fmt.Sprintf("%s-%04d", run, k))
+		}
+		w.ask(reconciliation.GrantRequest{Run: run, Only: only, Incidents: []reconcile.Incident{i}})
+	}
+	w.At(time.Hour, "many have it, and each is to deal with its own", func() {
+		found("a", false, true, 20)
+		w.decideGroup(1, reconciliation.GroupRepair)
+		started := w.Now().Add(time.Second)
+		_, err := w.Client.Report(t.Context(), reconciliation.RunReport{
+			Run: "b", Started: started, Finished: started, Incidents: []reconcile.Incident{{Kind: kind, Orders: 20, Breaks: 20}},
+		})
+		w.Check(err)
+		if g := w.group(1); !g.Told || g.State != reconciliation.GroupTrying {
+			t.Errorf("the group is %+v", g)
+		}
+	})
+	w.At(2*time.Hour, "a sweep finds a few more, and then many", func() {
+		found("few", true, false, 5)
+		if g := w.group(1); g.State != reconciliation.GroupTrying {
+			t.Errorf("after a few more the group is %+v", g)
+		}
+		found("many", true, true, 60)
+		if g := w.group(1); g.State != reconciliation.GroupOpen || g.Orders != 85 {
+			t.Errorf("after many more the group is %+v", g)
+		}
+	})
+	w.Run(3 * time.Hour)
+}
+
 // A system that goes down after it was screened, wherever in the run, puts nothing
 // right: its incident stays, and what would be repaired of it is not forgotten.
 func TestIncident_OfDeals_SystemGoesDownInTheMiddleOfARun_StaysOpen(t *testing.T) {

@@ -108,6 +108,50 @@ func TestActing_ReadsAtTheRateOfItsRunOrSweep(t *testing.T) {
 	}
 }
 
+// few are a keeper whose incident has room for the names of two orders, and orders of
+// which each would be repaired.
+type few struct{ *crew }
+
+func (few) Status(context.Context) (Status, error) {
+	return Status{Groups: []Group{{N: 1, Kind: theDeal.Kind(), State: GroupOpen}}}, nil
+}
+
+func (few) Members(context.Context) ([]Members, error) {
+	return []Members{{Group: 1, Of: []string{"0", "1"}}}, nil
+}
+
+func (f few) Grant(ctx context.Context, r GrantRequest) (Granted, error) {
+	s, err := f.Status(ctx)
+	return Granted{Groups: s.Groups}, err
+}
+
+func (few) Rehearse(_ context.Context, id order.ID, _ Rehearsal) (Rehearsed, error) {
+	return Rehearsed{Confirmed: Confirmed{Order: id}, Steps: []reconcile.Step{{Break: theDeal, Decision: reconcile.Repair}}, Fresh: []bool{true}}, nil
+}
+
+var theDeal = reconcile.Break{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Missing}
+
+// What a sweep leaves to an incident is named by it, or by the sweep.
+func TestSweepDays_LeftToAnIncidentThatIsFull_NamedAsExceptions(t *testing.T) {
+	t.Parallel()
+	var named []order.ID
+	crew := &crew{}
+	crew.acts(t, Sweeps{RunPerSecond: 1e6, PerSecond: 1e6}, func(ctx context.Context, a *Activities, suspects []Suspect) error {
+		a.Keeper, a.Orders, a.Thresholds = few{crew}, few{crew}, reconcile.DefaultThresholds()
+		d := &days{a: a, in: SweepDays{Run: "s"}, SweepState: SweepState{
+			Plan: &SweepPlan{Shards: 1}, Swept: &SweptShard{Suspects: suspects[:4], Looked: 4}, Report: RunReport{Swept: &Swept{}},
+		}}
+		err := d.confirm(ctx)
+		for _, e := range d.Report.Swept.Exceptions {
+			named = append(named, e.Order)
+		}
+		return err
+	})
+	if fmt.Sprint(named) != "[2 3]" || crew.told.Load() != 0 {
+		t.Errorf("the sweep names %v, and told %d orders; the incident names 0 and 1", named, crew.told.Load())
+	}
+}
+
 // A system that says nothing but "wait" is waited for a few times, and not
 // for each suspect anew.
 func TestLooking_SystemThatOnlySaysWait_IsNotWaitedForEachTime(t *testing.T) {

@@ -218,7 +218,6 @@ func (a *Activities) incidents(in Confirm, all []looked, levels levelsLooked, kn
 	}
 	stock := levels.findings()
 	fresh := append(reconcile.Incidents(a.Thresholds, in.Looked, findings), reconcile.Incidents(a.Thresholds, in.Compared, stock)...)
-	fresh = append(fresh, a.counted(in, findings)...)
 	anew := func(i reconcile.Incident) reconcile.Incident {
 		i.Anew = slices.ContainsFunc(fresh, func(other reconcile.Incident) bool { return other.Kind == i.Kind })
 		return i
@@ -236,7 +235,7 @@ func (a *Activities) incidents(in Confirm, all []looked, levels levelsLooked, kn
 			found = append(found, anew(reconcile.Tally(g.Kind, in.Looked, findings)))
 		}
 	}
-	for _, i := range fresh {
+	for _, i := range append(fresh, a.counted(in, findings)...) {
 		covers := func(k reconcile.Kind) bool { return k.Covers(i.Kind) }
 		if !slices.ContainsFunc(blind, covers) && !slices.ContainsFunc(found, func(other reconcile.Incident) bool { return covers(other.Kind) }) {
 			found = append(found, i)

@@ -249,7 +249,7 @@ func ofLevels(groups []Group, n int) bool {
 
 // Blind is an incident most of whose members a run could not compare: their records
 // make no sense, or their goods are on their way. A run that has not seen them has not
-// seen them put right.
+// seen them put right. So is one of a system that it could not read.
 type Blind struct {
 	Group   int `json:"group"`
 	Members int `json:"members"` // that could not be compared
@@ -268,6 +268,9 @@ func (a *Activities) blind(ctx context.Context, groups []Group, s Screened, unco
 		unseen := func(one string) bool { return slices.Contains(uncompared, order.ID(one)) }
 		if ofLevels(groups, m.Group) {
 			unseen = func(sku string) bool { return slices.Contains(s.InMotion, sku) || slices.Contains(s.Unseen, sku) }
+		}
+		if down := func(g Group) bool { return g.N == m.Group && slices.Contains(s.Unread, g.Kind.System) }; slices.ContainsFunc(groups, down) {
+			unseen = func(string) bool { return true }
 		}
 		b := Blind{Group: m.Group, Of: len(m.Of)}
 		for _, one := range m.Of {

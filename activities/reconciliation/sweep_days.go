@@ -3,6 +3,7 @@ package reconciliation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -159,10 +160,33 @@ func (d *days) confirm(ctx context.Context) error {
 	if d.in.DryRun {
 		return nil
 	}
+	if err := d.leaveUnnamed(ctx, done.Orders); err != nil {
+		return err
+	}
 	// What was not needed of the grants is given back at once: the run is long.
 	back := RunReport{Run: d.run(), Batch: batch, Part: true, Only: true, Unused: done.Unused, Tried: done.Tried}
 	if _, err := d.a.Keeper.Report(ctx, back); err != nil {
 		return fmt.Errorf("give back grants: %w", err)
+	}
+	return nil
+}
+
+// leaveUnnamed names as exceptions the orders that were left to an incident which has
+// no room for their names: they know nothing of it themselves, and nobody would look
+// at them again.
+func (d *days) leaveUnnamed(ctx context.Context, orders []Confirmed) error {
+	orders = slices.DeleteFunc(slices.Clone(orders), func(o Confirmed) bool { return o.Left == 0 || o.Left < o.Found })
+	if len(orders) == 0 {
+		return nil
+	}
+	members, err := d.a.Keeper.Members(ctx)
+	if err != nil {
+		return fmt.Errorf("list the orders of incidents: %w", err)
+	}
+	for _, o := range orders {
+		if !slices.ContainsFunc(members, func(m Members) bool { return slices.Contains(m.Of, string(o.Order)) }) {
+			d.Report.Swept.Exceptions = append(d.Report.Swept.Exceptions, Exception{Order: o.Order, Why: "it is left to an incident of more orders than are named"})
+		}
 	}
 	return nil
 }
