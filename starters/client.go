@@ -189,9 +189,10 @@ func (c *Client) Notify(ctx context.Context, n reconciliation.Notices) error {
 	return refused(c.message(ctx, n.Order, m, nil))
 }
 
-// refused tells those who give notices that the engine takes one never.
+// refused tells those who give notices that the engine takes one never, or not before
+// somebody has let a workflow that was stopped go on.
 func refused(err error) error {
-	if errors.Is(err, ErrInvalid) {
+	if errors.Is(err, ErrInvalid) || errors.Is(err, ErrStopped) {
 		return fmt.Errorf("%w: %w", reconciliation.ErrRefused, err)
 	}
 	return err

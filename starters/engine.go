@@ -40,7 +40,8 @@ type Engine interface {
 	// Query asks a workflow, running or closed; it changes nothing.
 	Query(ctx context.Context, workflowID, name string, argument, result any) error
 
-	// Result reads what the last run of a closed workflow returned.
+	// Result reads what the last run of a closed workflow returned. ErrStopped when it
+	// was stopped instead.
 	Result(ctx context.Context, workflowID string, result any) error
 
 	// List lists workflows by a visibility query, a page at a time. It finds
@@ -110,6 +111,8 @@ var (
 	ErrDiffers     = errors.New("started with something else")
 	// ErrInvalid: sent again as it is, it is refused again.
 	ErrInvalid = errors.New("the engine does not accept it")
+	// ErrStopped: what ran last was terminated, or failed, and left no result to go on from.
+	ErrStopped = errors.New("its workflow was stopped in the engine and left nothing to go on from; let it go on there: temporal workflow reset --reason TEXT --type LastWorkflowTask --workflow-id")
 )
 
 // Temporal is the engine.
@@ -273,7 +276,11 @@ func (t *Temporal) Query(ctx context.Context, workflowID, name string, argument,
 
 // Result implements Engine.
 func (t *Temporal) Result(ctx context.Context, workflowID string, result any) error {
-	return classify("read the result of "+workflowID, t.Client.GetWorkflow(ctx, workflowID, "").Get(ctx, result))
+	err := t.Client.GetWorkflow(ctx, workflowID, "").Get(ctx, result)
+	if stopped, ok := errors.AsType[*temporal.WorkflowExecutionError](err); ok {
+		return fmt.Errorf("%w %s: %w", ErrStopped, workflowID, stopped)
+	}
+	return classify("read the result of "+workflowID, err)
 }
 
 // List implements Engine.

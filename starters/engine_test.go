@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/workflows"
@@ -191,5 +192,27 @@ func TestEngine_OddIDs(t *testing.T) {
 		if _, err := port.Client.DescribeWorkflowExecution(t.Context(), id, ""); err != nil {
 			t.Errorf("the inbox of %q is not found: %v", record, err)
 		}
+	}
+}
+
+// An order whose workflow somebody terminated takes no notice any more. That is said,
+// with what to do, and stops no feed.
+func TestEngine_OrderThatWasTerminated_SaidAndHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	engine := realEngine(t)
+	c := &starters.Client{Engine: &starters.Temporal{Client: engine}, Now: time.Now}
+	id := workflows.OrderWorkflowID("42")
+	if err := c.Engine.Submit(t.Context(), starters.Start{Type: workflows.OrderType, ID: id}, starters.Message{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.TerminateWorkflow(t.Context(), id, "", "an operator"); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Notify(t.Context(), reconciliation.Notices{Order: "42", Notices: []reconciliation.Notice{{ID: "n", System: order.SystemERP}}})
+	if !errors.Is(err, reconciliation.ErrRefused) || !strings.Contains(err.Error(), "temporal workflow reset --reason TEXT --type LastWorkflowTask --workflow-id "+id) {
+		t.Errorf("a notice is answered %v", err)
+	}
+	if _, err := c.Refund(t.Context(), "42", workflows.Refund{Asked: workflows.Asked{ID: "r", By: "ada", Reason: "test"}}); !errors.Is(err, starters.ErrStopped) {
+		t.Errorf("a wish is answered %v", err)
 	}
 }

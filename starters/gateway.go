@@ -213,7 +213,7 @@ func (g *Gateway) failed(err error) answer {
 		return refuse(http.StatusNotFound, "no order is known under this id; "+IfForgotten)
 	case errors.Is(err, ErrAnotherOrder):
 		return refuse(http.StatusConflict, err.Error(), order.Problem{Field: "id", Reason: "belongs to another order"})
-	case errors.Is(err, ErrNotNow):
+	case errors.Is(err, ErrNotNow), errors.Is(err, ErrStopped):
 		return refuse(http.StatusConflict, err.Error())
 	case errors.Is(err, ErrNotValid):
 		return notValid(err)

@@ -56,7 +56,8 @@ type Keeper interface {
 // ErrUnknownOrder says that no workflow knows the order.
 var ErrUnknownOrder = errors.New("unknown order")
 
-// ErrRefused says that the engine takes a notice never, however often it is sent.
+// ErrRefused says that the engine takes a notice never, however often it is sent, or
+// not before somebody has let its order's workflow go on.
 var ErrRefused = errors.New("refused for good")
 
 // SystemReader is the reader of one system.
