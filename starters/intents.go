@@ -84,23 +84,61 @@ func (c *Client) Intents(ctx context.Context, q reconciliation.IntentQuery) ([]r
 		filter = "ExecutionStatus = 'Running'"
 	}
 	var found intentsOf
+	over := superseded{since: q.Since}
 	limit := max(q.Limit, 1)
 	for page, more := []byte(nil), true; more && len(found.known) < limit; more = len(page) > 0 {
 		listed, next, err := c.Engine.List(ctx, orderQuery(filter), limit, page)
 		if err != nil {
 			return nil, err
 		}
-		for _, l := range listed {
-			if id, ours := workflows.OrderOf(l.ID); ours {
-				k := knownOf(id, l)
-				if q.Until.IsZero() || k.Changed.Before(q.Until) { // visibility lags behind what it sorts by
-					found.take(id, k)
-				}
+		latest, err := c.latestOf(ctx, &over, listed)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range latest {
+			if q.Until.IsZero() || k.Changed.Before(q.Until) { // visibility lags behind what it sorts by
+				found.take(k.Intent.Order, k)
 			}
 		}
 		page = next
 	}
 	return found.known[:min(limit, len(found.known))], nil
+}
+
+// superseded are closed runs that are listed for nothing but that they did not agree:
+// what a later run of the same order says counts instead.
+type superseded struct {
+	since time.Time
+	asked map[order.ID]bool
+}
+
+// latestOf returns what the runs of a page say, and of those that are superseded what
+// the latest run of their order says, unless that one agrees and has not changed.
+func (c *Client) latestOf(ctx context.Context, over *superseded, listed []Listed) ([]reconciliation.Known, error) {
+	var known []reconciliation.Known
+	var ask []order.ID
+	for _, l := range listed {
+		id, ours := workflows.OrderOf(l.ID)
+		k := knownOf(id, l)
+		switch {
+		case !ours || over.asked[id]:
+		case over.since.IsZero() || l.Running || !k.Changed.Before(over.since):
+			known = append(known, k)
+		default:
+			ask = append(ask, id)
+			if over.asked == nil {
+				over.asked = map[order.ID]bool{}
+			}
+			over.asked[id] = true
+		}
+	}
+	later, err := c.intentsByID(ctx, ask, "")
+	for _, k := range later.known {
+		if !k.Agreed || !k.Changed.Before(over.since) {
+			known = append(known, k)
+		}
+	}
+	return known, err
 }
 
 // intentsByID lists what these orders mean, as far as visibility knows them. Those

@@ -31,7 +31,7 @@ type visible struct {
 func (v *visible) List(_ context.Context, query string, limit int, page []byte) ([]starters.Listed, []byte, error) {
 	v.queries = append(v.queries, query)
 	found := slices.DeleteFunc(slices.Clone(v.runs), func(l starters.Listed) bool {
-		return strings.Contains(query, "WorkflowId IN") && !strings.Contains(query, "'"+l.ID+"'") || !startedAsAsked(query, l.Started)
+		return strings.Contains(query, "WorkflowId IN") && !strings.Contains(query, "'"+l.ID+"'") || !startedAsAsked(query, l.Started) || settledBefore(query, l)
 	})
 	slices.SortStableFunc(found, func(x, y starters.Listed) int {
 		switch {
@@ -59,6 +59,17 @@ func startedAsAsked(query string, started time.Time) bool {
 		}
 	}
 	return true
+}
+
+// settledBefore says that a query is for what changed since a moment or does not agree,
+// and a run is neither.
+func settledBefore(query string, l starters.Listed) bool {
+	since := regexp.MustCompile(`OrderChanged >= '([^']+)' OR OrderAgreement`).FindStringSubmatch(query)
+	if since == nil || l.Agreement != string(reconcile.Agreed) {
+		return false
+	}
+	at, err := time.Parse(time.RFC3339Nano, since[1])
+	return err == nil && l.Changed.Before(at)
 }
 
 // aRun is a run of an order as visibility shows it; without placed it has not
@@ -213,6 +224,34 @@ func TestClient_Intents_LimitOfOrdersAndNotOfRuns(t *testing.T) {
 	known, err := c.Intents(t.Context(), reconciliation.IntentQuery{Since: noon, Until: noon.Add(2*time.Hour + time.Minute), Limit: 2})
 	if got := captured(known); err != nil || !slices.Equal(got, []string{"b 1", "c 1"}) {
 		t.Errorf("until the end of a window found are %v, %v", got, err)
+	}
+}
+
+// A run that closed while its order did not agree says nothing of it any more once a
+// later one has agreed: such an order is none of those that do not.
+func TestClient_Intents_AgreedSince_NotListedForItsOlderRuns(t *testing.T) {
+	noon := time.Date(2026, 3, 9, 12, 0, 0, 0, time.UTC)
+	agreed := func(l starters.Listed) starters.Listed {
+		l.Agreement = string(reconcile.Agreed)
+		return l
+	}
+	lastWeek := noon.Add(-7 * 24 * time.Hour)
+	v := &visible{runs: []starters.Listed{ // which changed an hour after they started
+		aRun("mended", lastWeek, lastWeek, false, 1),
+		aRun("mended", lastWeek, lastWeek.Add(time.Hour), false, 2),
+		agreed(aRun("mended", lastWeek, lastWeek.Add(2*time.Hour), false, 3)),
+		aRun("mended-now", lastWeek, lastWeek, false, 1),
+		agreed(aRun("mended-now", lastWeek, noon, false, 2)),
+		aRun("broken-anew", lastWeek, lastWeek, false, 1),
+		aRun("broken-anew", lastWeek, lastWeek.Add(time.Hour), false, 2),
+		agreed(aRun("well", noon, noon, true, 1)),
+	}}
+	c := &starters.Client{Engine: v, Now: time.Now}
+	for limit, want := range map[int][]string{3: {"broken-anew 2", "mended-now 2", "well 1"}, 100: {"broken-anew 2", "mended-now 2", "well 1"}} {
+		known, err := c.Intents(t.Context(), reconciliation.IntentQuery{Since: noon, Limit: limit})
+		if got := captured(known); err != nil || !slices.Equal(got, want) {
+			t.Errorf("limit %d: found are %v, want %v, %v", limit, got, want, err)
+		}
 	}
 }
 
