@@ -152,10 +152,26 @@ func (r *policyReader) top(n *yaml.Node) {
 			r.window(key, value)
 		}
 	})
+	r.apart(n)
 	// Fields come last wherever they stand, so that a field's own mode wins over
 	// the one for all.
 	if fields != nil && fields.Tag != "!!null" {
 		r.mapping(fields, "fields", r.field)
+	}
+}
+
+// apart wants a record without an order to become a case before it is too old for
+// anything: otherwise nobody would ever be asked about one.
+func (r *policyReader) apart(n *yaml.Node) {
+	if n.Kind != yaml.MappingNode || r.policy.InboxAfter < r.policy.Horizon {
+		return
+	}
+	for k := 0; k+1 < len(n.Content); k += 2 {
+		if name := n.Content[k].Value; name == "inbox_after" || name == "horizon" {
+			r.add(n.Content[k], "inbox_after (%s) is not less than horizon (%s): no record without an order would ever be asked about",
+				formatDuration(r.policy.InboxAfter), formatDuration(r.policy.Horizon))
+			return
+		}
 	}
 }
 

@@ -287,3 +287,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A record without an order is asked about before it is too old for anything.
+func TestParse_InboxAfterTheHorizon_Refused(t *testing.T) {
+	t.Parallel()
+	for text, line := range map[string]int{
+		"mode: auto\ninbox_after: 336h\n": 2, "horizon: 1h\n": 1, "cool_down: 1h\nhorizon: 2h\ninbox_after: 3h\n": 2,
+		"horizon: 61m\n": 0, "inbox_after: 335h\n": 0, "horizon: 2h\ninbox_after: 90m\n": 0,
+	} {
+		_, err := Parse([]byte(text))
+		var invalid *PolicyError
+		switch {
+		case line == 0 && err == nil:
+		case !errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Line != line || !strings.Contains(invalid.Problems[0].Reason, "is not less than horizon"):
+			t.Errorf("%q: %v, want a problem at line %d", text, err, line)
+		}
+	}
+}

@@ -28,6 +28,9 @@ func drawPolicy(t *rapid.T) Policy {
 			*w.value = seconds(w.name, 1, 100_000)
 		}
 	}
+	if p.InboxAfter >= p.Horizon { // no file can say that
+		p.Horizon = p.InboxAfter + seconds("beyond", 1, 100_000)
+	}
 	for range rapid.IntRange(0, 3).Draw(t, "rules") {
 		r := &p.Rules[rapid.IntRange(0, len(p.Rules)-1).Draw(t, "rule")]
 		r.Mode = rapid.SampledFrom([]Mode{ModeIgnore, ModeReport, ModeAsk, ModeAuto}).Draw(t, "mode").atMost(r.Allows)

@@ -236,12 +236,12 @@ func (c *Client) Align(ctx context.Context, sku string, change reconciliation.St
 }
 
 // EnsureReconciliation makes sure that the reconciliation workflow runs, and
-// that its runs are scheduled. Every 0 schedules none.
+// that its runs are scheduled. Every 0 schedules none, and ends what was scheduled.
 func (c *Client) EnsureReconciliation(ctx context.Context, every time.Duration) error {
 	err := c.Engine.Submit(ctx, Start{
 		Type: workflows.ReconciliationType, ID: workflows.ReconciliationID, Summary: "cursors, switches, budgets and verified-through",
 	}, Message{}, nil)
-	if err != nil || every == 0 {
+	if err != nil {
 		return err
 	}
 	return c.Engine.Schedule(ctx, Schedule{

@@ -48,7 +48,8 @@ type Engine interface {
 	// candidates and never decides, for it lags behind.
 	List(ctx context.Context, query string, limit int, page []byte) ([]Listed, []byte, error)
 
-	// Schedule makes or changes a schedule; done again it changes nothing.
+	// Schedule makes or changes a schedule; done again it changes nothing. Every 0 ends
+	// it, if there is one.
 	Schedule(ctx context.Context, s Schedule) error
 }
 
@@ -93,7 +94,7 @@ type Listed struct {
 	DecodeMemo func(field string, into any) error // an error when there is no such field
 }
 
-// Schedule starts a workflow at an interval.
+// Schedule starts a workflow at an interval; never where that is 0.
 type Schedule struct {
 	ID      string
 	Type    string
@@ -344,6 +345,13 @@ func (s Schedule) catchUp() time.Duration { return min(max(10*time.Second, 2*s.E
 
 // Schedule implements Engine.
 func (t *Temporal) Schedule(ctx context.Context, s Schedule) error {
+	if s.Every == 0 {
+		var missing *serviceerror.NotFound
+		if err := t.Client.ScheduleClient().GetHandle(ctx, s.ID).Delete(ctx); err != nil && !errors.As(err, &missing) {
+			return fmt.Errorf("end schedule %s: %w", s.ID, err)
+		}
+		return nil
+	}
 	action := &client.ScheduleWorkflowAction{ID: s.ID, Workflow: s.Type, TaskQueue: workflows.Queue, StaticSummary: s.Note}
 	if s.Input != nil {
 		action.Args = []any{s.Input}

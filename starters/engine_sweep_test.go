@@ -1,11 +1,13 @@
 package starters_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
@@ -112,5 +114,14 @@ func TestEngine_Schedule(t *testing.T) {
 			t.Error("made again, an unchanged schedule was changed")
 		}
 		updated = d.Info.LastUpdateAt
+	}
+	for range 2 { // what is not scheduled is ended, once
+		if err := c.EnsureSweeps(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		var missing *serviceerror.NotFound
+		if d, err := handle.Describe(t.Context()); !errors.As(err, &missing) {
+			t.Errorf("of a schedule that was ended the engine says %+v, %v", d, err)
+		}
 	}
 }

@@ -156,11 +156,9 @@ func notSealed(err error) error {
 	}
 }
 
-// EnsureSweeps makes sure that sealed days are swept. Every 0 schedules none.
+// EnsureSweeps makes sure that sealed days are swept. Every 0 schedules none, and ends
+// what was scheduled.
 func (c *Client) EnsureSweeps(ctx context.Context, every time.Duration) error {
-	if every == 0 {
-		return nil
-	}
 	return c.Engine.Schedule(ctx, Schedule{
 		ID: workflows.SweepsID, Type: workflows.SweepsType, Every: every,
 		Note: "sweep the days that are sealed, those that have come to an age at which they are swept again, and what stayed partial",

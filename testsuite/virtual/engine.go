@@ -519,6 +519,9 @@ func (e *engine) listed(id string, r *run) starters.Listed {
 // Schedule implements starters.Engine: a run that is due while the last one is
 // open is left out.
 func (e *engine) Schedule(ctx context.Context, s starters.Schedule) error {
+	if s.Every == 0 { // a universe schedules once
+		return nil
+	}
 	var due func()
 	due = func() {
 		e.world.After(s.Every, "schedule "+s.ID, due)
