@@ -58,7 +58,11 @@ func observe(out *reconcile.Observation, found []record) error {
 		return nil
 	}
 	out.State, out.Warehouse = reconcile.Present, &reconcile.Warehouse{}
-	var versions []string
+	versions := make([]string, len(found))
+	for i, r := range found {
+		versions[i] = r.version()
+	}
+	out.Version = strings.Join(versions, " ")
 	for _, r := range found {
 		if r.kind == returns {
 			back, err := r.back(found)
@@ -73,9 +77,7 @@ func observe(out *reconcile.Observation, found []record) error {
 			}
 			out.Warehouse.Shipments = append(out.Warehouse.Shipments, sh)
 		}
-		versions = append(versions, r.version())
 	}
-	out.Version = strings.Join(versions, " ")
 	return nil
 }
 
@@ -222,9 +224,9 @@ func (c *Client) list(ctx context.Context, s rpc.Session, r reconcile.ListReques
 	if err != nil {
 		return reconcile.Page{}, err
 	}
-	page, err := c.page(found)
+	page := c.page(found)
 	page.Next = following(cursor.Kind, last, r.By)
-	return page, err
+	return page, nil
 }
 
 // following returns the cursor of the next page: behind the last record of a
@@ -265,8 +267,9 @@ func (c *Client) noted(ctx context.Context, s rpc.Session, where rpc.Domain, lim
 	return found, last, err
 }
 
-// page puts each record into the observation of its order.
-func (c *Client) page(found []record) (reconcile.Page, error) {
+// page puts each record into the observation of its order. One that cannot be
+// understood makes its order unreadable, and holds up no other.
+func (c *Client) page(found []record) reconcile.Page {
 	var page reconcile.Page
 	at := c.config.Now()
 	byOrder := map[order.ID][]record{}
@@ -274,12 +277,8 @@ func (c *Client) page(found []record) (reconcile.Page, error) {
 	for _, r := range found {
 		id, ok := r.order()
 		if !ok {
-			o, is, err := c.orphan(r)
-			if err != nil {
-				return reconcile.Page{}, err
-			}
-			if is {
-				page.Orphans = append(page.Orphans, o)
+			if c.meant(r) {
+				page.Orphans = append(page.Orphans, orphan(r))
 			}
 			continue
 		}
@@ -291,7 +290,7 @@ func (c *Client) page(found []record) (reconcile.Page, error) {
 	for _, id := range ids {
 		o := reconcile.Observation{System: order.SystemWarehouse, Order: id, At: at}
 		if err := observe(&o, byOrder[id]); err != nil {
-			return reconcile.Page{}, err
+			o.State, o.Why, o.Warehouse = reconcile.Unreadable, err.Error(), nil
 		}
 		for _, r := range byOrder[id] {
 			o.Changed = rpc.ChangedAt(o.Changed, r.Version)
@@ -301,7 +300,7 @@ func (c *Client) page(found []record) (reconcile.Page, error) {
 		}
 		page.Observations = append(page.Observations, o)
 	}
-	return page, nil
+	return page
 }
 
 // order returns the order that a record's reference names. A shipment goes out
@@ -314,27 +313,33 @@ func (r record) order() (order.ID, bool) {
 	return intent.Order, ok && intent.Operation == shipments.operation
 }
 
-// orphan says whether a record without a proper reference is ours all the same:
-// its reference was meant to be one, or it is one of our customers'.
-func (c *Client) orphan(r record) (o reconcile.Orphan, is bool, err error) {
-	sh, err := r.shipment()
-	if err != nil {
-		return reconcile.Orphan{}, false, err
-	}
-	meant := strings.HasPrefix(r.Reference, "order/")
-	if !meant && (c.config.Channel == "" || !strings.HasPrefix(r.Customer.Code, rpc.CustomerPrefix)) {
-		return reconcile.Orphan{}, false, nil
-	}
-	n := int64(0)
-	for _, l := range sh.Lines {
-		n += l.Quantity
-	}
-	o = reconcile.Orphan{
-		System: string(order.SystemWarehouse), Record: sh.ID, Kind: r.kind.note,
-		What: fmt.Sprintf("%s %s of %d pieces, %s", r.State, r.kind.note, n, rpc.Told(r.Reference)), At: r.Created.Time,
+// meant says whether a record without a proper reference is ours all the same: its
+// reference was meant to be one, or it is one of our customers'. What others ship is
+// not looked into.
+func (c *Client) meant(r record) bool {
+	return strings.HasPrefix(r.Reference, "order/") || c.config.Channel != "" && strings.HasPrefix(r.Customer.Code, rpc.CustomerPrefix)
+}
+
+func orphan(r record) reconcile.Orphan {
+	o := reconcile.Orphan{
+		System: string(order.SystemWarehouse), Record: strconv.FormatInt(r.ID, 10), Kind: r.kind.note, At: r.Created.Time,
+		What: fmt.Sprintf("%s %s of %s, %s", r.State, r.kind.note, r.size(), rpc.Told(r.Reference)),
 	}
 	if r.kind == returns {
 		o.Record = "return-" + o.Record // the two kinds are numbered apart
 	}
-	return o, true, nil
+	return o
+}
+
+// size says how much is in a record.
+func (r record) size() string {
+	goods, err := r.goods()
+	if err != nil {
+		return "goods that cannot be counted"
+	}
+	n := int64(0)
+	for _, l := range goods {
+		n += l.Quantity
+	}
+	return fmt.Sprintf("%d pieces", n)
 }

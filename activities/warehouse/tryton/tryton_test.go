@@ -677,6 +677,91 @@ func TestList_UnderFaults(t *testing.T) {
 	}
 }
 
+// page lists all that changed, on one page, the shipments of it.
+func (x fixture) page(t *testing.T) (map[order.ID]reconcile.Observation, []reconcile.Orphan) {
+	t.Helper()
+	page, err := x.List(t.Context(), reconcile.ListRequest{
+		By: reconcile.ListChanged, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Minute),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[order.ID]reconcile.Observation{}
+	for _, o := range page.Observations {
+		got[o.Order] = o
+	}
+	return got, page.Orphans
+}
+
+// The same warehouse ships goods by metre, for somebody else: a page that could not
+// be read for them would be read again for ever, and show no order.
+func TestList_SomebodyElsesFraction_NoneOfOurs(t *testing.T) {
+	t.Parallel()
+	x := onSimulator(t)
+	r := request(newID("L"))
+	if _, err := x.Request(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	x.edit(t, `{"order": "B2B-17", "reference": "B2B-17", "lines": [{"sku": "A", "quantity": 2}], "measured": {"A": 2.5}}`)
+	got, orphans := x.page(t)
+	if len(got) != 1 || got[r.Order].State != reconcile.Present || len(orphans) != 0 {
+		t.Errorf("the page has %+v and %+v, want the order's alone", got, orphans)
+	}
+}
+
+// What people make of one order's shipment is said of that order, and the others are
+// read as ever.
+func TestList_OneThatCannotBeUnderstood_UnreadableAndTheOthersPresent(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]string{
+		"a fraction": `"measured": {"B": 0.5}`, "an unknown state": `"state": "shelved"`,
+	} {
+		x := onSimulator(t)
+		var all []order.ID
+		for range 3 {
+			r := request(newID("L"))
+			if _, err := x.Request(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, r.Order)
+		}
+		before, _ := x.page(t)
+		x.edit(t, fmt.Sprintf(`{"order": %q, %s}`, all[1], edit))
+		got, _ := x.page(t)
+		for i, id := range all {
+			want := reconcile.Present
+			if i == 1 {
+				want = reconcile.Unreadable
+			}
+			if o := got[id]; o.State != want || (o.Why != "") != (i == 1) || (o.Warehouse == nil) != (i == 1) {
+				t.Errorf("%s in the second of three: the page says of number %d %+v", name, i+1, o)
+			}
+		}
+		// By its version a feed knows that it is another change.
+		if was, is := before[all[1]], got[all[1]]; is.Version == "" || is.Version == was.Version || !is.Changed.After(was.Changed) {
+			t.Errorf("%s: version %q of %s after %q of %s", name, is.Version, is.Changed, was.Version, was.Changed)
+		}
+		if _, err := x.Lookup(t.Context(), subject(all[1])); apierr.CodeOf(err) != apierr.Garbage {
+			t.Errorf("%s: its look-up says %v", name, err)
+		}
+	}
+}
+
+// What was meant to be ours and names no order is a person's to decide, whatever is
+// in it.
+func TestList_OrphanWithAFraction_OnThePage(t *testing.T) {
+	t.Parallel()
+	x := onSimulator(t)
+	r := request(newID("L"))
+	if _, err := x.Request(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	x.edit(t, fmt.Sprintf(`{"order": %q, "reference": "order/oops", "measured": {"B": 0.5}}`, r.Order))
+	if _, orphans := x.page(t); len(orphans) != 1 || orphans[0].Record == "" || !strings.Contains(orphans[0].What, "cannot be counted") {
+		t.Errorf("orphans are %+v", orphans)
+	}
+}
+
 // Whichever look-up of a request answers with nothing for once, the request is
 // not refused for good.
 func TestRequest_LookupEmptyOnce_NotDeclined(t *testing.T) {

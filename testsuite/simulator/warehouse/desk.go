@@ -140,6 +140,9 @@ type Edit struct {
 	Reference *string `json:"reference,omitempty"`
 	// Lines sets what it contains.
 	Lines []order.Quantity `json:"lines,omitempty"`
+	// Measured sets how much it contains of SKUs that are in it, for goods by metre also
+	// in fractions, which Tryton takes of anything.
+	Measured map[string]float64 `json:"measured,omitempty"`
 	// Split moves these lines into a second shipment of the same reference.
 	Split *SplitEdit `json:"split,omitempty"`
 	// Lost is what the carrier says of a parcel that it gave up looking for.
@@ -236,7 +239,7 @@ func (s *Server) editOrder(t *tryton.Tx, e Edit) error {
 // aboutShipment says whether an edit says more than whose shipment it is.
 func (e Edit) aboutShipment() bool {
 	return e.State != "" || e.Cancel || e.Delete || e.Tracking != "" || e.Address != nil || e.Reference != nil || e.Lines != nil ||
-		e.Split != nil || e.Lost
+		e.Measured != nil || e.Split != nil || e.Lost
 }
 
 // one finds the shipment of an edit: a live one before any other, the newest
@@ -290,6 +293,9 @@ func (s *Server) editShipment(t *tryton.Tx, id int64, e Edit) error {
 	if e.Lines != nil {
 		s.setLines(t, id, e.Lines)
 	}
+	if e.Measured != nil {
+		s.measure(t, id, e.Measured)
+	}
 	if e.Address != nil {
 		where := t.Insert("party.address", map[string]any{
 			"party": r.Values["customer"], "party_name": e.Address.Name, "street": e.Address.Street, "city": e.Address.City,
@@ -329,6 +335,16 @@ func (s *Server) editShipment(t *tryton.Tx, id int64, e Edit) error {
 
 func (s *Server) setLines(t *tryton.Tx, id int64, lines []order.Quantity) {
 	s.setMoves(t, moveList{resource: resource(id), from: tryton.LocationOutput, to: tryton.LocationCustomer}, s.lines(t, id), lines)
+	t.Set(modelShipment, id, nil)
+}
+
+// measure sets the quantities of moves that are there.
+func (s *Server) measure(t *tryton.Tx, id int64, quantities map[string]float64) {
+	for _, l := range s.lines(t, id) {
+		if q, set := quantities[l.sku]; set {
+			t.Set(modelMove, l.move, map[string]any{"quantity": q})
+		}
+	}
 	t.Set(modelShipment, id, nil)
 }
 
