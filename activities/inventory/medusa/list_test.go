@@ -1,7 +1,9 @@
 package medusa_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -156,6 +158,63 @@ func TestList_OrphansAndOthers(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// fractions has Medusa keep a fraction where seven pieces were asked for.
+type fractions struct{}
+
+func (fractions) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	_ = resp.Body.Close()
+	body = bytes.ReplaceAll(body, []byte(`"quantity":7,`), []byte(`"quantity":0.5,`))
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	resp.Header.Del("Content-Length")
+	return resp, nil
+}
+
+// A fraction of a piece is of concern to whose it is: a page that could not be read
+// for it would be read again for ever, and show no order.
+func TestList_AFraction_ItsOrderUnreadableAndTheOthersPresent(t *testing.T) {
+	t.Parallel()
+	s := openSimulated(t, simulated.Settings{})
+	_, item := s.stock("MUG", 1000)
+	from := s.clock.Now()
+	for id, lines := range map[order.ID][]order.Quantity{
+		"1": {line(1, "MUG", 2)}, "2": {line(1, "MUG", 2), line(2, "MUG", 7), line(3, "MUG", 3)}, "3": {line(1, "MUG", 2)},
+	} {
+		if _, err := s.client.Reserve(t.Context(), request(id, lines...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.byHand(item, 7, "ordli_x", map[string]any{"channel": "another"})
+	unclaimed := s.byHand(item, 7, "ordli_y", map[string]any{"channel": channel})
+	client := s.with(func(c *medusa.Config) { c.Transport = fractions{} })
+	page, err := client.List(t.Context(), reconcile.ListRequest{By: reconcile.ListCreated, From: from, To: s.clock.Now().Add(time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Observations) != 3 {
+		t.Errorf("the page has %+v", page.Observations)
+	}
+	for _, o := range page.Observations {
+		bad, want := o.Order == "2", reconcile.Present
+		if bad {
+			want = reconcile.Unreadable
+		}
+		if o.State != want || (o.Why != "") != bad || (o.Inventory == nil) != bad || o.Version == "" || o.Changed.IsZero() {
+			t.Errorf("the page says %+v", o)
+		}
+	}
+	if len(page.Orphans) != 1 || page.Orphans[0].Record != unclaimed || !strings.Contains(page.Orphans[0].What, "0.5 of MUG") {
+		t.Errorf("orphans are %+v, want the one of our channel", page.Orphans)
+	}
 }
 
 func TestList_Faults(t *testing.T) {

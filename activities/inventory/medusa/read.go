@@ -172,7 +172,8 @@ func cut(records []reservation, by reconcile.Listing, from time.Time, offset int
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // page groups records by order; those of nobody are orphans when they come from
-// our channel or pretend to be ours, and Medusa's own business otherwise.
+// our channel or pretend to be ours, and Medusa's own business otherwise. One whose
+// quantity makes no sense makes its order unreadable, and holds up no other.
 func (c *Client) page(q call, records []reservation, asked time.Time) (reconcile.Page, error) {
 	var page reconcile.Page
 	byOrder := map[order.ID]int{}
@@ -183,13 +184,13 @@ func (c *Client) page(q call, records []reservation, asked time.Time) (reconcile
 			continue
 		}
 		p, wrong := parse(r)
-		if wrong != nil {
+		if wrong != nil && p.ID == "" {
 			return reconcile.Page{}, q.nonsense(wrong)
 		}
 		if !ours || err != nil {
 			page.Orphans = append(page.Orphans, reconcile.Orphan{
 				System: string(order.SystemInventory), Record: p.ID, Kind: "reservation",
-				What: fmt.Sprintf("%d of %s reserved without an order", p.Quantity, p.SKU), At: p.created,
+				What: fmt.Sprintf("%.32s of %s reserved without an order", r.Quantity, p.SKU), At: p.created,
 			})
 			continue
 		}
@@ -203,13 +204,20 @@ func (c *Client) page(q call, records []reservation, asked time.Time) (reconcile
 			})
 		}
 		held[at] = append(held[at], p)
-		if o := &page.Observations[at]; p.updated.After(o.Changed) {
+		o := &page.Observations[at]
+		if p.updated.After(o.Changed) {
 			o.Changed = p.updated
+		}
+		if wrong != nil {
+			o.State, o.Why = reconcile.Unreadable, q.nonsense(wrong).Error()
 		}
 	}
 	for i := range page.Observations {
-		page.Observations[i].Version = version(sorted(held[i]))
-		page.Observations[i].Inventory = &reconcile.Inventory{Reservations: reservationsOf(held[i])}
+		o := &page.Observations[i]
+		o.Version = version(sorted(held[i]))
+		if o.State == reconcile.Present {
+			o.Inventory = &reconcile.Inventory{Reservations: reservationsOf(held[i])}
+		}
 	}
 	return page, nil
 }

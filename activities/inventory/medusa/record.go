@@ -90,19 +90,21 @@ func afterMark(description *string) string {
 	return (*description)[i+len(lineMark):]
 }
 
-// parse checks what every use of a reservation needs.
+// parse checks what every use of a reservation needs. Of one that is there and does
+// not count pieces all but the quantity comes with the error; without an id it is no
+// reservation at all.
 func parse(r reservation) (promise, error) {
-	quantity, err := pieces(r.Quantity)
-	switch {
-	case r.ID == "" || r.Item == "" || r.CreatedAt.IsZero() || r.UpdatedAt.IsZero():
+	if r.ID == "" || r.Item == "" || r.CreatedAt.IsZero() || r.UpdatedAt.IsZero() {
 		return promise{}, errors.New("a reservation has no id, item or time")
-	case err != nil:
-		return promise{}, fmt.Errorf("reservation %.64s: %w", r.ID, err)
 	}
 	p := promise{item: r.Item, location: r.Location, created: r.CreatedAt.UTC(), updated: r.UpdatedAt.UTC()}
-	p.Reservation = reconcile.Reservation{ID: r.ID, Line: lineOf(r), Quantity: quantity}
+	p.Reservation = reconcile.Reservation{ID: r.ID, Line: lineOf(r)}
 	if r.Detail != nil { // it is gone when somebody deleted the item
 		p.SKU = r.Detail.SKU
+	}
+	var err error
+	if p.Quantity, err = pieces(r.Quantity); err != nil {
+		return p, fmt.Errorf("reservation %.64s: %w", r.ID, err)
 	}
 	return p, nil
 }
