@@ -117,6 +117,9 @@ func (c *Client) readdress(ctx context.Context, s rpc.Session, p paper, d docume
 		if len(again) != 1 || again[0].reference != d.reference {
 			return d, apierr.New(apierr.InDoubt, "", errors.New("the sale is another one after its address was changed"))
 		}
+		if err := again[0].wrong; err != nil {
+			return d, after(wrote, err)
+		}
 		if d = again[0]; d.at.BillID == bill && d.at.ShipID == ship {
 			return d, nil
 		}

@@ -29,6 +29,9 @@ type document struct {
 	created   rpc.Datetime
 	described string
 	at        addresses // of a sale
+	// wrong is why it cannot be understood, as an amount in a currency that is none of
+	// ours: of its state and its total nothing is known then.
+	wrong error
 }
 
 func (d document) public(total int64) reconcile.Document {
@@ -39,8 +42,9 @@ func (d document) public(total int64) reconcile.Document {
 type paper struct {
 	model string
 	what  string
-	find  func(ctx context.Context, s rpc.Session, where rpc.Domain, limit int) ([]document, error)
-	by    string // the field that holds our key
+	// find also finds what cannot be understood.
+	find func(ctx context.Context, s rpc.Session, where rpc.Domain, limit int) ([]document, error)
+	by   string // the field that holds our key
 	// make makes a draft, which books nothing.
 	make func(ctx context.Context) error
 	// post books a draft. It is read back afterwards, whatever it answers.
@@ -76,6 +80,9 @@ func (p paper) byKey(ctx context.Context, s rpc.Session, key string) ([]document
 	for _, d := range found {
 		if d.reference != key {
 			return nil, rpc.Nonsense("a %s of another order", p.what)
+		}
+		if d.wrong != nil {
+			return nil, d.wrong
 		}
 	}
 	return found, nil

@@ -45,6 +45,8 @@ func (c *Client) lookupMany(ctx context.Context, s rpc.Session, subjects []recon
 				return nil, rpc.Nonsense("a %s of another order", p.what)
 			case !ours:
 				continue
+			case d.wrong != nil:
+				return nil, d.wrong
 			}
 			for _, i := range at[id] {
 				if d.currency != subjects[i].Currency {

@@ -38,6 +38,8 @@ func (c *Client) lookup(ctx context.Context, s rpc.Session, subject reconcile.Su
 				return out, rpc.Nonsense("a %s of another order", p.what)
 			case !ours:
 				continue
+			case d.wrong != nil:
+				return out, d.wrong
 			case d.currency != subject.Currency:
 				return out, rpc.Nonsense("%s %d is in %s, the order in %s", p.what, d.id, d.currency, subject.Currency)
 			}
@@ -155,6 +157,8 @@ func (c *Client) ours(p paper) rpc.Domain {
 	return rpc.Domain{"OR", meant, []any{"description", "=", c.config.Channel}}
 }
 
+// page puts each document into the observation of its order. One that cannot be
+// understood makes its order unreadable, and holds up no other.
 func (c *Client) page(p paper, found []document) reconcile.Page {
 	var page reconcile.Page
 	at := c.config.Now()
@@ -164,7 +168,7 @@ func (c *Client) page(p paper, found []document) reconcile.Page {
 		if !ok {
 			page.Orphans = append(page.Orphans, reconcile.Orphan{
 				System: string(order.SystemERP), Record: p.record(d), Kind: p.what, At: d.created.Time,
-				What: fmt.Sprintf("%s %s over %s, %s", d.state, p.what, order.Amount{Minor: d.total, Currency: d.currency}, rpc.Told(d.reference)),
+				What: p.describe(d) + ", " + rpc.Told(d.reference),
 			})
 			continue
 		}
@@ -174,7 +178,24 @@ func (c *Client) page(p paper, found []document) reconcile.Page {
 			index[intent.Order] = i
 			page.Observations = append(page.Observations, reconcile.Observation{System: order.SystemERP, Order: intent.Order, At: at})
 		}
-		put(&page.Observations[i], p, d)
+		o := &page.Observations[i]
+		put(o, p, d)
+		if d.wrong != nil && o.Why == "" {
+			o.Why = d.wrong.Error()
+		}
+	}
+	for i := range page.Observations {
+		if o := &page.Observations[i]; o.Why != "" {
+			o.State, o.ERP = reconcile.Unreadable, nil
+		}
 	}
 	return page
+}
+
+// describe says what a document is, in one line for a person.
+func (p paper) describe(d document) string {
+	if d.wrong != nil {
+		return p.what + " in a state or over an amount that cannot be read"
+	}
+	return fmt.Sprintf("%s %s over %s", d.state, p.what, order.Amount{Minor: d.total, Currency: d.currency})
 }

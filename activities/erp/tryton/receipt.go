@@ -238,7 +238,7 @@ func findEntries(ctx context.Context, s rpc.Session, b books, where rpc.Domain, 
 			return nil, rpc.Nonsense("a line that was not asked for")
 		}
 		if err := all[i].add(l); err != nil {
-			return nil, err
+			all[i].wrong = err
 		}
 	}
 	return all, nil

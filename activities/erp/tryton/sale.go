@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/erp"
 	rpc "github.com/trueup-orders/trueup/activities/tryton"
 	"github.com/trueup-orders/trueup/order"
@@ -158,20 +159,18 @@ type trade struct {
 
 var tradeFields = []string{"reference", "number", "state", "_timestamp", "total_amount", "description", "create_date", "currency.code"}
 
-func (t trade) document(states map[string]reconcile.DocumentState) (document, error) {
-	state, known := states[t.State]
-	if !known || t.ID <= 0 {
-		return document{}, rpc.Nonsense("record %d is in the unknown state %q", t.ID, t.State)
-	}
-	total, err := minor(t.Total, t.Currency.Code)
-	if err != nil {
-		return document{}, err
-	}
-	return document{
-		id: t.ID, reference: t.Reference, number: t.Number, state: state, version: t.Version, total: total,
+func (t trade) document(states map[string]reconcile.DocumentState) document {
+	d := document{
+		id: t.ID, reference: t.Reference, number: t.Number, state: states[t.State], version: t.Version,
 		currency: t.Currency.Code, date: t.Date, created: t.Created, described: t.Description,
 		at: t.addresses,
-	}, nil
+	}
+	if d.state == "" {
+		d.wrong = rpc.Nonsense("record %d is in the unknown state %q", t.ID, t.State)
+		return d
+	}
+	d.total, d.wrong = minor(t.Total, t.Currency.Code)
+	return d
 }
 
 var saleStates = map[string]reconcile.DocumentState{
@@ -197,11 +196,10 @@ func findTrades(ctx context.Context, s rpc.Session, q rpc.Query, states map[stri
 	}
 	all := make([]document, 0, len(found))
 	for _, t := range found {
-		d, err := t.document(states)
-		if err != nil {
-			return nil, err
+		if t.ID <= 0 {
+			return nil, apierr.New(apierr.Garbage, "", errNoKey)
 		}
-		all = append(all, d)
+		all = append(all, t.document(states))
 	}
 	return all, nil
 }

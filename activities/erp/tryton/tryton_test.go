@@ -1,10 +1,13 @@
 package tryton_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
@@ -605,6 +608,89 @@ func TestList_Orphans(t *testing.T) {
 	page, err := x.List(t.Context(), reconcile.ListRequest{By: reconcile.ListChanged, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)})
 	if err != nil || len(page.Orphans) != 1 || len(page.Observations) != 0 {
 		t.Errorf("page = %+v, %v; want one orphan", page, err)
+	}
+}
+
+// unknown has the books keep what is in Kuwaiti dinars in a currency of which nobody
+// knows the decimals.
+type unknown struct{}
+
+func (unknown) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	_ = resp.Body.Close()
+	body = bytes.ReplaceAll(body, []byte(`"KWD"`), []byte(`"XTS"`))
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	resp.Header.Del("Content-Length")
+	return resp, nil
+}
+
+// A document whose amount cannot be read is of concern to its own order, and one of
+// our channel without an order to a person: a page that could not be read for it
+// would be read again for ever, and show no order.
+func TestList_AmountThatCannotBeRead_ItsOrderUnreadableAndTheOthersPresent(t *testing.T) {
+	t.Parallel()
+	x := onSimulator(t, simulated.Settings{})
+	post := func(currency order.Currency) order.ID {
+		o := newOrder(currency)
+		if _, err := x.RecordSale(t.Context(), sale(o)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.PostInvoice(t.Context(), invoice(o, order.Invoice, 1, nil, o.AllLines())); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.PostReceipt(t.Context(), receipt(o, 1, o.Total)); err != nil {
+			t.Fatal(err)
+		}
+		return o.ID
+	}
+	all := []order.ID{post("EUR"), post("KWD"), post("EUR"), post("KWD")}
+	for _, kind := range []string{"sale", "invoice", "receipt"} {
+		edit, _ := json.Marshal(simulated.Edit{Order: all[3], Kind: kind, Reference: new("order/oops")})
+		if err := x.server.Edit(edit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, err := adapter.New(adapter.Config{
+		URL: x.url, User: "admin", Password: "admin", Channel: "web", Now: time.Now, Transport: unknown{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := reconcile.ListRequest{By: reconcile.ListChanged, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)}
+	for _, kind := range []string{"sale", "invoice", "receipt"} {
+		page, err := client.List(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Observations) != 3 {
+			t.Errorf("%ss: the page has %+v", kind, page.Observations)
+		}
+		for _, o := range page.Observations {
+			bad, want := o.Order == all[1], reconcile.Present
+			if bad {
+				want = reconcile.Unreadable
+			}
+			if o.State != want || (o.Why != "") != bad || (o.ERP == nil) != bad || o.Version == "" || o.Changed.IsZero() {
+				t.Errorf("%ss: the page says %+v", kind, o)
+			}
+		}
+		if len(page.Orphans) != 1 || page.Orphans[0].Kind != kind || !strings.Contains(page.Orphans[0].What, "an amount that cannot be read") {
+			t.Errorf("%ss: orphans are %+v", kind, page.Orphans)
+		}
+		request.Cursor = page.Next
+	}
+	if _, err := client.Lookup(t.Context(), reconcile.Subject{Order: all[1], Currency: "KWD"}); apierr.CodeOf(err) != apierr.Garbage {
+		t.Errorf("its look-up says %v", err)
+	}
+	if o, err := client.Lookup(t.Context(), reconcile.Subject{Order: all[0], Currency: "EUR"}); err != nil || o.State != reconcile.Present {
+		t.Errorf("the look-up of another says %+v, %v", o, err)
 	}
 }
 
