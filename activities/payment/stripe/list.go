@@ -10,6 +10,7 @@ import (
 
 	api "github.com/stripe/stripe-go/v85"
 
+	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 )
@@ -180,7 +181,9 @@ func (r *reference) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// builder sorts PaymentIntents into observations and orphans.
+// builder sorts PaymentIntents into observations and orphans. One that cannot be
+// understood makes its order unreadable, and holds up no other; an answer of another
+// mode is none at all.
 type builder struct {
 	client  *Client
 	subject string
@@ -201,29 +204,43 @@ func (b *builder) add(ctx context.Context, pi *api.PaymentIntent) error {
 		}
 		return nil
 	}
+	a, err := b.attempt(ctx, pi)
+	if err != nil && apierr.CodeOf(err) != apierr.Garbage {
+		return err
+	}
+	switch o := b.of(of); {
+	case err != nil:
+		o.State, o.Why, o.Payment, o.Version = reconcile.Unreadable, err.Error(), nil, ""
+	case o.State == reconcile.Present:
+		o.Payment.Attempts = append(o.Payment.Attempts, a)
+		o.Version = digest(o.Payment.Attempts)
+	}
+	return nil
+}
+
+// attempt reads a listed PaymentIntent, as whole as its charge says is necessary.
+func (b *builder) attempt(ctx context.Context, pi *api.PaymentIntent) (reconcile.Attempt, error) {
 	a, err := attemptOf(pi)
 	if err != nil {
-		return x.garbage(b.subject, err.Error())
+		return a, (&exchange{client: b.client, operation: "list"}).garbage(b.subject, err.Error())
 	}
-	charge := pi.LatestCharge
-	if charge != nil && (charge.AmountRefunded > 0 || charge.Disputed) {
-		if err := b.client.complete(ctx, b.subject, "list", pi, &a); err != nil {
-			return err
-		}
+	if charge := pi.LatestCharge; charge != nil && (charge.AmountRefunded > 0 || charge.Disputed) {
+		err = b.client.complete(ctx, b.subject, "list", pi, &a)
 	}
-	for i := range b.page.Observations {
-		if o := &b.page.Observations[i]; o.Order == of {
-			o.Payment.Attempts = append(o.Payment.Attempts, a)
-			o.Version = digest(o.Payment.Attempts)
-			return nil
-		}
+	return a, err
+}
+
+// of returns the page's observation of an order.
+func (b *builder) of(id order.ID) *reconcile.Observation {
+	all := &b.page.Observations
+	i := slices.IndexFunc(*all, func(o reconcile.Observation) bool { return o.Order == id })
+	if i < 0 {
+		i = len(*all)
+		*all = append(*all, reconcile.Observation{
+			System: order.SystemPayment, Order: id, State: reconcile.Present, At: b.at, Payment: &reconcile.Payment{},
+		})
 	}
-	attempts := []reconcile.Attempt{a}
-	b.page.Observations = append(b.page.Observations, reconcile.Observation{
-		System: order.SystemPayment, Order: of, State: reconcile.Present, At: b.at,
-		Version: digest(attempts), Payment: &reconcile.Payment{Attempts: attempts},
-	})
-	return nil
+	return &(*all)[i]
 }
 
 func orphanOf(pi *api.PaymentIntent) reconcile.Orphan {

@@ -1,8 +1,10 @@
 package stripe_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -545,6 +547,72 @@ func TestList_Orphans(t *testing.T) {
 		attempts, orphans := byOrder(w.list(window(w, by)))
 		if len(attempts) != 0 || len(orphans) != 2 || orphans[0].Kind != "payment" || !strings.Contains(orphans[0].What, "1.00 EUR") {
 			t.Fatalf("%s: got %+v and %+v", by, attempts, orphans)
+		}
+	}
+}
+
+// retouched has the gateway say something else than it does.
+type retouched struct{ from, to string }
+
+func (c retouched) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	_ = resp.Body.Close()
+	body = bytes.ReplaceAll(body, []byte(c.from), []byte(c.to))
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	resp.Header.Del("Content-Length")
+	return resp, nil
+}
+
+// A payment that cannot be understood, or a refund of it, is of concern to its own
+// order: a page that could not be read for it would be read again for ever, and show
+// no order.
+func TestList_OneThatCannotBeUnderstood_UnreadableAndTheOthersPresent(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]retouched{
+		"a status": {`"status": "canceled"`, `"status": "paused"`}, "a refund": {`"object": "refund"`, `"object": "voucher"`},
+	} {
+		for _, by := range []reconcile.Listing{reconcile.ListCreated, reconcile.ListChanged} {
+			w := newWorld(t, gateway.Settings{})
+			for _, of := range []order.ID{"41", "43"} {
+				w.captured(of, total)
+			}
+			a := w.captured("42", total)
+			if _, err := w.client.Refund(context.Background(), refund("42", a.ID, 5)); err != nil {
+				t.Fatal(err)
+			}
+			second := authorization("42", total, "pm_card_visa") // and one that is as ever
+			second.Key = order.Intent{Order: "42", Operation: order.Authorize, N: 2}.Key()
+			b, err := w.client.Authorize(context.Background(), second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.client.Void(context.Background(), void("42", b.Attempt.ID)); err != nil {
+				t.Fatal(err)
+			}
+			client := w.newClient(func(c *stripe.Config) { c.Transport = change })
+			page, err := client.List(context.Background(), window(w, by))
+			if err != nil || page.Next != "" {
+				t.Fatalf("%s, %s: %v", name, by, err)
+			}
+			if len(page.Observations) != 3 {
+				t.Errorf("%s, %s: the page has %+v", name, by, page.Observations)
+			}
+			for _, o := range page.Observations {
+				bad, want := o.Order == "42", reconcile.Present
+				if bad {
+					want = reconcile.Unreadable
+				}
+				if o.State != want || (o.Why != "") != bad || (o.Payment == nil) != bad {
+					t.Errorf("%s, %s: the page says %+v", name, by, o)
+				}
+			}
 		}
 	}
 }
