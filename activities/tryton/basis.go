@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 )
@@ -15,7 +17,9 @@ import (
 // A write is built on what was read before it: the company, a journal, a product,
 // an address. When Tryton refuses the write for good, that may be because one of
 // those readings was not an answer, but somebody else's record. So a refusal is
-// believed only when what it rests on still reads the same.
+// believed only when what it rests on still reads the same: what its own operation
+// has read, and the settings, which one operation reads for all. What others rest on
+// is of no concern to it, and in a busy process would take longer than the call has.
 
 // reading is an answer that writes are built on.
 type reading struct {
@@ -25,50 +29,79 @@ type reading struct {
 	said []byte
 }
 
-// basis remembers what is built on: the latest answer to each question.
-func (c *Client) basis(call Call, into any) {
-	said, err := json.Marshal(into)
-	name, bad := json.Marshal([]any{call.Model, call.Method, call.Args, call.Context})
-	if err != nil || bad != nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r := reading{name: string(name), call: call, kind: reflect.TypeOf(into).Elem(), said: said}
-	c.read = slices.DeleteFunc(c.read, func(x reading) bool { return x.name == r.name })
-	if c.read = append(c.read, r); len(c.read) > mostReadings {
-		c.read = c.read[1:]
-	}
+// basis is the latest answer to each question.
+type basis struct {
+	mu   sync.Mutex
+	read []reading
 }
 
-// mostReadings is how many answers are remembered. The settings are two dozen;
-// the rest are the goods and addresses of the last orders.
-const mostReadings = 200
+func (b *basis) add(r reading) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read = append(slices.DeleteFunc(b.read, func(x reading) bool { return x.name == r.name }), r)
+}
+
+func (b *basis) all() []reading {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.read)
+}
+
+func (b *basis) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read = nil
+}
+
+func readingOf(call Call, into any) reading {
+	said, err := json.Marshal(into)
+	name, bad := json.Marshal([]any{call.Model, call.Method, call.Args, call.Context})
+	if err := errors.Join(err, bad); err != nil { // both have just travelled as JSON
+		panic(err)
+	}
+	return reading{name: string(name), call: call, kind: reflect.TypeOf(into).Elem(), said: said}
+}
+
+// Settings returns a session of which all later operations rest on what it reads,
+// for it is read once and remembered.
+func (s Session) Settings() Session {
+	s.basis = &s.Client.settings
+	return s
+}
+
+// inTime is how long before the end of a call a refusal is no longer doubted: it
+// must still be told.
+const inTime = 2 * time.Second
 
 // Believe returns an error of a write as it is, unless it is a refusal for good
-// and something that writes are built on reads otherwise now: then forget is
-// called, what was remembered is forgotten, and the error says to try again.
+// and something that it is built on reads otherwise now: then forget is called,
+// what was remembered is forgotten, and the error says to try again. A refusal for
+// which no time is left is believed: the call would only be made again, for ever.
 func (s Session) Believe(ctx context.Context, err error, forget func()) error {
 	if code := apierr.CodeOf(err); err == nil || code != apierr.Declined && code != apierr.Invalid {
 		return err
 	}
-	s.Client.mu.Lock()
-	readings := slices.Clone(s.Client.read)
-	s.Client.mu.Unlock()
-	for _, r := range readings {
+	before, cancel := ctx, func() {}
+	if end, limited := ctx.Deadline(); limited {
+		before, cancel = context.WithDeadline(ctx, end.Add(-inTime))
+	}
+	defer cancel()
+	for _, r := range slices.Concat(s.Client.settings.all(), s.basis.all()) {
 		again := reflect.New(r.kind)
 		call := r.call
 		call.Operation = s.Operation
-		if failed := s.Client.Do(ctx, call, again.Interface()); failed != nil {
+		switch failed := s.Client.Do(before, call, again.Interface()); {
+		case failed != nil && before.Err() != nil && ctx.Err() == nil:
+			return err
+		case failed != nil:
 			return fmt.Errorf("read again what a refused call was built on: %w", failed)
 		}
 		said, bad := json.Marshal(again.Interface())
 		if bad != nil || stands(r.said, said) {
 			continue
 		}
-		s.Client.mu.Lock()
-		s.Client.read, s.Client.known = nil, map[string]int64{}
-		s.Client.mu.Unlock()
+		s.Client.forgetRead()
+		s.basis.forget()
 		forget()
 		return apierr.New(apierr.Unavailable, "misread",
 			fmt.Errorf("%s reads otherwise now, and is read anew: %w", r.call.Model, errors.New(err.Error())))

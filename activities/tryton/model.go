@@ -14,10 +14,14 @@ import (
 type Session struct {
 	Client    *Client
 	Operation string
+
+	basis *basis // what its writes are built on, beside the settings: see basis.go
 }
 
 // For returns a session that names the operation in every request.
-func (c *Client) For(operation string) Session { return Session{Client: c, Operation: operation} }
+func (c *Client) For(operation string) Session {
+	return Session{Client: c, Operation: operation, basis: &basis{}}
+}
 
 // Domain is Tryton's form of a condition: clauses that must all hold; one that
 // starts with "OR" holds when any of its clauses does.
@@ -41,6 +45,18 @@ type Query struct {
 
 // Find reads the records that a query finds into into, a pointer to a slice.
 func (s Session) Find(ctx context.Context, q Query, into any) error {
+	call := s.searchRead(q)
+	err := s.Client.Do(ctx, call, into)
+	if err == nil && q.Certain && reflect.ValueOf(into).Elem().Len() == 0 {
+		err = s.Client.Do(ctx, call, into)
+	}
+	if err == nil && (q.Basis || q.Certain) {
+		s.basis.add(readingOf(call, into))
+	}
+	return err
+}
+
+func (s Session) searchRead(q Query) Call {
 	var limit any
 	if q.Limit > 0 {
 		limit = q.Limit
@@ -53,18 +69,10 @@ func (s Session) Find(ctx context.Context, q Query, into any) error {
 	if where == nil {
 		where = Domain{}
 	}
-	call := Call{
+	return Call{
 		Operation: s.Operation, Model: q.Model, Method: "search_read",
 		Args: []any{where, 0, limit, by, q.Fields}, Context: q.Context, Large: true,
 	}
-	err := s.Client.Do(ctx, call, into)
-	if err == nil && q.Certain && reflect.ValueOf(into).Elem().Len() == 0 {
-		err = s.Client.Do(ctx, call, into)
-	}
-	if err == nil && (q.Basis || q.Certain) {
-		s.Client.basis(call, into)
-	}
-	return err
 }
 
 // IDByCode returns the id of the country, the currency or whatever else of the
@@ -72,14 +80,16 @@ func (s Session) Find(ctx context.Context, q Query, into any) error {
 // remembered, for these ids do not change and every document needs them.
 func (s Session) IDByCode(ctx context.Context, model, code string) (int64, error) {
 	name := model + " " + code
-	if id := s.Client.remembered(name); id != 0 {
-		return id, nil
+	if k, found := s.Client.remembered(name); found {
+		s.basis.add(k.reading)
+		return k.id, nil
 	}
 	var found []struct {
 		ID   int64  `json:"id"`
 		Code string `json:"code"`
 	}
-	err := s.Find(ctx, Query{Model: model, Where: Domain{[]any{"code", "=", code}}, Fields: []string{"code"}, Certain: true}, &found)
+	q := Query{Model: model, Where: Domain{[]any{"code", "=", code}}, Fields: []string{"code"}, Certain: true}
+	err := s.Find(ctx, q, &found)
 	if err != nil || len(found) == 0 {
 		return 0, err
 	}
@@ -87,7 +97,7 @@ func (s Session) IDByCode(ctx context.Context, model, code string) (int64, error
 	if found[0].Code != code || found[0].ID <= 0 {
 		return 0, Nonsense("another %s than the one asked for", model)
 	}
-	s.Client.remember(name, found[0].ID)
+	s.Client.remember(name, known{id: found[0].ID, reading: readingOf(s.searchRead(q), &found)})
 	return found[0].ID, nil
 }
 

@@ -78,8 +78,15 @@ type Client struct {
 	user    int64          // our id there
 	context map[string]any // the user's preferences: company, language, groups
 	calls   int64
-	known   map[string]int64 // ids of settings, by model and code
-	read    []reading        // what writes are built on: see basis.go
+	known   map[string]known // ids of settings, by model and code
+
+	settings basis // what every write is built on: see basis.go
+}
+
+// known is an id that was found once, and how.
+type known struct {
+	id int64
+	reading
 }
 
 // New returns a client, or one error that names everything missing.
@@ -100,7 +107,7 @@ func New(c Config) (*Client, error) {
 		}
 	}
 	return &Client{
-		config: c, url: strings.TrimRight(c.URL, "/") + "/", known: map[string]int64{}, opening: make(chan struct{}, 1),
+		config: c, url: strings.TrimRight(c.URL, "/") + "/", known: map[string]known{}, opening: make(chan struct{}, 1),
 		http: &http.Client{
 			Transport: c.Transport, Timeout: c.Timeout,
 			// A redirected POST would be sent again as a GET.
@@ -253,16 +260,25 @@ func loginAnswer(login []any) (int64, string) {
 	return user, key
 }
 
-func (c *Client) remembered(name string) int64 {
+func (c *Client) remembered(name string) (k known, found bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.known[name]
+	k, found = c.known[name]
+	return k, found
 }
 
-func (c *Client) remember(name string, id int64) {
+func (c *Client) remember(name string, k known) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known[name] = id
+	c.known[name] = k
+}
+
+// forgetRead forgets what is remembered of the database, one of which was misread.
+func (c *Client) forgetRead() {
+	c.settings.forget()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = map[string]known{}
 }
 
 // forget drops a session, unless another call has already replaced it.

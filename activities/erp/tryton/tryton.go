@@ -128,6 +128,7 @@ func (c *Client) settle(ctx context.Context, s rpc.Session) (books, error) {
 	if c.books != nil {
 		return *c.books, nil
 	}
+	s = s.Settings()
 	b := books{company: c.config.Company}
 	var err error
 	if b.company == 0 {

@@ -118,6 +118,7 @@ func (c *Client) settle(ctx context.Context, s rpc.Session) (places, error) {
 	if c.places != nil {
 		return *c.places, nil
 	}
+	s = s.Settings()
 	p := places{company: c.config.Company}
 	var err error
 	if p.company == 0 {
