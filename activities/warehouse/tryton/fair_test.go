@@ -45,9 +45,16 @@ func (e *engine) Intents(context.Context, reconciliation.IntentQuery) ([]reconci
 	return all, nil
 }
 
+func (e *engine) CountDay(context.Context, time.Time) (int, error) { return len(e.all), nil }
+
+func (e *engine) DayIntents(ctx context.Context, _ time.Time, _ reconcile.Shard, _ string) ([]reconciliation.Known, string, error) {
+	all, err := e.Intents(ctx, reconciliation.IntentQuery{})
+	return all, "", err
+}
+
 // A shipment that cannot be understood is of concern to its own order: the feed goes
-// on and tells it, and a run compares all the others.
-func TestFair_AFractionInOneShipment_FeedAndRunGoOn(t *testing.T) {
+// on and tells it, and a run and a sweep compare all the others.
+func TestFair_AFractionInOneShipment_FeedRunAndSweepGoOn(t *testing.T) {
 	t.Parallel()
 	x := onSimulator(t)
 	e := &engine{since: time.Now().Add(-time.Hour), told: map[order.ID]int{}}
@@ -61,7 +68,7 @@ func TestFair_AFractionInOneShipment_FeedAndRunGoOn(t *testing.T) {
 	x.edit(t, `{"order": "B2B-17", "reference": "B2B-17", "lines": [{"sku": "A", "quantity": 2}], "measured": {"A": 2.5}}`)
 	x.edit(t, fmt.Sprintf(`{"order": %q, "measured": {"B": 0.5}}`, e.all[1]))
 	a := &reconciliation.Activities{
-		Orders: e, Keeper: e, Policy: reconcile.Default(), Now: time.Now,
+		Orders: e, Keeper: e, Days: e, Sweeps: reconciliation.Sweeps{Before: 24 * time.Hour, Span: 24 * time.Hour, Shard: 10}, Policy: reconcile.Default(), Now: time.Now,
 		Readers: []reconciliation.SystemReader{{System: order.SystemWarehouse, Reader: x.Client}},
 		Wait:    func(context.Context, time.Duration) error { return nil },
 	}
@@ -90,5 +97,16 @@ func TestFair_AFractionInOneShipment_FeedAndRunGoOn(t *testing.T) {
 	}
 	if slices.ContainsFunc(run.Suspects, func(s reconciliation.Suspect) bool { return s.Order == e.all[1] }) {
 		t.Errorf("what was not compared is suspected: %+v", run.Suspects)
+	}
+	var swept reconciliation.SweptShard
+	shard := reconciliation.SweepShard{Day: time.Now(), Shard: reconcile.Shard{Of: 1}, Now: time.Now().Add(time.Minute)}
+	if value, err := env.ExecuteActivity(a.SweepShard, shard); err != nil || value.Get(&swept) != nil {
+		t.Fatal(err)
+	}
+	if len(swept.Unread) > 0 || len(swept.Missed) > 0 || swept.Looked != 3 || len(swept.Exceptions) != 1 || swept.Exceptions[0].Order != e.all[1] {
+		t.Errorf("the sweep has looked at %d, could not read %v (%q), and makes exceptions of %+v; want %v", swept.Looked, swept.Unread, swept.Missed, swept.Exceptions, e.all[1])
+	}
+	if slices.ContainsFunc(swept.Suspects, func(s reconciliation.Suspect) bool { return s.Order == e.all[1] }) {
+		t.Errorf("what was not compared is suspected: %+v", swept.Suspects)
 	}
 }
