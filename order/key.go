@@ -53,6 +53,13 @@ const (
 	Send          Operation = "send"
 )
 
+// Operations returns all of them, in the order of an order's life.
+func Operations() []Operation {
+	return []Operation{
+		Authorize, Capture, Void, Refund, Reserve, Release, Commit, Adjust, Request, UpdateAddress, Return, Cancel, Record, Invoice, Receipt, Credit, Upsert, Send,
+	}
+}
+
 // Intent is one thing we mean to do, once. N counts the intents of one
 // operation of one order from 1: two equal returns are two intents.
 type Intent struct {

@@ -272,6 +272,18 @@ func TestReconcile_OneOrderByHand_VerifiesNothingElse(t *testing.T) {
 	}
 }
 
+// What was asked for and nobody knows was not compared: the run is partial, and says so.
+func TestReconcile_OrderThatNobodyKnows_Partial(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{})
+	w.submit(0, anOrder("1"))
+	report := w.runAt(30*time.Minute, workflows.ReconcileInput{Orders: []order.ID{"1", "l"}})
+	w.Run(time.Hour)
+	if report.Looked != 1 || report.Complete() || !says(report, "order l: no order is known under this id") || says(report, "order 1:") {
+		t.Errorf("the run looked at %d orders, complete is %t, and it says %q", report.Looked, report.Complete(), report.Lines)
+	}
+}
+
 func TestReconcile_DealChangedByHand_SetAgainOnceUnlessStopped(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{ReconcileEvery: 20 * time.Minute})

@@ -101,6 +101,7 @@ func (s *sweeping) walkWindow(ctx context.Context, in Screen, out *Screened, sta
 	}
 	s.know(known)
 	if !out.Full {
+		s.missUnknown(in.Orders, known)
 		return known, nil
 	}
 	more, err := s.walkChanges(ctx, status.Groups, status.last().Exceptions)
@@ -112,6 +113,16 @@ func (s *sweeping) walkWindow(ctx context.Context, in Screen, out *Screened, sta
 		return nil, err
 	}
 	return append(known, more...), nil
+}
+
+// missUnknown says of which of the orders that a run was to look at nobody knows: it has
+// not seen that all is well with them.
+func (s *sweeping) missUnknown(asked []order.ID, known []Known) {
+	for _, id := range asked {
+		if !slices.ContainsFunc(known, func(k Known) bool { return k.Intent.Order == id }) {
+			s.miss("order %s: no order is known under this id", id)
+		}
+	}
 }
 
 func (s *sweeping) changed(ctx context.Context, in Screen, out *Screened) ([]Known, error) {

@@ -61,9 +61,27 @@ func (f breakFilter) check() error {
 	case f.by != "age" && f.by != "money" && f.by != "system" && f.by != "kind":
 		return usage("--sort %q is none of age, money, system, kind", f.by)
 	}
+	return f.checkKind()
+}
+
+// checkKind refuses a kind with a part that no break has.
+func (f breakFilter) checkKind() error {
+	if f.kind == "" {
+		return nil
+	}
+	var parts []string
+	for _, o := range order.Operations() { // a break in a refused operation, or one in doubt, is named by it
+		parts = append(parts, string(o))
+	}
+	for _, field := range reconcile.Fields() {
+		parts = append(parts, strings.Split(string(field), ".")...)
+	}
+	for _, s := range reconcile.Situations() {
+		parts = append(parts, string(s))
+	}
 	for part := range strings.SplitSeq(f.kind, ".") {
-		if strings.ContainsAny(part, " '\"") {
-			return usage("--kind %q; want a field, a situation, or both, as revenue.mismatch", f.kind)
+		if !slices.Contains(parts, part) {
+			return usage("--kind %q: no break has %q; want a field, a situation, or both, as revenue, mismatch, crm.revenue or crm.revenue.mismatch; `trueup policy` prints the fields", f.kind, part)
 		}
 	}
 	return nil
@@ -85,8 +103,9 @@ func (f breakFilter) wants(kind string) bool {
 	if f.system != "" && system != f.system {
 		return false
 	}
-	// A kind may be given whole, with or without its system, or by any of its parts.
-	return f.kind == "" || kind == f.kind || rest == f.kind || slices.Contains(strings.Split(rest, "."), f.kind)
+	// A kind may be given whole, with or without its system, as a field with its system,
+	// or by any of its parts.
+	return f.kind == "" || kind == f.kind || rest == f.kind || strings.HasPrefix(kind, f.kind+".") || slices.Contains(strings.Split(rest, "."), f.kind)
 }
 
 // wantsGroup asks of an incident of a whole system whether any of its fields is

@@ -234,7 +234,10 @@ A-1    crm.revenue.mismatch       60 min  0.03 EUR    9980      1     order  und
 		{"--kind mismatch", "payment.captured crm.revenue"},
 		{"--kind revenue.mismatch", "crm.revenue"},
 		{"--kind crm.revenue.mismatch", "crm.revenue"},
-		{"--kind nothing", ""},
+		{"--kind crm.revenue", "crm.revenue"},
+		{"--kind erp", "erp.sale"},
+		{"--kind contact", ""},
+		{"--kind inventory.release", ""},
 		{"--older-than 90m", "erp.sale payment.captured"},
 		{"--limit 1 --sort money", "payment.captured"},
 		{"--limit 1", "erp.sale crm.revenue"},
@@ -254,7 +257,7 @@ A-1    crm.revenue.mismatch       60 min  0.03 EUR    9980      1     order  und
 	if x.err.Len() > 0 {
 		t.Errorf("standard error says %s", &x.err)
 	}
-	for _, args := range []string{"--breaks --system payroll", "--breaks --sort luck", "--breaks --older-than -1m", "--system erp", "--breaks --kind x'y"} {
+	for _, args := range []string{"--breaks --system payroll", "--breaks --sort luck", "--breaks --older-than -1m", "--system erp", "--breaks --kind x'y", "--breaks --kind revenu", "--breaks --kind crm.revenue.wrong"} {
 		x.run(command.ExitUsage, "", append([]string{"orders"}, strings.Fields(args)...)...)
 	}
 }

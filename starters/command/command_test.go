@@ -329,6 +329,13 @@ func TestReconcile(t *testing.T) {
 	}
 	x.run(command.ExitPartial, "", "reconcile")
 	x.says("PARTIAL", "it took what changed from 2026-01-02T11:00:00Z until 2026-01-02T11:59:00Z and the next run goes on from 2026-01-02T11:59:00Z")
+	x.engine.Answer = func(string, starters.Message) (any, error) {
+		return report(func(r *reconciliation.RunReport) {
+			r.Looked, r.Truncated, r.Lines = 0, true, []string{"not compared: order nobody: no order is known under this id"}
+		}), nil
+	}
+	x.run(command.ExitUnknown, "", "reconcile", "nobody")
+	x.says("no order is known under this id")
 	x.run(command.ExitUsage, "", "reconcile", "a/b")
 	x.engine.Down(true)
 	x.run(command.ExitUnreachable, "", "reconcile")

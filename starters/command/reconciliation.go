@@ -44,7 +44,10 @@ func reconcileNow(f *flag.FlagSet) func(*call, []string) (int, error) {
 		} else {
 			c.print("%s", reportText(report, c.Now()))
 		}
-		if !report.Complete() {
+		switch {
+		case len(in.Orders) > 0 && report.Looked+report.TooOld == 0:
+			return ExitUnknown, err
+		case !report.Complete():
 			return ExitPartial, err
 		}
 		return ExitOK, err
