@@ -23,6 +23,7 @@ import (
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/starters/connect"
 	"github.com/trueup-orders/trueup/workflows"
 )
 
@@ -214,5 +215,14 @@ func TestEngine_OrderThatWasTerminated_SaidAndHoldsUpNothing(t *testing.T) {
 	}
 	if _, err := c.Refund(t.Context(), "42", workflows.Refund{Asked: workflows.Asked{ID: "r", By: "ada", Reason: "test"}}); !errors.Is(err, starters.ErrStopped) {
 		t.Errorf("a wish is answered %v", err)
+	}
+}
+
+// The embedded engine keeps closed workflows for as long as workers take it to by default.
+func TestEngine_Retention(t *testing.T) {
+	t.Parallel()
+	kept, err := connect.Retention(t.Context(), realEngine(t))
+	if err != nil || kept != 720*time.Hour {
+		t.Errorf("the engine keeps closed workflows for %s, %v", kept, err)
 	}
 }

@@ -170,6 +170,15 @@ func Read() (Config, error) {
 	return c, c.validate()
 }
 
+// Remembered refuses a retention that is longer than the engine keeps closed workflows:
+// an order that it has forgotten meanwhile would be taken for a new one, and be paid twice.
+func (c Config) Remembered(kept time.Duration) error {
+	if kept > 0 && c.Retention > kept {
+		return fmt.Errorf("TRUEUP_RETENTION is %s, and the engine's namespace keeps closed workflows for %s; set it to that at most, or let the namespace keep them longer", c.Retention, kept)
+	}
+	return nil
+}
+
 // validate names everything that is missing or contradicts itself at once. What
 // belongs to one system is named by its adapter when it is made.
 func (c Config) validate() error {

@@ -3,6 +3,7 @@ package workers_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/trueup-orders/trueup/workers"
 )
@@ -38,5 +39,23 @@ func TestRead_WhereCasesAreAnnounced(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What is older than the engine's memory must be known to be: an order that the engine
+// has forgotten is looked up before anything is done.
+func TestConfig_Remembered_NoLongerThanTheEngineDoes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		ours, kept time.Duration
+		refused    bool
+	}{
+		{720 * time.Hour, 72 * time.Hour, true}, {720 * time.Hour, 720 * time.Hour, false},
+		{72 * time.Hour, 720 * time.Hour, false}, {720 * time.Hour, 0, false}, // it did not say
+	} {
+		err := workers.Config{Retention: c.ours}.Remembered(c.kept)
+		if (err != nil) != c.refused || err != nil && !strings.Contains(err.Error(), "TRUEUP_RETENTION is 720h0m0s, and the engine's namespace keeps closed workflows for 72h0m0s") {
+			t.Errorf("%s of %s: %v", c.ours, c.kept, err)
+		}
 	}
 }

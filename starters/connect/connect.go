@@ -37,15 +37,9 @@ func Measured(ctx context.Context, log *slog.Logger, metrics *Metrics) (client.C
 }
 
 func dial(ctx context.Context, logger *slog.Logger, from envconfig.LoadClientOptionsRequest, metrics *Metrics) (client.Client, error) {
-	options, err := envconfig.LoadClientOptions(from)
+	options, err := options(from)
 	if err != nil {
-		return nil, fmt.Errorf("read the engine's connection settings: %w; see TEMPORAL_ADDRESS, TEMPORAL_PROFILE and TEMPORAL_CONFIG_FILE", err)
-	}
-	if options.HostPort == "" {
-		options.HostPort = client.DefaultHostPort
-	}
-	if options.Namespace == "" {
-		options.Namespace = client.DefaultNamespace
+		return nil, err
 	}
 	options.Logger = log.NewStructuredLogger(logger)
 	if metrics != nil {
@@ -65,6 +59,21 @@ func dial(ctx context.Context, logger *slog.Logger, from envconfig.LoadClientOpt
 			"TEMPORAL_ADDRESS or a profile of temporal.toml", options.HostPort, options.Namespace, ErrUnreachable, err)
 	}
 	return engine, nil
+}
+
+// options are those of the connection: the embedded engine's where nothing names another.
+func options(from envconfig.LoadClientOptionsRequest) (client.Options, error) {
+	options, err := envconfig.LoadClientOptions(from)
+	if err != nil {
+		return options, fmt.Errorf("read the engine's connection settings: %w; see TEMPORAL_ADDRESS, TEMPORAL_PROFILE and TEMPORAL_CONFIG_FILE", err)
+	}
+	if options.HostPort == "" {
+		options.HostPort = client.DefaultHostPort
+	}
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
+	}
+	return options, nil
 }
 
 // Healthy says whether the engine answers now.

@@ -46,5 +46,13 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
+	switch kept, err := connect.Retention(ctx, engine); {
+	case err != nil: // who may not ask is told so, and goes on
+		log.WithError(err).Warn("it is not known whether TRUEUP_RETENTION is the engine's; an order that the engine forgets before that is taken for a new one")
+	default:
+		if err := config.Remembered(kept); err != nil {
+			return err
+		}
+	}
 	return workers.Run(ctx, config, engine, log, time.Now)
 }
