@@ -11,6 +11,7 @@ package workflows
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"time"
 
@@ -104,6 +105,15 @@ func SweepWorkflowID(day time.Time) string {
 		return sweepPrefix + "exceptions"
 	}
 	return sweepPrefix + day.UTC().Format(time.DateOnly)
+}
+
+// sweepOf is the workflow of a sweep of several days. It has an id of its own: whoever
+// sweeps one of them by hand waits for that day, and holds up no other.
+func sweepOf(in SweepInput) string {
+	if n := len(in.Days); n > 1 {
+		return fmt.Sprintf("%s+%d", SweepWorkflowID(in.Day), n-1)
+	}
+	return SweepWorkflowID(in.Day)
 }
 
 // OrderOf returns the order whose workflow has this id.

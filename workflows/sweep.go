@@ -95,14 +95,14 @@ func (w *Workflows) Sweeps(ctx workflow.Context) error {
 	}
 	for _, in := range inputs {
 		child := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-			WorkflowID: SweepWorkflowID(in.Day), TaskQueue: Queue, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON,
+			WorkflowID: sweepOf(in), TaskQueue: Queue, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON,
 			WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, Priority: temporal.Priority{PriorityKey: 5},
 		})
 		if err := workflow.ExecuteChildWorkflow(child, SweepType, in).Get(ctx, nil); err != nil {
 			if temporal.IsCanceledError(err) {
 				return err
 			}
-			workflow.GetLogger(ctx).Warn("a sweep did not end well; the next run sweeps its day again", "sweep", SweepWorkflowID(in.Day), "error", err)
+			workflow.GetLogger(ctx).Warn("a sweep did not end well; the next run sweeps its day again", "sweep", sweepOf(in), "error", err)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
+	"github.com/trueup-orders/trueup/starters"
 	"github.com/trueup-orders/trueup/testsuite/simulator"
 	"github.com/trueup-orders/trueup/testsuite/simulator/payment"
 	"github.com/trueup-orders/trueup/testsuite/virtual"
@@ -513,6 +514,40 @@ func TestSweeps_ByHandBesideTheScheduledOne_IsOneSweep(t *testing.T) {
 	w.Run(23*time.Hour + time.Minute)
 	if hand.Looked != 1 || hand.Repaired != 1 || !hand.Complete() {
 		t.Errorf("by hand: %s, %d repaired", hand.SweptText(), hand.Repaired)
+	}
+}
+
+// Who sweeps one day by hand beside a scheduled sweep of several is told of that day, and
+// the scheduled one sweeps all of its own, whichever was first.
+func TestSweeps_ByHandBesideOneOfSeveralDays_EachSaysItsOwn(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]time.Duration{"by hand after": -time.Second, "by hand before": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := deaf(t, virtual.Options{})
+			w.submit(time.Minute, anOrder("1"))
+			next := anOrder("2")
+			next.PlacedAt = next.PlacedAt.Add(day)
+			w.submit(day+time.Minute, next)
+			w.At(2*day-time.Minute, "the ERP asks to wait", func() {
+				w.inject(w.ERP, simulator.Fault{Operation: "list", Kind: simulator.RateLimited, Times: 10})
+			})
+			w.At(2*day+first, "what is due is swept", func() {
+				w.Later(func(ctx context.Context) {
+					w.Check(w.Client.Engine.Submit(ctx, starters.Start{Type: workflows.SweepsType, ID: workflows.SweepsID}, starters.Message{}, nil))
+				})
+			})
+			hand := w.sweep(2*day, workflows.SweepInput{Day: firstDay.Add(day)})
+			w.At(3*day, "all have ended", func() {
+				if c := w.coverage(); c.Through.Before(firstDay.Add(2 * day)) {
+					t.Errorf("swept through %s", c.Through)
+				}
+			})
+			w.Run(3*day + time.Minute)
+			if hand.Swept == nil || !hand.Swept.Day.Equal(firstDay.Add(day)) || hand.Looked != 1 || !hand.Complete() {
+				t.Errorf("by hand: %s", hand.SweptText())
+			}
+		})
 	}
 }
 
