@@ -114,17 +114,28 @@ func (s *State) bookedCaptures() []int64 {
 	return amounts
 }
 
-// adoptReturns takes up what came back, or is on its way.
+// adoptReturns takes up what came back, or is on its way: what was announced under
+// its number, and after it what nobody announced. A number that the warehouse does
+// not know came to nothing.
 func (s *State) adoptReturns(now time.Time) {
 	for _, r := range s.returnsSeen() {
 		intent, ours := order.ParseKey(r.Key)
-		if !ours || intent.Operation != order.Return || intent.N != len(s.Returns)+1 {
+		if !ours || intent.Order != s.Order.ID || intent.Operation != order.Return || r.State == reconcile.ReturnDraft {
 			continue
 		}
+		for len(s.Returns) < intent.N {
+			s.Returns = append(s.Returns, Returning{By: "the warehouse", Asked: now, Cancelled: true})
+		}
 		s.adoptKey(r.Key, order.SystemWarehouse, r.ID, 0, now)
-		s.Returns = append(s.Returns, Returning{Lines: r.Lines, By: "the warehouse", Asked: now})
-		if op := s.find(order.Return, intent.N); op != nil {
+		mine, op := &s.Returns[intent.N-1], s.find(order.Return, intent.N)
+		if mine.Lines == nil || r.State.Live() {
+			mine.Lines, mine.Cancelled = r.Lines, !r.State.Live()
 			op.Of, op.Lines = intent.N, r.Lines
+		}
+	}
+	for _, r := range s.returnsSeen() {
+		if s.returning(r) < 0 && r.State.Live() {
+			s.Returns = append(s.Returns, unannounced(r, now))
 		}
 	}
 }

@@ -37,35 +37,40 @@ func (s *State) settlePayers() {
 }
 
 // settleReturns takes what came back before our memory begins for paid back: by
-// a refund of its worth, or not by us. Nothing of it goes out a second time.
+// a refund of its worth, or not by us. Nothing of it goes out a second time. What
+// a return is worth rests on those that came before it.
 func (s *State) settleReturns(now time.Time) {
-	for _, r := range s.returnsSeen() {
-		intent, ours := order.ParseKey(r.Key)
-		if !ours || intent.Operation != order.Return || intent.N > len(s.Returns) || r.State.Rank() < reconcile.ReturnReceived.Rank() {
-			continue
+	seen := slices.Clone(s.returnsSeen())
+	slices.SortStableFunc(seen, func(a, b reconcile.Return) int { return a.ReceivedAt.Compare(b.ReceivedAt) })
+	for _, r := range seen {
+		if n := s.returning(r); n >= 0 && r.State.Rank() >= reconcile.ReturnReceived.Rank() && s.Returns[n].Received.IsZero() {
+			s.settleReturn(now, n, r)
 		}
-		mine := &s.Returns[intent.N-1]
-		mine.Lines = order.Common(s.Order, r.Lines, s.kept())
-		mine.Kept = order.Less(s.Order, s.kept(), mine.Lines)
-		mine.Received, mine.Restocked = now, r.State == reconcile.ReturnRestocked
-		if mine.Restocked {
-			s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Adjust, N: s.count(order.Adjust) + 1}.Key(), order.SystemInventory, "", 0, now)
-			s.last(order.Adjust).Of = intent.N
-		}
-		worth := s.worth(*mine).Total
-		paid := slices.IndexFunc(s.Operations, func(op Operation) bool {
-			return op.Operation == order.Refund && op.About == aboutHand && op.Amount == worth && slices.Contains(s.Payers, op.Ref)
-		})
-		if paid >= 0 {
-			s.Operations[paid].About, s.Operations[paid].Of = aboutReturn, intent.N
-			continue
-		}
-		s.Operations = append(s.Operations, Operation{
-			System: order.SystemPayment, Operation: order.Refund, N: s.count(order.Refund) + 1, Status: Unsent, First: now, Ended: now,
-			Amount: worth, About: aboutReturn, Of: intent.N, Why: "it came back before our memory begins, and no refund of its worth is known: a person decides",
-		})
-		s.note(now, "return "+strconv.Itoa(intent.N)+" came back before our memory begins, and no refund of its worth is known: give it back by a refund if it is owed")
 	}
+}
+
+func (s *State) settleReturn(now time.Time, n int, r reconcile.Return) {
+	mine := &s.Returns[n]
+	mine.Lines = order.Common(s.Order, r.Lines, s.kept())
+	mine.Kept = order.Less(s.Order, s.kept(), mine.Lines)
+	mine.Received, mine.Restocked = now, r.State == reconcile.ReturnRestocked
+	if mine.Restocked {
+		s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Adjust, N: s.count(order.Adjust) + 1}.Key(), order.SystemInventory, "", 0, now)
+		s.last(order.Adjust).Of = n + 1
+	}
+	worth := s.worth(*mine).Total
+	paid := slices.IndexFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Refund && op.About == aboutHand && op.Amount == worth && slices.Contains(s.Payers, op.Ref)
+	})
+	if paid >= 0 {
+		s.Operations[paid].About, s.Operations[paid].Of = aboutReturn, n+1
+		return
+	}
+	s.Operations = append(s.Operations, Operation{
+		System: order.SystemPayment, Operation: order.Refund, N: s.count(order.Refund) + 1, Status: Unsent, First: now, Ended: now,
+		Amount: worth, About: aboutReturn, Of: n + 1, Why: "it came back before our memory begins, and no refund of its worth is known: a person decides",
+	})
+	s.note(now, "return "+strconv.Itoa(n+1)+" came back before our memory begins, and no refund of its worth is known: give it back by a refund if it is owed")
 }
 
 // settleCredits tells which refund each adopted credit note credits, and which

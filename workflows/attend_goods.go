@@ -77,7 +77,7 @@ func (p *process) attendReturns(now time.Time) {
 	for _, r := range p.returnsSeen() {
 		n := p.returning(r)
 		if n < 0 && r.State.Live() {
-			p.Returns = append(p.Returns, Returning{Lines: r.Lines, By: "nobody announced it", Asked: now, Record: r.ID, Name: r.Name()})
+			p.Returns = append(p.Returns, unannounced(r, now))
 			n = len(p.Returns) - 1
 		}
 		if n < 0 {
@@ -98,12 +98,17 @@ func (p *process) attendReturns(now time.Time) {
 	}
 }
 
+// unannounced is a return of which only the warehouse's record tells.
+func unannounced(r reconcile.Return, now time.Time) Returning {
+	return Returning{Lines: r.Lines, By: "nobody announced it", Asked: now, Record: r.ID, Name: r.Name()}
+}
+
 // returning returns the place of a return among ours, or -1.
-func (p *process) returning(r reconcile.Return) int {
-	if intent, ours := order.ParseKey(r.Key); ours && intent.Operation == order.Return && intent.N <= len(p.Returns) {
+func (s *State) returning(r reconcile.Return) int {
+	if intent, ours := order.ParseKey(r.Key); ours && intent.Operation == order.Return && intent.N <= len(s.Returns) {
 		return intent.N - 1
 	}
-	return slices.IndexFunc(p.Returns, func(mine Returning) bool { return mine.Record == r.ID })
+	return slices.IndexFunc(s.Returns, func(mine Returning) bool { return mine.Record == r.ID })
 }
 
 func (p *process) received(now time.Time, n int, r reconcile.Return) {

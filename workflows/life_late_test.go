@@ -143,6 +143,29 @@ func TestAdopted_TwoReturnsOfEqualWorth_NothingIsDoneAgain(t *testing.T) {
 	w.adopted(longAgo, anOrder("1"), want)
 }
 
+func TestAdopted_PartlyReturnedAndNobodyAnnouncedIt_NothingIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	w := aged(t, warehouse.DefaultPace())
+	w.submit(0, anOrder("1"))
+	w.At(30*time.Hour, "a parcel comes back", func() {
+		w.edit(w.Warehouse, `{"order":"1","return":{"unannounced":true,"lines":[{"sku":"TSHIRT","quantity":1}],"state":"restocked"}}`)
+	})
+	w.adopted(longAgo, anOrder("1"), returned(4480, 98, 100))
+}
+
+func TestAdopted_ReturnAnnouncedAfterOneThatNobodyAnnounced_NothingIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	w := aged(t, warehouse.DefaultPace())
+	w.submit(0, anOrder("1"))
+	w.At(30*time.Hour, "a parcel comes back", func() {
+		w.edit(w.Warehouse, `{"order":"1","return":{"unannounced":true,"lines":[{"sku":"TSHIRT","quantity":1}],"state":"restocked"}}`)
+	})
+	w.At(36*time.Hour, "a mug goes back", func() { w.took("the return", w.sendBack("1", "a", pieces(1, 1))) })
+	want := returned(6980, 99, 100)
+	want.Returns, want.Mails = []string{"done", "done"}, append(want.Mails, "refund")
+	w.adopted(longAgo, anOrder("1"), want)
+}
+
 func TestAdopted_WhollyReturned_NothingIsDoneAgain(t *testing.T) {
 	t.Parallel()
 	w := aged(t, warehouse.DefaultPace())
