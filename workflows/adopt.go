@@ -39,8 +39,28 @@ func (s *State) adopt(now time.Time) {
 			}
 		}
 	}
+	s.fillGaps()
 	s.adoptPhase(now)
 	s.settleReceipts()
+}
+
+// fillGaps takes each number that no record carries for an intent that came to
+// nothing: it was refused, or what it made was closed. Its key was used, and is not
+// given out again.
+func (s *State) fillGaps() {
+	for _, op := range slices.Clone(s.Operations) {
+		for n := op.N - 1; n >= 1 && s.find(op.Operation, n) == nil; n-- {
+			s.Operations = append(s.Operations, cameToNothing(op.System, op.Operation, n))
+		}
+	}
+}
+
+// cameToNothing is an intent of which only its number is known.
+func cameToNothing(system order.System, operation order.Operation, n int) Operation {
+	return Operation{
+		System: system, Operation: operation, N: n, Status: Unsent, Before: true,
+		Why: "what it came to before our memory begins left no record that stands",
+	}
 }
 
 // adoptMoney takes up what the gateway holds: attempts, captures and refunds.
@@ -62,11 +82,17 @@ func (s *State) adoptMoney(now time.Time) {
 			n := s.count(order.Capture) + 1
 			s.Operations = append(s.Operations, Operation{
 				System: order.SystemPayment, Operation: order.Capture, N: n, Status: Done,
-				First: now, Ended: now, Amount: part, Ref: a.ID, Of: n, Final: left == 0 && a.Held == 0,
+				First: s.Order.PlacedAt, Ended: now, Amount: part, Ref: a.ID, Of: n, Final: left == 0 && a.Held == 0,
 			})
 		}
 		for _, r := range a.Refunds {
 			s.adoptRefund(a, r, now)
+		}
+	}
+	for _, a := range s.attempts() { // where another stands, nobody waits for one of these
+		intent, ours := order.ParseKey(a.Key)
+		if ours && intent.Order == s.Order.ID && intent.Operation == order.Authorize && s.tried(order.Authorize) && s.find(order.Authorize, intent.N) == nil {
+			s.Operations = append(s.Operations, cameToNothing(order.SystemPayment, order.Authorize, intent.N))
 		}
 	}
 }
@@ -74,15 +100,15 @@ func (s *State) adoptMoney(now time.Time) {
 // adoptRefund takes up a refund, ours or one that somebody made at the gateway:
 // it is booked when it is not, and no news to the customer.
 func (s *State) adoptRefund(a reconcile.Attempt, r reconcile.Refund, now time.Time) {
-	n := s.count(order.Refund) + 1
-	if intent, ours := order.ParseKey(r.Key); ours && intent.Order == s.Order.ID && intent.Operation == order.Refund {
-		n = intent.N
+	n := s.refundNumber(r)
+	if n == 0 {
+		n = s.freeRefund()
 	}
 	if s.find(order.Refund, n) != nil {
 		return
 	}
 	op := Operation{
-		System: order.SystemPayment, Operation: order.Refund, N: n, Status: Done, First: now, Ended: now,
+		System: order.SystemPayment, Operation: order.Refund, N: n, Status: Done, First: s.Order.PlacedAt, Ended: now,
 		Ref: a.ID, Record: r.ID, Amount: r.Amount, About: aboutHand,
 	}
 	switch r.State {
@@ -99,6 +125,28 @@ func (s *State) adoptRefund(a reconcile.Attempt, r reconcile.Refund, now time.Ti
 		}
 	}
 	s.Operations = append(s.Operations, op)
+}
+
+// refundNumber is the number under which we made a refund; 0 when somebody else did.
+func (s *State) refundNumber(r reconcile.Refund) int {
+	if intent, ours := order.ParseKey(r.Key); ours && intent.Order == s.Order.ID && intent.Operation == order.Refund {
+		return intent.N
+	}
+	return 0
+}
+
+// freeRefund is the first number that no refund has, here or at the gateway.
+func (s *State) freeRefund() int {
+	taken := func(n int) bool {
+		return slices.ContainsFunc(s.attempts(), func(a reconcile.Attempt) bool {
+			return slices.ContainsFunc(a.Refunds, func(r reconcile.Refund) bool { return s.refundNumber(r) == n })
+		})
+	}
+	n := 1
+	for s.find(order.Refund, n) != nil || taken(n) {
+		n++
+	}
+	return n
 }
 
 // bookedCaptures returns the amounts of the captures that are in the books.
@@ -165,8 +213,12 @@ func (s *State) adoptKey(key string, system order.System, record string, amount 
 	if !ours || intent.Order != s.Order.ID || s.find(intent.Operation, intent.N) != nil {
 		return
 	}
+	first := now
+	if system == order.SystemPayment {
+		first = s.Order.PlacedAt // the window of its key is over
+	}
 	s.Operations = append(s.Operations, Operation{
-		System: system, Operation: intent.Operation, N: intent.N, Status: Done, First: now, Ended: now,
+		System: system, Operation: intent.Operation, N: intent.N, Status: Done, First: first, Ended: now,
 		Amount: amount, Record: record, Before: true,
 	})
 }
@@ -228,6 +280,9 @@ func (s *State) adoptLines(now time.Time) {
 	taken := false
 	for n := 1; n <= s.count(order.Request); n++ {
 		op := s.find(order.Request, n)
+		if op.Status == Unsent {
+			continue
+		}
 		var lines []order.Quantity
 		lives := false
 		for _, sh := range s.shipmentsOf(s.Key(*op)) {

@@ -92,8 +92,69 @@ func (w *walk) losesIt(as Decision) {
 	w.rests()
 }
 
+// turnsUp lets goods come back that nobody announced.
+func (w *walk) turnsUp(lines ...order.Quantity) {
+	w.sys.returns = append(w.sys.returns, reconcile.Return{ID: w.sys.id("in"), State: reconcile.ReturnRestocked, Lines: lines, ReceivedAt: w.now})
+	w.rests()
+}
+
+// tookTwo lets what was done first of a kind have been done under the second key:
+// under the first it was refused, and left no record, or an attempt that is closed.
+func (w *walk) tookTwo(operation order.Operation) {
+	key := func(n int) string { return order.Intent{Order: w.Order.ID, Operation: operation, N: n}.Key() }
+	anew := func(k *string) {
+		if *k == key(1) {
+			*k = key(2)
+		}
+	}
+	for i := range w.sys.attempts {
+		anew(&w.sys.attempts[i].Key)
+		for k := range w.sys.attempts[i].Refunds {
+			anew(&w.sys.attempts[i].Refunds[k].Key)
+		}
+	}
+	for i := range w.sys.shipments {
+		anew(&w.sys.shipments[i].Key)
+	}
+	for i := range w.sys.returns {
+		anew(&w.sys.returns[i].Key)
+	}
+	if operation == order.Authorize {
+		w.sys.attempts = append(w.sys.attempts, reconcile.Attempt{
+			ID: w.sys.id("pi_"), Key: key(1), State: reconcile.AttemptVoided, Amount: w.Order.Total, Currency: w.Order.Currency, Created: w.Order.PlacedAt,
+		})
+	}
+	w.now = w.now.Add(time.Second)
+	w.seeAll()
+}
+
+// numbered holds that the intents of each kind are numbered from 1 on, each once:
+// what counts them, and what means another, rests on it.
+func (w *walk) numbered() {
+	for _, op := range w.Operations {
+		same := 0
+		for _, other := range w.Operations {
+			if other.Operation == op.Operation && other.N == op.N {
+				same++
+			}
+		}
+		if same != 1 || op.N > w.count(op.Operation) {
+			w.fatal("%s is one of %d, and there %d times", w.Key(op), w.count(op.Operation), same)
+		}
+	}
+}
+
 func bothMugs() order.Quantity { return order.Quantity{Line: 1, SKU: "MUG", Quantity: 2} }
 func theShirt() order.Quantity { return order.Quantity{Line: 2, SKU: "TSHIRT", Quantity: 1} }
+
+// forgotten is the order as it is submitted again after a while, when our memory of
+// it is lost.
+func (w *walk) forgotten(after time.Duration) *walk {
+	return &walk{
+		process: &process{State: &State{Order: w.Order, Phase: order.PhaseReceived, Since: w.now, Adopted: true, Observed: w.Observed}, settings: w.settings},
+		t:       w.t, now: w.now.Add(after), moves: map[Move]bool{}, sys: w.sys, calm: true,
+	}
+}
 
 // written is what the systems hold that somebody wrote on purpose.
 func (y *systems) written() string {
@@ -114,6 +175,17 @@ func TestAdopt_AfterAWholeLife_NothingIsDueAgain(t *testing.T) {
 		"lost and given back":                 func(w *walk) { w.losesIt(DecideRefund) },
 		"a part given up, and requested anew": func(w *walk) { w.halves(); w.arrives() },
 		"lost and sent once more":             func(w *walk) { w.losesIt(DecideShip); w.arrives() },
+		"came back and nobody announced it":   func(w *walk) { w.arrives(); w.turnsUp(theShirt()) },
+		"the second return was unannounced":   func(w *walk) { w.arrives(); w.comesBack(theShirt()); w.turnsUp(bothMugs()) },
+		"the first return was refused":        func(w *walk) { w.arrives(); w.comesBack(theShirt()); w.tookTwo(order.Return) },
+		"the first request was refused":       func(w *walk) { w.arrives(); w.tookTwo(order.Request) },
+		"the first card was declined":         func(w *walk) { w.arrives(); w.tookTwo(order.Authorize) },
+		"the first refund was declined": func(w *walk) {
+			w.arrives()
+			w.takeRefund(w.now, Refund{Asked: w.asked(), Amount: 1000})
+			w.rests()
+			w.tookTwo(order.Refund)
+		},
 	}
 	for name, live := range lives {
 		for _, capture := range []order.CaptureMode{order.CaptureOnShip, order.CaptureAtOnce} {
@@ -122,11 +194,9 @@ func TestAdopt_AfterAWholeLife_NothingIsDueAgain(t *testing.T) {
 				w := scripted(t, capture)
 				live(w)
 				before := w.sys.written()
-				again := &walk{
-					process: &process{State: &State{Order: w.Order, Phase: order.PhaseReceived, Since: w.now, Adopted: true, Observed: w.Observed}, settings: w.settings},
-					t:       t, now: w.now.Add(20 * 24 * time.Hour), moves: map[Move]bool{}, sys: w.sys, calm: true,
-				}
+				again := w.forgotten(20 * 24 * time.Hour)
 				again.adopt(again.now)
+				again.numbered()
 				again.rests()
 				if after := again.sys.written(); after != before {
 					again.fatal("adopting it wrote:\n%s\nwhere there was:\n%s", after, before)
@@ -139,5 +209,57 @@ func TestAdopt_AfterAWholeLife_NothingIsDueAgain(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What is meant after an adoption is an intent of its own, with a key that was
+// never used and the money that is meant.
+func TestAdopt_WithoutTheFirstRefund_TheNextIsANewOne(t *testing.T) {
+	t.Parallel()
+	w := scripted(t, order.CaptureOnShip)
+	w.arrives()
+	w.takeRefund(w.now, Refund{Asked: w.asked(), Amount: 1000})
+	w.rests()
+	w.tookTwo(order.Refund)
+	again := w.forgotten(0)
+	again.adopt(again.now)
+	again.rests()
+	n := again.takeRefund(again.now, Refund{Asked: w.asked(), Amount: 500})
+	again.rests()
+	if a := again.sys.attempts[0]; n != 3 || a.Refunded != 1500 || a.Refunds[len(a.Refunds)-1].Amount != 500 {
+		t.Errorf("as refund %d went back: %+v", n, a)
+	}
+}
+
+// Near its end an authorization is renewed once, under a key that was never used:
+// not under that of an attempt which was closed, or which waits for nobody any more.
+func TestAdopt_OneOfTwoAttemptsHolds_RenewedOnceUnderItsOwnKey(t *testing.T) {
+	t.Parallel()
+	for name, live := range map[string]func(w *walk){
+		"the second": func(w *walk) { w.tookTwo(order.Authorize) },
+		"the first": func(w *walk) {
+			w.sys.attempts = append(w.sys.attempts, reconcile.Attempt{
+				ID: w.sys.id("pi_"), Key: "order/1/authorize/2", State: reconcile.AttemptOpen, Amount: w.Order.Total, Currency: w.Order.Currency, Created: w.now,
+			})
+			w.now = w.now.Add(time.Second)
+			w.seeAll()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := scripted(t, order.CaptureOnShip)
+			w.Order.Payment.Reusable = true
+			w.rests()
+			live(w)
+			again := w.forgotten(0)
+			again.adopt(again.now)
+			again.numbered()
+			again.now = again.sys.attempts[0].HeldUntil.Add(-time.Hour)
+			again.rests()
+			made := again.sys.attempts[len(again.sys.attempts)-1]
+			if len(again.sys.attempts) != 3 || made.Key != "order/1/authorize/3" || made.Held != w.Order.Total {
+				t.Errorf("the attempts are %+v", again.sys.attempts)
+			}
+		})
 	}
 }

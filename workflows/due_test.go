@@ -350,6 +350,7 @@ func TestAdopt_OwnRecords_NothingIsDueAgain(t *testing.T) {
 			t:       t, now: w.now, moves: map[Move]bool{}, sys: w.sys,
 		}
 		again.adopt(again.now)
+		again.numbered()
 		again.turn()
 		for _, system := range order.Systems() {
 			if op := again.due(system, again.now); op != nil && op.Operation != order.Release {
