@@ -32,6 +32,10 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 	if p.settings, err = p.refresh(ctx, p.settings); err != nil {
 		return answer, err
 	}
+	if p.recalling {
+		p.notAdopted(in, &answer)
+		return answer, nil
+	}
 	p.readAll(work, 0)
 	first := p.suspect(workflow.Now(ctx), in, &answer)
 	p.touch() // what is news is taken up as the normal transition
@@ -56,6 +60,16 @@ func (p *process) reconcile(ctx workflow.Context, in reconciliation.Confirmation
 	p.note(workflow.Now(ctx), fmt.Sprintf("run %s: %d found, %d repaired, %d cases", in.Run, answer.Found, answer.Repaired, answer.Cases))
 	p.touch()
 	return answer, nil
+}
+
+// notAdopted answers a run while the order is looked up because it is older than our
+// memory. Nothing was compared, so that it is asked again, and no grant is used.
+func (p *process) notAdopted(in reconciliation.Confirmation, answer *reconciliation.Confirmed) {
+	answer.Unread, answer.Agreement = []order.System{order.SystemPayment, order.SystemERP}, reconcile.AgreeUnknown
+	for _, g := range in.Grants {
+		answer.Unused = append(answer.Unused, g.N)
+	}
+	answer.Lines = append(answer.Lines, "not adopted yet: it is older than our memory, and payment and ERP are still looked into; run again when both can be read")
 }
 
 // suspect takes in what was read: what the systems say by themselves, who goes

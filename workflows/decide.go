@@ -66,6 +66,8 @@ func (p *process) decidable(_ workflow.Context, d Decide) error {
 		return p.refuse(what, fmt.Sprintf("it has no case %d", d.Case))
 	case !k.Open():
 		return p.refuse(what, fmt.Sprintf("case %d was closed already: %s", d.Case, k.Outcome))
+	case p.recalling:
+		return p.refuse(what, beingRecalled)
 	}
 	return p.feasible(what, *k, d)
 }

@@ -85,6 +85,9 @@ func (p *process) freshVerdict(ctx workflow.Context, _ AskVerdict) (reconcile.Ve
 		p.readAll(work, 0)
 		now = workflow.Now(ctx)
 	}
+	if p.recalling {
+		return p.verdict(now, true), nil
+	}
 	p.attend(now)
 	p.settleCases(now, p.assess(now))
 	p.touch()

@@ -334,6 +334,41 @@ func TestAdopted_CancelledInTheMeantime_StaysCancelled(t *testing.T) {
 	w.closedAs(anew("1"), order.PhaseCancelled)
 }
 
+// What is asked while an order is still looked up waits for that: what its systems
+// say is not news, and nothing is decided on half of it.
+func TestAdopted_AskedWhileTheERPCannotBeRead_NothingIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	w := aged(t, warehouse.DefaultPace())
+	w.submit(0, anOrder("1"))
+	w.At(30*time.Hour, "the shirt does not fit", func() { w.took("the return", w.sendBack("1", "a", pieces(2, 1))) })
+	w.At(longAgo, "the ERP is down", func() { w.inject(w.ERP, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1}) })
+	w.At(longAgo+12*time.Minute, "a fresh verdict", func() {
+		w.Later(func(ctx context.Context) {
+			v, err := w.Client.Verdict(ctx, "1", true)
+			w.Check(err)
+			if v.Outcome != reconcile.InProgress || v.Agreement == reconcile.Agreed {
+				t.Errorf("it is %s and %s\n%s", v.Outcome, v.Agreement, v.Table())
+			}
+		})
+	})
+	var amended *replied
+	w.At(longAgo+14*time.Minute, "no shirt", func() {
+		amended = w.amend("1", workflows.Amend{Asked: by("b"), Drop: []order.Quantity{pieces(2, 1)}})
+	})
+	w.At(longAgo+20*time.Minute, "a run", func() {
+		w.Later(func(ctx context.Context) {
+			report, err := w.Client.Reconcile(ctx, workflows.ReconcileInput{Orders: []order.ID{"1"}})
+			w.Check(err)
+			if !slices.Contains(report.Exceptions, "1") || report.Repaired+report.Cases != 0 {
+				t.Errorf("the run says %+v", report)
+			}
+		})
+	})
+	w.At(longAgo+30*time.Minute, "the ERP is back", func() { w.ERP.Frame().Clear("*") })
+	w.adopted(longAgo, anOrder("1"), returned(4480, 98, 100))
+	w.refusedNow("an amendment", amended)
+}
+
 // What is under way when the memory is lost goes on where it was.
 func TestAdopted_ReturnOnItsWay_PaidBackOnce(t *testing.T) {
 	t.Parallel()

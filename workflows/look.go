@@ -226,7 +226,8 @@ func (p *process) recall(ctx workflow.Context, engineSince time.Time) error {
 	if !p.Order.PlacedAt.Before(oldest) {
 		return nil
 	}
-	p.Adopted = true
+	p.Adopted, p.recalling = true, true
+	defer func() { p.recalling = false }()
 	p.note(now, "placed before our memory begins: looked up in every system first")
 	for wait := time.Minute; ; wait = min(2*wait, 30*time.Minute) {
 		p.readAll(ctx, 0)

@@ -71,6 +71,9 @@ type process struct {
 	// reading is set while some systems are read side by side: readingOf.
 	reading   bool
 	readingOf []order.System
+	// recalling is set while the order is looked up because it is older than our memory:
+	// what its systems say is no news until it was adopted, see recall.
+	recalling bool
 	// looking is set while one system is read because something hinted at it.
 	looking bool
 	// supplying is set while inventory is asked what there is.

@@ -24,6 +24,10 @@ func (p *process) rehearse(in reconciliation.Rehearsal) (reconciliation.Rehearse
 	}
 	c := in.Confirmation
 	out := reconciliation.Rehearsed{Confirmed: reconciliation.Confirmed{Order: p.Order.ID}}
+	if p.recalling {
+		twin.notAdopted(c, &out.Confirmed)
+		return out, nil
+	}
 	twin.readAs(in.First)
 	known := twin.confirmed()
 	first := twin.suspect(in.First.Ended, c, &out.Confirmed)

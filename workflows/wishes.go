@@ -37,6 +37,9 @@ func (p *process) listenToWishes(ctx workflow.Context) {
 	}))
 }
 
+// beingRecalled is why nothing is decided about an order that is not adopted yet.
+const beingRecalled = "it is older than our memory and still looked up in payment and ERP; ask again when both can be read"
+
 func (p *process) refuse(what, why string) error {
 	return temporal.NewNonRetryableApplicationError(fmt.Sprintf("%s order %s: %s", what, p.Order.ID, why), RefusedReason, nil)
 }
@@ -199,6 +202,8 @@ func (p *process) amendable(ctx workflow.Context, a Amend) error {
 		return nil
 	}
 	switch {
+	case p.recalling:
+		return p.refuse(what, beingRecalled)
 	case p.Phase == order.PhaseShipped, p.Phase == order.PhaseDelivered, p.Phase == order.PhaseClosed:
 		return p.refuse(what, "it has shipped; ask for a return instead")
 	case p.Phase != order.PhaseReceived && p.Phase != order.PhasePaying && p.Phase != order.PhaseAccepted:
