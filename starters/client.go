@@ -28,6 +28,7 @@ type Client struct {
 
 	mu    sync.Mutex
 	since time.Time // when this engine's memory began
+	asked time.Time // when that was last asked
 }
 
 // What a client says.
@@ -348,23 +349,31 @@ func (c *Client) Orders(ctx context.Context, filter string, limit int) ([]Listed
 	}
 }
 
-// engineSince returns when this engine's memory began, as far as it can be
-// known now; a zero moment says nothing, and the order is taken as new within
-// the horizon.
+// sinceFor is how long it is believed since when the engine remembers: it may lose its
+// data while we live.
+const sinceFor = time.Minute
+
+// engineSince returns when this engine's memory began, as far as it can be known
+// now. One without reconciliation begins to remember now; a zero moment says
+// nothing, and only an order that was placed just now is taken as new.
 func (c *Client) engineSince(ctx context.Context) time.Time {
+	now := c.Now()
 	c.mu.Lock()
-	since := c.since
+	since, asked := c.since, c.asked
 	c.mu.Unlock()
-	if !since.IsZero() {
+	if !since.IsZero() && now.Sub(asked) < sinceFor {
 		return since
 	}
 	s, err := c.Status(ctx) // without the lock: several may ask at first
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return now
+	case err != nil:
 		return time.Time{}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.since = s.Since
+	c.since, c.asked = s.Since, now
 	return s.Since
 }
 

@@ -151,11 +151,8 @@ func Run(ctx context.Context, c Config, engine client.Client, log *logrus.Logger
 	if err != nil {
 		return err
 	}
-	if err := orders.EnsureReconciliation(ctx, c.ReconcileEvery); err != nil {
-		return fmt.Errorf("start reconciliation: %w", err)
-	}
-	if err := orders.EnsureSweeps(ctx, c.SweepEvery); err != nil {
-		return fmt.Errorf("start sweeps: %w", err)
+	if err := c.ensure(ctx, orders); err != nil {
+		return err
 	}
 	fatal := make(chan error, 1)
 	all := set.Workers(engine, c, func(err error) {
@@ -172,6 +169,7 @@ func Run(ctx context.Context, c Config, engine client.Client, log *logrus.Logger
 	}
 	defer stop(all)
 	go set.WatchSwitches(ctx, orders, log)
+	go c.keep(ctx, orders, log, Wait)
 	log.WithField("queues", append([]string{workflows.Queue}, ActivityQueues()...)).Info("worker serves")
 	select {
 	case <-ctx.Done():
@@ -180,6 +178,35 @@ func Run(ctx context.Context, c Config, engine client.Client, log *logrus.Logger
 		return fmt.Errorf("worker: %w", err)
 	}
 }
+
+// ensure makes sure that reconciliation and its sweeps run.
+func (c Config) ensure(ctx context.Context, orders *starters.Client) error {
+	if err := orders.EnsureReconciliation(ctx, c.ReconcileEvery); err != nil {
+		return fmt.Errorf("start reconciliation: %w", err)
+	}
+	if err := orders.EnsureSweeps(ctx, c.SweepEvery); err != nil {
+		return fmt.Errorf("start sweeps: %w", err)
+	}
+	return nil
+}
+
+// keep starts reconciliation anew when the engine does not know it any more, until
+// the context ends: it has lost its data while we live.
+func (c Config) keep(ctx context.Context, orders *starters.Client, log *logrus.Logger, wait func(context.Context, time.Duration) error) {
+	for wait(ctx, keptEvery) == nil {
+		limited, cancel := context.WithTimeout(ctx, keptEvery)
+		if _, err := orders.Status(limited); errors.Is(err, starters.ErrNotFound) {
+			log.Warn("the engine does not know reconciliation any more; it is started anew")
+			if err := c.ensure(limited, orders); err != nil {
+				log.WithError(err).Warn("reconciliation could not be started anew; it is tried again in a few seconds")
+			}
+		}
+		cancel()
+	}
+}
+
+// keptEvery is how often it is asked whether the engine still knows reconciliation.
+const keptEvery = 15 * time.Second
 
 // Workers makes one worker for workflows and one for each system's activities.
 func (s *Set) Workers(engine client.Client, c Config, fatal func(error)) []worker.Worker {

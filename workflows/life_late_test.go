@@ -369,6 +369,33 @@ func TestAdopted_AskedWhileTheERPCannotBeRead_NothingIsDoneAgain(t *testing.T) {
 	w.refusedNow("an amendment", amended)
 }
 
+// speechless is an engine whose reconciliation cannot be asked from some moment on.
+type speechless struct {
+	starters.Engine
+	quiet atomic.Bool
+}
+
+func (s *speechless) Query(ctx context.Context, id, name string, argument, result any) error {
+	if id == workflows.ReconciliationID && s.quiet.Load() {
+		return errors.New("nobody answers")
+	}
+	return s.Engine.Query(ctx, id, name, argument, result)
+}
+
+// Where nobody can say since when the engine remembers, an order that was not placed
+// just now is looked up first.
+func TestAdopted_NobodySaysSinceWhenTheEngineRemembers_NothingIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	w := aged(t, warehouse.DefaultPace())
+	s := &speechless{Engine: w.Client.Engine}
+	w.Client.Engine = s
+	w.submit(0, anOrder("1"))
+	w.At(30*time.Hour, "the shirt does not fit", func() { w.took("the return", w.sendBack("1", "a", pieces(2, 1))) })
+	w.At(6*day-2*time.Hour, "reconciliation cannot be asked", func() { s.quiet.Store(true) })
+	w.At(6*day+2*time.Hour, "it can", func() { s.quiet.Store(false) })
+	w.adopted(6*day, anOrder("1"), returned(4480, 98, 100))
+}
+
 // What is under way when the memory is lost goes on where it was.
 func TestAdopted_ReturnOnItsWay_PaidBackOnce(t *testing.T) {
 	t.Parallel()

@@ -15,7 +15,8 @@ type OrderInput struct {
 	Order       order.Order `json:"order"`
 	Fingerprint string      `json:"fingerprint"`
 	// EngineSince is when this engine's memory began, as the starter knew it:
-	// an order placed before it may have left effects that we forgot.
+	// an order placed before it may have left effects that we forgot. Zero: nobody
+	// could say.
 	EngineSince time.Time `json:"engine_since,omitzero"`
 	Carried     *State    `json:"carried,omitempty"`
 }
