@@ -72,10 +72,10 @@ func (s *State) meantPayment(now time.Time) *Operation {
 }
 
 // despite says that a refund goes out although money is in dispute: a person's,
-// of money that is not.
+// of money that is not. What the gateway refused all the same waits: see holdBack.
 func (s *State) despite(op Operation) bool {
 	a := s.attemptBy(op.Ref)
-	return op.About == aboutPerson && a != nil && op.Amount <= a.Captured-a.Refunded-a.Disputed
+	return op.About == aboutPerson && op.Instead == "" && a != nil && op.Amount <= a.Captured-a.Refunded-a.Disputed
 }
 
 // needless says that an attempt was wished for before the order was paid another

@@ -173,7 +173,7 @@ func (w *walk) answer(system order.System) bool {
 	asked := *op
 	r := w.carryOut(asked)
 	op = w.find(asked.Operation, asked.N)
-	op.Status, op.Code, op.Ended = r.status, r.code, w.now
+	op.Status, op.Code, op.Ended, op.Conflict = r.status, r.code, w.now, r.code == "conflict"
 	w.say("%s %s %s%d of %d %s %v", w.Key(*op), op.Status, op.Code, op.Amount, op.Of, op.About, op.Lines)
 	if r.status == Refused {
 		op.Why = "it says no: " + r.code

@@ -310,7 +310,7 @@ func (w *walk) disputeMoves() {
 	a := &w.sys.attempts[i]
 	switch luck := w.pick(3, "the dispute"); {
 	case a.Disputed == a.Lost && luck == 2:
-		a.Disputed += a.Captured - a.Refunded - a.Lost
+		a.Disputed += a.Captured - a.Refunded - a.Lost - int64(w.pick(int(a.Captured-a.Refunded-a.Lost), "left out of it"))
 	case a.Disputed > a.Lost && luck == 1:
 		a.Lost, w.lostMoney = a.Disputed, true
 	case a.Disputed > a.Lost && luck == 0:

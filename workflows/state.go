@@ -216,6 +216,9 @@ type Operation struct {
 	Before bool `json:"bfr,omitempty"`
 	// Again is the key of the refund that this one repeats, because it failed.
 	Again string `json:"agn,omitempty"`
+	// Instead is the key of the refund that the gateway refused, for money was in
+	// dispute, and in whose place this one waits for the end of that.
+	Instead string `json:"inst,omitempty"`
 	// Ruled says that a rule gives the money back and no person: a switch stops it.
 	Ruled bool `json:"ruled,omitempty"`
 	// OffSession says that the customer was not there.

@@ -444,6 +444,45 @@ func TestDispute_HeardOfAfterARefundWasRefused_GoesBackWhenItIsWon(t *testing.T)
 	w.Run(62 * time.Hour)
 }
 
+// caseAbout returns within a step the number of the open case about a field.
+func (w *world) caseAbout(of order.ID, field reconcile.Field) int {
+	w.t.Helper()
+	for _, k := range w.Verdict(of).Cases {
+		if k.Step.Break.Field == field {
+			return k.N
+		}
+	}
+	w.t.Errorf("%s after the start no case of order %s is about %s", w.Age(), of, field)
+	return 0
+}
+
+// A dispute leaves a part of the money out of it, and the gateway refuses to give even
+// that back while it is open. It is asked once, and again when the dispute is won.
+func TestDispute_OfAPart_ARefundThatIsRefusedWaitsForItsEnd(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto})
+	w.submit(0, atOnce(visa))
+	w.At(4*time.Hour, "a part goes back", func() { w.refund("1", "a", 1000) })
+	w.At(30*time.Hour, "the rest is in dispute", func() { w.edit(w.Payment, `{"order":"1","dispute":"opened"}`) })
+	w.At(31*time.Hour, "the bank sends the part back", func() { w.edit(w.Payment, `{"order":"1","refund":"failed"}`) })
+	w.At(32*time.Hour, "a person has it sent again", func() { w.decide("1", w.caseAbout("1", reconcile.PaymentRefunded), workflows.DecideRepair) })
+	w.At(34*time.Hour, "it waits", func() {
+		if n := w.requests(w.Payment, order.Refund, "1"); n != 2 {
+			t.Errorf("the gateway was asked %d times for a refund, want 2", n)
+		}
+		w.theCase("1", reconcile.PaymentDisputed)
+	})
+	w.At(60*time.Hour, "it is won", func() { w.edit(w.Payment, `{"order":"1","dispute":"won"}`) })
+	w.At(61*time.Hour, "and goes back", func() {
+		w.wentBack(2)
+		if s := w.story("1"); s.Refunded != 1000 {
+			t.Errorf("the systems say %+v", s)
+		}
+		w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed)
+	})
+	w.Run(62 * time.Hour)
+}
+
 // A refund that was stopped when it may have got through, and had, is a refund: nobody
 // is asked about it, and nothing goes back a second time.
 func TestSurplus_OfAPayer_StoppedAfterItGotThrough_IsTakenForDone(t *testing.T) {

@@ -214,7 +214,7 @@ func (w *walk) gatewayDoes(op Operation) result {
 			a.Held, a.State, a.Review, a.Challenge = 0, reconcile.AttemptVoided, false, false
 		}
 	case order.Refund:
-		if op.Amount > a.Captured-a.Refunded-a.Disputed || op.Amount <= 0 {
+		if a.Disputed > a.Lost || op.Amount > a.Captured-a.Refunded-a.Disputed || op.Amount <= 0 {
 			return refusedAs("conflict")
 		}
 		r := reconcile.Refund{ID: w.sys.id("re_"), Key: w.Key(op), Amount: op.Amount, State: reconcile.RefundSucceeded}
