@@ -282,6 +282,7 @@ func (p *process) adoptPayers(now time.Time) {
 	for _, a := range byAge(p.attempts()) {
 		if !p.payer(a) && a.Held+p.refundable(a) > 0 && p.needsMoney(now) && len(p.Payers) > 0 && p.helps(now, a) {
 			p.takeOver(now, a)
+			p.adoptCaptures(now)
 			p.note(now, a.ID+" pays for what has not shipped")
 			if k := p.openCaseOf(reconcile.PaymentAttempts, a.ID); k != nil {
 				p.closeCase(now, k.N, "what it took pays for the order now")
@@ -344,9 +345,8 @@ func (p *process) overpaid() int64 {
 	if len(p.Payers) == 0 {
 		return 0
 	}
-	given := p.decidedBack(func(op Operation) bool { return op.About == aboutSurplus && slices.Contains(p.Payers, op.Ref) })
 	// Pieces that were dropped after others came back change what those were worth.
-	return p.captured() - order.ValueOf(p.Order, p.kept()) - p.decidedFor(aboutDropped) - p.cameBack() - given
+	return p.capturedInAll() - order.ValueOf(p.Order, p.kept()) - p.decidedFor(aboutDropped) - p.cameBack() - p.decidedBack(p.ofSurplus)
 }
 
 // giveSurplus gives back what an attempt took beyond the order's total, or asks.

@@ -57,8 +57,8 @@ func (p *process) begun(now time.Time, op Operation, a reconcile.Attempt) {
 // is closed then.
 func (p *process) takeOver(now time.Time, made reconcile.Attempt) {
 	p.Payers = p.payersWith(now, made)
-	for i := range p.Operations { // it is booked as the order's money from now on
-		if op := &p.Operations[i]; op.Operation == order.Refund && op.Ref == made.ID && op.About == aboutSurplus {
+	for i := range p.Operations { // what did not go back is the order's money from now on: see captured
+		if op := &p.Operations[i]; op.Operation == order.Refund && op.Ref == made.ID && op.About == aboutSurplus && (op.Status == Refused || op.Status == Unsent) {
 			op.About = aboutHand
 		}
 	}

@@ -53,6 +53,7 @@ func (w *walk) beforeMoney(op Operation, require func(bool, string)) {
 		require(op.Amount > 0 && a != nil && op.Amount <= a.Captured-a.Refunded-a.Disputed, "so much captured money")
 		require(w.Phase.PastPivot() || w.warehouseGaveUp(), "the warehouse's answer")
 		require(!w.disputed() || op.About == aboutPerson || w.Phase != order.PhaseAccepted, "an end of the dispute")
+		require(!w.disputed() || op.Instead == "", "an end of the dispute, for which it was refused already")
 	case order.Void:
 		needless := order.Empty(w.unshipped()) && order.ValueOf(w.Order, w.kept()) <= w.captured()
 		replaced := w.Phase == order.PhasePaying && w.heldElsewhere(a.ID) >= w.value()

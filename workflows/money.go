@@ -38,8 +38,8 @@ func (s *State) paid() bool {
 		return held+captured-back >= s.value()
 	}
 	// What was given back by our own rules or by a person does not make the goods
-	// unpaid; what was given back altogether does.
-	return held+captured >= s.value() && held+captured-back > 0
+	// unpaid, but for what was taken twice; what was given back altogether does.
+	return held+captured-s.sum(order.Refund, s.ofSurplus) >= s.value() && held+captured-back > 0
 }
 
 // choosePayers lets the attempts decide the order that are enough to pay for it:
@@ -86,9 +86,21 @@ func (s *State) sum(operation order.Operation, counts func(op Operation) bool) i
 	return total
 }
 
-// captured is what our captures have taken, or are taking; what was captured at
-// once was taken by the authorization.
+// captured is what our captures have taken, or are taking, for the order: what went
+// back of an attempt as taken twice pays for nothing.
 func (s *State) captured() int64 {
+	return s.capturedInAll() - s.sum(order.Refund, s.ofSurplus)
+}
+
+// ofSurplus says that a refund gives back what one of the order's payers took twice:
+// before it paid for the order, or beyond what the rest is worth.
+func (s *State) ofSurplus(op Operation) bool {
+	return op.About == aboutSurplus && slices.Contains(s.Payers, op.Ref)
+}
+
+// capturedInAll is what our captures have taken, or are taking; what was captured at
+// once was taken by the authorization.
+func (s *State) capturedInAll() int64 {
 	taken := s.sum(order.Capture, nil)
 	if s.atOnce() {
 		for _, a := range s.attempts() {
@@ -157,6 +169,7 @@ func (s *State) helps(now time.Time, a reconcile.Attempt) bool {
 	with := *s
 	with.Payers = s.payersWith(now, a)
 	if took := s.refundable(a); took > 0 && !s.atOnce() { // it is taken up as a capture once the attempt decides the order: see adoptCaptures
+		took += s.sum(order.Refund, func(op Operation) bool { return op.Ref == a.ID && op.About == aboutSurplus }) // captured leaves it out
 		with.Operations = append(slices.Clone(s.Operations), Operation{Operation: order.Capture, Ref: a.ID, Amount: took, Status: Done})
 	}
 	return !with.needsMoney(now) || with.missing(now) < s.missing(now)

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -388,6 +389,37 @@ func TestSurplus_APersonGivesAPartBack_FromWhatWasTakenTwice(t *testing.T) {
 		w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
 	})
 	w.Run(10 * time.Hour)
+}
+
+// Of a second payment a part went back, and the first one is let go before the goods
+// leave: what is left of the second pays, and the customer is asked for the rest.
+func TestSurplus_APartWentBack_TheRestPaysAndTheCustomerIsAskedForThePart(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Policy: asking})
+	w.submit(0, anOrder("1"))
+	w.paysAgain(10 * time.Minute)
+	var part, paid *replied
+	w.At(time.Hour, "a part goes back", func() { part = w.decideFor(w.theCase("1", reconcile.PaymentAttempts), 5000) })
+	w.At(2*time.Hour, "the first payment is let go at the gateway", func() { w.edit(w.Payment, `{"order":"1","attempt":1,"void":true}`) })
+	w.At(3*time.Hour, "the customer pays what is missing", func() {
+		if s := w.story("1"); !slices.Equal(s.Mails, []string{"confirmation", "question"}) || s.Credited != 0 {
+			t.Errorf("the systems say %+v", s)
+		}
+		paid = w.attempt("1", "c", visa)
+	})
+	w.At(4*time.Hour, "it is held", func() {
+		if s := w.story("1"); s.Captured != 9980 || s.Refunded != 5000 || s.Held != 5000 {
+			t.Errorf("the systems say %+v; want 5000 held beside the 4980 that are left", s)
+		}
+	})
+	w.leaves(5*time.Hour, "1", newest)
+	want := delivered()
+	want.Captured, want.Refunded, want.Attempts = 9980+5000, 5000, 3
+	want.Shipments = []string{"cancelled", "delivered"} // it was taken back from the warehouse until it was paid for
+	want.Mails = []string{"confirmation", "question", "shipped"}
+	w.ends(6*day, "1", order.PhaseClosed, want)
+	w.took("the part", part)
+	w.took("the customer's attempt", paid)
 }
 
 // What somebody let stand stays where it is while a refund of it is on its way: the two
