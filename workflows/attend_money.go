@@ -232,7 +232,7 @@ func (p *process) holdBack(now time.Time, attempt string) {
 		}
 		p.Operations = append(p.Operations, Operation{
 			System: op.System, Operation: op.Operation, N: p.count(op.Operation) + 1, Status: Meant, First: now,
-			Ref: op.Ref, Amount: op.Amount, About: op.About, Of: op.Of, Again: op.Again, Ruled: op.Ruled, Instead: p.Key(*op),
+			Ref: op.Ref, Amount: op.Amount, About: op.About, Of: op.Of, Again: op.Again, Settles: op.Settles, Ruled: op.Ruled, Instead: p.Key(*op),
 		})
 		p.touch()
 	}

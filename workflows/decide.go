@@ -260,10 +260,7 @@ func (s *State) refundableBy(k reconcile.Case) int64 {
 
 // failedIn returns the refund that failed, about which a case is; or nil.
 func (s *State) failedIn(k reconcile.Case) *Operation {
-	if intent, ours := order.ParseKey(k.Step.Key); ours && intent.Operation == order.Refund {
-		return s.find(order.Refund, intent.N)
-	}
-	return nil
+	return s.refundNamed(k.Step.Key)
 }
 
 // closedMeanwhile says that a case is not open any more, and why; empty while it
@@ -396,6 +393,8 @@ func (p *process) refundAgain(now time.Time, step reconcile.Step, amount int64) 
 			back.About, back.Of, back.Ref = op.About, op.Of, op.Ref
 			if amount == step.Amount {
 				back.Again = step.Key
+			} else {
+				back.Settles = step.Key
 			}
 		}
 	}

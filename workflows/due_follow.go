@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -75,12 +76,15 @@ func (s *State) dueCredit() *Operation {
 	invoiced := s.sum(order.Invoice, nil) - s.sum(order.Credit, nil)
 	for i := range s.Operations {
 		op := s.Operations[i]
-		amount := min(op.Amount, invoiced)
+		if !s.through(op) || !credited(op.About) || s.refers(order.Credit, s.Key(op)) {
+			continue
+		}
+		all := s.uncredited(op)
+		amount := min(all, invoiced)
 		if op.About == aboutDropped { // what was sent, lost and then given up was invoiced
 			amount = min(amount, s.overInvoiced())
 		}
-		if !s.through(op) || !credited(op.About) || s.refers(order.Credit, s.Key(op)) || op.Again != "" && s.refers(order.Credit, op.Again) || amount <= 0 ||
-			amount < op.Amount && op.About != aboutDropped && !order.Empty(s.unshipped()) { // the rest is invoiced later
+		if amount <= 0 || amount < all && op.About != aboutDropped && !order.Empty(s.unshipped()) { // the rest is invoiced later
 			continue
 		}
 		credit := s.another(order.SystemERP, order.Credit)
@@ -88,6 +92,48 @@ func (s *State) dueCredit() *Operation {
 		return credit
 	}
 	return s.dueCorrection()
+}
+
+// uncredited is what a refund gives back that no credit note says: what failed after it
+// was credited is not credited again with what goes out in its place.
+func (s *State) uncredited(refund Operation) int64 {
+	if inPlaceOf(refund) == "" {
+		return refund.Amount
+	}
+	first, left := s.firstOf(s.Key(refund)), int64(0)
+	for i := range s.Operations {
+		op := s.Operations[i]
+		switch {
+		case s.through(op) && s.firstOf(s.Key(op)) == first:
+			left += op.Amount
+		case op.Operation == order.Credit && op.Ref != "" && s.firstOf(op.Ref) == first:
+			left -= op.Amount
+		}
+	}
+	return min(refund.Amount, left)
+}
+
+// inPlaceOf is the key of the refund that failed, and in whose place another one goes out.
+func inPlaceOf(refund Operation) string { return cmp.Or(refund.Again, refund.Settles) }
+
+// firstOf returns the key of the first of the refunds that went out in the place of one
+// another.
+func (s *State) firstOf(refund string) string {
+	for {
+		op := s.refundNamed(refund)
+		if op == nil || inPlaceOf(*op) == "" {
+			return refund
+		}
+		refund = inPlaceOf(*op)
+	}
+}
+
+// refundNamed returns the refund of a key, or nil.
+func (s *State) refundNamed(key string) *Operation {
+	if intent, ours := order.ParseKey(key); ours && intent.Operation == order.Refund {
+		return s.find(order.Refund, intent.N)
+	}
+	return nil
 }
 
 // overInvoiced is what was invoiced of goods that were given up later, and not
@@ -297,8 +343,13 @@ func (s *State) noticed(op Operation) bool {
 	if !s.through(op) || !s.Phase.PastPivot() {
 		return s.mailed(reconcile.MailRefund, op.N) != nil && op.Operation == order.Refund
 	}
-	if intent, _ := order.ParseKey(op.Again); op.Again != "" && s.mailed(reconcile.MailRefund, intent.N) != nil {
-		return false // the customer was told when it went back for the first time
+	if s.mailed(reconcile.MailRefund, op.N) != nil {
+		return true
+	}
+	for failed := s.refundNamed(inPlaceOf(op)); failed != nil; failed = s.refundNamed(inPlaceOf(*failed)) {
+		if s.mailed(reconcile.MailRefund, failed.N) != nil {
+			return false // the customer was told when it went back for the first time
+		}
 	}
 	switch op.About {
 	case aboutReturn, aboutPerson, aboutHand, aboutDropped:

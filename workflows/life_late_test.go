@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -630,6 +631,58 @@ func TestRefund_SucceededAndFailsDaysLater_OneCreditNoteAndOneNotice(t *testing.
 			if n := len(w.effects(w.Payment, order.Refund, "1")); n != 2 || len(state.Cases) != 1 {
 				t.Errorf("money was sent back %d times, want once and once more; the cases are %+v", n, state.Cases)
 			}
+		})
+	}
+}
+
+// A refund succeeds, fails days later, and so does the next one, or one of another
+// amount goes out in its place. The customer has one credit note for all of it, of which
+// only more than it says is credited, and one notice.
+func TestRefund_FailsOnceMoreOrGoesOutOfAnotherAmount_CreditedOnceAndToldOnce(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		again    bool
+		amount   int64 // 0: the same
+		credits  []int64
+		receipts []int64
+	}{
+		"it fails once more": {true, 0, []int64{-1000}, []int64{9980, -1000, 1000, -1000, 1000, -1000}},
+		"less goes out":      {false, 600, []int64{-1000}, []int64{9980, -1000, 1000, -600}},
+		"more goes out":      {false, 1500, []int64{-1000, -500}, []int64{9980, -1000, 1000, -1500}},
+		"both":               {true, 600, []int64{-1000}, []int64{9980, -1000, 1000, -1000, 1000, -600}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{Policy: month, FollowEvery: 107 * time.Minute})
+			w.submit(0, anOrder("1"))
+			w.At(4*time.Hour, "a part", func() { w.took("the refund", w.refund("1", "a", 1000)) })
+			at := 3 * day
+			fails := func() {
+				w.At(at, "the bank sends it back", func() { w.edit(w.Payment, `{"order":"1","refund":"failed"}`) })
+				at += 2 * time.Hour
+			}
+			var decided *replied
+			fails()
+			if test.again {
+				w.At(at, "once more", func() { w.decide("1", w.theCase("1", reconcile.PaymentRefunded), workflows.DecideRepair) })
+				at += 20 * time.Hour
+				fails()
+			}
+			w.At(at, "a person decides", func() {
+				decided = w.decideFor(w.theCase("1", reconcile.PaymentRefunded), test.amount)
+			})
+			back := cmp.Or(test.amount, 1000)
+			want := refunded(back)
+			want.Credited = max(back, 1000)
+			want.Owed = back - want.Credited // what was credited and did not go back is still the customer's
+			want.Mails = append(want.Mails, "refund")
+			w.ends(9*day, "1", order.PhaseClosed, want)
+			w.took("the decision", decided)
+			books, err := w.ERP.Holds("1")
+			w.fatal(err)
+			w.documents("credit notes", books.Credits, "EUR", test.credits...)
+			w.documents("receipts", books.Receipts, "EUR", test.receipts...)
 		})
 	}
 }

@@ -335,7 +335,7 @@ func (s *State) giveBackFrom(now time.Time, back Operation) int {
 			about = aboutSurplus // what was taken twice is in no invoice
 		}
 		s.Operations = append(s.Operations, Operation{
-			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: about, Of: back.Of, Again: back.Again, Ruled: back.Ruled,
+			System: order.SystemPayment, Operation: order.Refund, N: n, Status: Meant, First: now, Ref: a.ID, Amount: part, About: about, Of: back.Of, Again: back.Again, Settles: back.Settles, Ruled: back.Ruled,
 		})
 		amount -= part
 		if first == 0 {

@@ -216,6 +216,9 @@ type Operation struct {
 	Before bool `json:"bfr,omitempty"`
 	// Again is the key of the refund that this one repeats, because it failed.
 	Again string `json:"agn,omitempty"`
+	// Settles is the key of the refund in whose place this one of another amount was
+	// decided: the books and the customer know of that one already.
+	Settles string `json:"stls,omitempty"`
 	// Instead is the key of the refund that the gateway refused, for money was in
 	// dispute, and in whose place this one waits for the end of that.
 	Instead string `json:"inst,omitempty"`
