@@ -166,6 +166,12 @@ func (p *process) sure(system order.System, now time.Time) {
 	}
 }
 
+// awaitsReading says that a system was not read since somebody else's doing there, or
+// a refusal, asked for it.
+func (s *State) awaitsReading(system order.System) bool {
+	return slices.ContainsFunc(s.Hints, func(h Hint) bool { return h.System == system && !h.Sure.IsZero() })
+}
+
 func (p *process) sameOrder(_ workflow.Context, s Submit) error {
 	if s.Fingerprint != p.Fingerprint {
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf(

@@ -455,13 +455,17 @@ func TestDispute_HeardOfAfterARefundWasRefused_GoesBackWhenItIsWon(t *testing.T)
 	t.Parallel()
 	w := open(t, virtual.Options{Policy: allAuto})
 	w.submit(0, atOnce(visa))
+	var asked *replied
 	w.At(30*time.Hour, "a dispute of which no notice comes, and a refund", func() {
 		w.Payment.Frame().HandleNotifications("", simulator.Hold)
 		w.edit(w.Payment, `{"order":"1","dispute":"opened"}`)
-		w.refund("1", "a", 1000)
+		asked = w.refund("1", "a", 1000)
 	})
 	w.At(32*time.Hour, "the refund waits", func() {
 		w.Payment.Frame().HandleNotifications("", simulator.Deliver)
+		if asked.Err != nil || asked.Refused != "" || !strings.Contains(asked.Pending, "in dispute") {
+			t.Errorf("who asked for the refund is told %+v; it waits", asked)
+		}
 		w.wentBack(0)
 		w.theCase("1", reconcile.PaymentDisputed)
 	})

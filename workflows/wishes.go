@@ -406,14 +406,22 @@ func (p *process) refundByHand(ctx workflow.Context, r Refund) (Reply, error) {
 		}
 	}
 	settled := func() bool {
-		op := p.find(order.Refund, n)
-		return op == nil || op.Status != Meant && op.Status != Open || op.Status == Meant && p.disputed()
+		op := p.refundOrNext(n)
+		switch {
+		case op == nil:
+			return true
+		case op.Status == Meant:
+			return p.disputed()
+		case op.Status == Refused && op.Conflict: // whether it waits for a dispute, the gateway is being asked: see refused
+			return !p.news && !p.awaitsReading(order.SystemPayment)
+		}
+		return op.Status != Open
 	}
 	if err := workflow.Await(ctx, settled); err != nil {
 		return Reply{}, err
 	}
 	reply := p.reply(ctx, RefundUpdate, n)
-	switch op := p.find(order.Refund, n); {
+	switch op := p.refundOrNext(n); {
 	case op != nil && (op.Status == Refused || op.Status == Unsent):
 		reply.Refused = op.Why
 	case op != nil && op.Status == Meant:
@@ -422,6 +430,17 @@ func (p *process) refundByHand(ctx workflow.Context, r Refund) (Reply, error) {
 		reply.Pending = "the gateway has accepted it; it is final when it says so"
 	}
 	return reply, nil
+}
+
+// refundOrNext returns a refund, or the one that waits in its place: see holdBack.
+func (s *State) refundOrNext(n int) *Operation {
+	op := s.find(order.Refund, n)
+	for i := range s.Operations {
+		if next := &s.Operations[i]; op != nil && next.Instead == s.Key(*op) {
+			op = next
+		}
+	}
+	return op
 }
 
 // takeRefund decides that money goes back, and returns the number of the first
