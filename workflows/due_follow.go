@@ -3,6 +3,7 @@ package workflows
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -222,11 +223,25 @@ func (s *State) moved() []movement {
 				all = append(all, movement{r.ID + "/failed", r.Amount}) // it had succeeded, and came back
 			}
 		}
-		if a.Lost > 0 {
-			all = append(all, movement{"dispute/" + a.ID, -a.Lost})
+		if m := s.lostInDispute(a); m.amount < 0 {
+			all = append(all, m)
 		}
 	}
 	return all
+}
+
+// lostInDispute is what disputes of an attempt took and no receipt says: each that is lost has
+// one of its own.
+func (s *State) lostInDispute(a reconcile.Attempt) movement {
+	first := "dispute/" + a.ID
+	m, n := movement{first, -a.Lost}, 1
+	for i := range s.Operations {
+		if op := s.Operations[i]; op.Operation == order.Receipt && keyIs(op.Ref, first) {
+			n++
+			m.ref, m.amount = first+"/"+strconv.Itoa(n), m.amount-op.Amount
+		}
+	}
+	return m
 }
 
 // captures says that what an attempt took is among our captures, or is being

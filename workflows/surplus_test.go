@@ -144,6 +144,32 @@ func TestDispute_LostOfASecondPayment_APersonIsAskedAboutTheThird(t *testing.T) 
 	w.Run(24 * time.Hour)
 }
 
+// Two disputes of one payment are lost, each of a part of it. Each is a refund of its
+// own, with a credit note and a receipt.
+func TestDispute_LostTwiceOfOnePayment_BooksAddUp(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: allAuto})
+	w.submit(0, atOnce(visa))
+	for n, amount := range []int{3000, 2000} {
+		at := time.Duration(30+20*n) * time.Hour
+		w.At(at, "a dispute", func() { w.edit(w.Payment, fmt.Sprintf(`{"order":"1","dispute":"opened","amount":%d}`, amount)) })
+		w.At(at+10*time.Hour, "it is lost", func() { w.edit(w.Payment, `{"order":"1","dispute":"lost"}`) })
+	}
+	w.runs(62 * time.Hour)
+	w.At(63*time.Hour, "look", func() {
+		books, err := w.ERP.Holds("1")
+		w.Check(err)
+		w.documents("credit notes", books.Credits, "EUR", -3000, -2000)
+		w.documents("receipts", books.Receipts, "EUR", 9980, -3000, -2000)
+		if s := w.story("1"); s.Owed != 0 || s.Revenue != 4980 {
+			t.Errorf("the systems say %+v", s)
+		}
+		w.wentBack(0)
+		w.stands("1", order.PhaseDelivered, reconcile.Succeeded, reconcile.Agreed)
+	})
+	w.Run(64 * time.Hour)
+}
+
 // What came in another currency pays for nothing and is nothing of the order's money: a
 // person is asked, nothing of it is booked or given back by a rule, and what goes back
 // at the gateway was no refund of the order.

@@ -246,6 +246,7 @@ type edit struct {
 	Start    *Checkout `json:"start,omitempty"`
 	Refund   string    `json:"refund,omitempty"`  // the newest one succeeds at last, or fails after all: succeeded, failed
 	Dispute  string    `json:"dispute,omitempty"` // opened, won, lost
+	Amount   int64     `json:"amount,omitempty"`  // that is disputed; 0: all that is left
 	Review   string    `json:"review,omitempty"`  // opened, approved, declined
 	Reason   string    `json:"reason,omitempty"`
 }
@@ -316,7 +317,7 @@ func (w *world) edit(in edit) error {
 	case in.Refund != "":
 		return w.settleNewest(intents, in.Refund)
 	case in.Dispute != "":
-		return w.disputed(newest, in.Dispute)
+		return w.disputed(newest, in.Dispute, in.Amount)
 	case in.Review != "":
 		return w.reviewed(newest, in.Review)
 	}

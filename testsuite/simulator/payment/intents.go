@@ -392,7 +392,7 @@ func (w *world) take(pi *intent, c *charge, amount int64, final bool) error {
 		return err
 	}
 	if m, _ := get[method](w, "payment_method", deref(pi.PaymentMethod)); m != nil && tokens[m.Token].dispute != "" {
-		_, err := w.openDispute(pi, c, tokens[m.Token].dispute)
+		_, err := w.openDispute(pi, c, tokens[m.Token].dispute, 0)
 		return err
 	}
 	return nil

@@ -92,13 +92,13 @@ func (w *world) notice(in notice) (*event, error) {
 	case "review.opened", "review.approved", "review.declined":
 		err = w.reviewed(pi, strings.TrimPrefix(in.Type, "review."))
 	case "dispute.opened":
-		err = w.disputed(pi, "opened")
+		err = w.disputed(pi, "opened", 0)
 	case "dispute.closed":
 		status := "lost"
 		if in.Status == "won" {
 			status = "won"
 		}
-		err = w.disputed(pi, status)
+		err = w.disputed(pi, status, 0)
 	}
 	if err != nil {
 		return nil, err
@@ -228,8 +228,9 @@ func (w *world) reviewed(pi *intent, how string) error {
 	return w.cancel(pi, "fraudulent") // closes the review
 }
 
-// disputed opens or closes a dispute: opened, won, lost.
-func (w *world) disputed(pi *intent, how string) error {
+// disputed opens or closes a dispute: opened, won, lost. One that opens is about an
+// amount, or all that is left.
+func (w *world) disputed(pi *intent, how string, amount int64) error {
 	if how == "opened" {
 		c, err := get[charge](w, "charge", deref(pi.LatestCharge))
 		if err != nil {
@@ -238,7 +239,7 @@ func (w *world) disputed(pi *intent, how string) error {
 		if c == nil || c.AmountCaptured == 0 {
 			return errors.New("only money that was captured can be disputed")
 		}
-		_, err = w.openDispute(pi, c, "needs_response")
+		_, err = w.openDispute(pi, c, "needs_response", amount)
 		return err
 	}
 	if how != "won" && how != "lost" {

@@ -213,15 +213,18 @@ func (w *world) settle(id string, fails bool) error {
 	return w.emit("refund.failed", pi, *r)
 }
 
-// openDispute withdraws the money of a charge, or asks about it. A bank may also
-// dispute what went back already.
-func (w *world) openDispute(pi *intent, c *charge, status string) (*dispute, error) {
+// openDispute withdraws the money of a charge, or asks about it: an amount, or all that
+// is left. A bank may also dispute what went back already.
+func (w *world) openDispute(pi *intent, c *charge, status string, amount int64) (*dispute, error) {
 	left, err := w.refundable(c)
 	if err != nil {
 		return nil, err
 	}
 	if left == 0 {
 		left = c.AmountCaptured
+	}
+	if amount > 0 {
+		left = min(left, amount)
 	}
 	id, err := w.next("du")
 	if err != nil {
