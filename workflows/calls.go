@@ -34,7 +34,7 @@ func (p *process) authorize(ctx workflow.Context, op Operation) error {
 	err := workflow.ExecuteActivity(ctx, gateway.AuthorizePayment, repair.Write[payment.AuthorizeRequest]{Grant: op.Grant, Since: op.First, Request: payment.AuthorizeRequest{
 		Key: p.Key(op), Order: p.Order.ID, Amount: p.amount(op.Amount), Customer: p.Order.Customer.ID,
 		Channel: p.Order.Channel, Payment: pay, OffSession: op.OffSession,
-		First: op.N == 1 && pay.Intent == "",
+		First: op.N == 1 && pay.Intent == "", PlacedAt: p.Order.PlacedAt,
 	}}).Get(ctx, &result)
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ func (a *Activities) AuthorizePayment(ctx context.Context, in repair.Write[Autho
 	}
 	request := in.Request
 	if request.First && !a.Blind {
-		paid, found, err := a.find(ctx, request.Order, in.Since, nil, func(x reconcile.Attempt) bool { return pays(x, request) })
+		paid, found, err := a.find(ctx, request.Order, begun(request, in.Since), nil, func(x reconcile.Attempt) bool { return pays(x, request) })
 		if err != nil {
 			return Authorization{}, apierr.ToEngine("authorize payment", err)
 		}
@@ -59,6 +59,19 @@ func (a *Activities) AuthorizePayment(ctx context.Context, in repair.Write[Autho
 		return result, nil
 	}
 	return result, apierr.ToEngine("authorize payment", err)
+}
+
+// checkoutLife is how long before its order was placed a checkout may have begun,
+// and with it the payment.
+const checkoutLife = 24 * time.Hour
+
+// begun is from when on a checkout may have paid the order. It may have been placed
+// long before our first attempt, or by a clock that is ahead.
+func begun(r AuthorizeRequest, first time.Time) time.Time {
+	if !r.PlacedAt.IsZero() && r.PlacedAt.Before(first) {
+		first = r.PlacedAt
+	}
+	return first.Add(-checkoutLife)
 }
 
 // pays says that an attempt which a checkout made pays the order as it stands, or

@@ -367,6 +367,42 @@ func TestAuthorizePayment_PaidAtTheCheckout_Adopted(t *testing.T) {
 	}
 }
 
+// A checkout may begin long before the order is placed, and the order may come to
+// us long after: what was paid then pays it too. Without the moment at which it was
+// placed, the first attempt is all that is known.
+func TestAuthorizePayment_PaidLongBeforeTheFirstAttempt_Adopted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ placed, first time.Duration }{
+		"submitted hours after it was placed":     {0, 3 * time.Hour},
+		"submitted days after it was placed":      {0, 50 * time.Hour},
+		"paid hours before it was placed":         {2 * time.Hour, 2 * time.Hour},
+		"the checkout was open for most of a day": {23 * time.Hour, 23 * time.Hour},
+		"placed by a clock that is ahead":         {9 * time.Hour, 2 * time.Hour},
+		"it is not said when it was placed":       {-1, 20 * time.Hour},
+	} {
+		s := newShop(t)
+		start := s.clock.Now()
+		id, err := s.server.Start("42", gateway.Checkout{Amount: total, Currency: "eur", Method: "pm_card_visa", Capture: order.CaptureAtOnce})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.clock.advance(c.first)
+		s.placed = s.clock.Now()
+		got := s.attempt(1, "pm_card_visa", func(r *payment.AuthorizeRequest) {
+			r.First = true
+			if c.placed >= 0 {
+				r.PlacedAt = start.Add(c.placed)
+			}
+		})
+		if got.ID != id || !got.Adopted {
+			t.Errorf("%s: got %+v", name, got)
+		}
+		if got := s.totals(); got.Captured != total || got.Authorizations != 1 {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
+
 // What does not pay the order as it stands is not adopted, and a shop that names
 // its payments itself pays for no look-up.
 func TestAuthorizePayment_AtTheCheckout_NotAdopted(t *testing.T) {

@@ -5,6 +5,7 @@ package payment
 
 import (
 	"context"
+	"time"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -72,8 +73,12 @@ type AuthorizeRequest struct {
 	OffSession bool `json:"off_session,omitempty"`
 	// First says that the order knows of no attempt yet: one that its checkout
 	// made without saying so is looked for and adopted, or the customer pays twice.
-	// The adapter does not read it.
+	// The adapter reads neither it nor PlacedAt.
 	First bool `json:"first,omitempty"`
+	// PlacedAt is when the order was placed, which may be long before our first
+	// attempt. By it and by the attempt, whichever is earlier, the look-up knows from
+	// when on a checkout may have paid.
+	PlacedAt time.Time `json:"placed_at,omitzero"`
 }
 
 // Authorization is the outcome of an authorization.
