@@ -210,6 +210,7 @@ func (p *process) refused(now time.Time, op *Operation) {
 		p.sure(order.SystemPayment, now)
 	case order.Send:
 		p.note(now, "the mail "+op.About+" is not sent: "+op.Why)
+		p.unasked(now, op)
 		return
 	}
 	p.openCase(now, reconcile.Step{

@@ -285,6 +285,51 @@ func TestStock_NotAllThereAndNobodyAnswers_WhatIsThereShips(t *testing.T) {
 	}
 }
 
+// A question that does not reach the customer has a deadline all the same, and what
+// is done without an answer was not their wish. A person is told, and it is over when
+// the question is, or when it is asked after all.
+func TestStock_QuestionIsRefused_APersonAsks(t *testing.T) {
+	t.Parallel()
+	for name, times := range map[string]int{"the customer answers by telephone": -1, "the address is mended and it is asked once more": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, noShirt())
+			w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.Rejected, Order: "1", Times: times})
+			w.submit(0, anOrder("1"))
+			var again, answered *replied
+			w.At(time.Hour, "a person is to ask", func() {
+				cases := w.Verdict("1").Cases
+				if len(cases) != 1 || cases[0].Step.Break.Field != "mail.send" || !strings.Contains(cases[0].Step.Why, "was not asked") {
+					t.Fatalf("the cases are %+v", cases)
+				}
+				if times > 0 {
+					again = w.decide("1", cases[0].N, workflows.DecideRepair)
+				}
+			})
+			w.At(2*time.Hour, "the customer answers", func() {
+				if n := len(w.Verdict("1").Cases); n != 1 && times < 0 || n != 0 && times > 0 {
+					t.Errorf("%d cases are open", n)
+				}
+				answered = w.answer("1", "a", workflows.ChooseAmend)
+			})
+			w.At(2*time.Hour+time.Minute, "nothing is to be asked any more", func() {
+				if cases := w.Verdict("1").Cases; len(cases) != 0 {
+					t.Errorf("the cases are %+v", cases)
+				}
+			})
+			want := mugsOnly()
+			if times < 0 {
+				want.Mails = nil
+			}
+			w.endsWith(4*day, "1", order.PhaseClosed, want)
+			w.took("the answer", answered)
+			if times > 0 {
+				w.took("the decision", again)
+			}
+		})
+	}
+}
+
 func TestStock_TwoOrdersForTheLastUnit_OneShipsTheOtherIsAsked(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Stock: map[string]int{"MUG": 3, "TSHIRT": 5}, Policy: "mode: auto\nreturn_window: 24h\nanswer_within: 4h\n"})

@@ -27,8 +27,9 @@ type Reader interface {
 type Mailer interface {
 	Reader
 
-	// Send hands one message over. Refused addresses are Declined, 4xx answers
-	// Unavailable, and a connection lost after the data was sent is InDoubt.
+	// Send hands one message over. Refused addresses are Declined, a provider that
+	// refuses us Unauthorized, 4xx answers Unavailable, and a connection lost after
+	// the data was sent is InDoubt.
 	Send(ctx context.Context, r SendRequest) (reconcile.Message, error)
 }
 

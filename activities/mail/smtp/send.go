@@ -190,6 +190,10 @@ func (c *Client) refused(at stage, err error) error {
 func codeOf(at stage, answer *gosmtp.SMTPError) apierr.Code {
 	permanent := answer.Code/100 == 5
 	switch {
+	case permanent && answer.EnhancedCode[0] == 5 && answer.EnhancedCode[1] == 7:
+		// Policy: our host, our sender or our credentials are refused, at whichever
+		// command the server says so. RFC 3463 has 5.1 and 5.2 for addresses.
+		return apierr.Unauthorized
 	case at == stageDot && permanent:
 		return apierr.Declined
 	case at == stageDot:

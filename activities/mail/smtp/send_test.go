@@ -1,6 +1,7 @@
 package smtp_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -272,6 +273,90 @@ func TestSend_JournalRefused_NotSent(t *testing.T) {
 		wantCode(t, err, apierr.Unavailable)
 		w.effects(t, "42", 0)
 	}
+}
+
+// A relay that will not work for us says so of each customer. None of them has a bad
+// address, and their mail waits until a person has mended it.
+func TestSend_RelayDeniesUs_SentWhenItIsMended(t *testing.T) {
+	t.Parallel()
+	w := simulatedWorld(t, simulated.Settings{})
+	w.server.DenyRelay(true)
+	for range 2 {
+		_, err := w.client.Send(t.Context(), w.request("42", 1))
+		wantCode(t, err, apierr.Unauthorized)
+	}
+	w.effects(t, "42", 0)
+	w.server.DenyRelay(false)
+	w.send(t, w.request("42", 1))
+	w.effects(t, "42", 1)
+}
+
+// What a server refuses for good is the customer's address or the message, unless it
+// says that it is us: then no order is to blame.
+func TestSend_RefusedForGood_ByWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]apierr.Code{
+		"554 5.7.1 Relay access denied":   apierr.Unauthorized,
+		"550 5.7.26 Unauthenticated mail": apierr.Unauthorized,
+		"550 5.1.1 No such user":          apierr.Declined,
+		"552 5.2.2 Mailbox full":          apierr.Declined,
+		"550 5.6.0 What is this":          apierr.Declined,
+		"550 No such user here":           apierr.Declined,
+	} {
+		for _, at := range []string{"RCPT", "DATA", "."} {
+			c := scripted(t, at, answer)
+			_, err := c.Send(t.Context(), mail.SendRequest{
+				Key: "order/42/send/1", Order: "42", Template: reconcile.MailRefund, Occasion: 1, To: "jane@customer.test",
+				Due: time.Now(), Content: mail.Content{Amount: order.Amount{Minor: 2000, Currency: "EUR"}},
+			})
+			if err == nil || apierr.CodeOf(err) != want {
+				t.Errorf("%s at %s: got %v, want %s", answer, at, err, want)
+			}
+		}
+	}
+}
+
+// scripted returns a client of a server that gives one answer at one stage, and
+// agrees to everything else.
+func scripted(t *testing.T, at, answer string) *smtp.Client {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		say := func(s string) { _, _ = io.WriteString(conn, s+"\r\n") }
+		say("220 mail.test")
+		letter := false
+		for lines := bufio.NewScanner(conn); lines.Scan(); {
+			command, _, _ := strings.Cut(lines.Text(), " ")
+			switch {
+			case letter && command != ".":
+			case command == at:
+				letter = false
+				say(answer)
+			case command == "DATA":
+				letter = true
+				say("354 Go ahead")
+			default:
+				letter = false
+				say("250 2.0.0 Fine")
+			}
+		}
+	}()
+	c, err := smtp.New(smtp.Config{
+		SMTPAddress: l.Addr().String(), SMTPSecurity: smtp.Off, From: sender, ShopName: "The Shop", Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func TestSend_WithoutJournal(t *testing.T) {

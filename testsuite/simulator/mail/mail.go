@@ -124,6 +124,7 @@ type Server struct {
 	closed bool
 	open   map[io.Closer]struct{} // listeners and connections
 	lag    time.Duration
+	denies bool
 	logins int // IMAP sessions that are logged in
 }
 
@@ -176,6 +177,20 @@ func (s *Server) searchLag() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lag
+}
+
+// DenyRelay refuses to pass mail on for us, whoever it is for, as a provider does
+// that does not know our host any more.
+func (s *Server) DenyRelay(denies bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.denies = denies
+}
+
+func (s *Server) deniesRelay() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.denies
 }
 
 // Close ends every listener and connection and closes the database.

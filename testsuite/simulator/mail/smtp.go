@@ -168,6 +168,9 @@ func (x *sending) hangUp() error {
 
 // Rcpt takes any address but the configured ones.
 func (x *sending) Rcpt(to string, _ *gosmtp.RcptOptions) error {
+	if x.server.deniesRelay() {
+		return x.note(answer(554, 5, 7, 1, "Relay access denied"))
+	}
 	same := func(address string) bool { return strings.EqualFold(address, to) }
 	if slices.ContainsFunc(x.server.settings.Unknown, same) {
 		return answer(550, 5, 1, 1, "No such user here")
