@@ -290,6 +290,7 @@ func (p *process) send(ctx workflow.Context, op Operation) error {
 	var result reconcile.Message
 	err := workflow.ExecuteActivity(ctx, post.SendMail, repair.Write[mail.SendInput]{Grant: op.Grant, Since: op.First, Request: mail.SendInput{
 		SendRequest: p.message(op), Subject: p.subject(order.SystemMail), LookFirst: p.Adopted || op.Repairs > 0 || op.Grant != nil || op.Doubt || op.Why != "",
+		Unsent: p.unsent(op),
 	}}).Get(ctx, &result)
 	if err != nil {
 		return err
@@ -297,6 +298,12 @@ func (p *process) send(ctx workflow.Context, op Operation) error {
 	p.find(op.Operation, op.N).Record = result.MessageID
 	p.learnMessage(workflow.Now(ctx), result)
 	return nil
+}
+
+// unsent says that none of an operation's calls can have had an effect: it never
+// ended, and none of its tries was in doubt.
+func (s *State) unsent(op Operation) bool {
+	return !s.Adopted && op.Ended.IsZero() && op.Repairs == 0 && op.Grant == nil && !op.Doubt
 }
 
 // message writes the request of one mail from what is true now.

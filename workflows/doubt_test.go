@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,5 +103,35 @@ func TestDoubt_GatewayUnreadableForThreeDays_ACaseUntilItAnswers(t *testing.T) {
 	w.expect("1", untouched())
 	if state := w.closedAs("1", order.PhaseFailed); len(state.Cases) != 1 || state.Cases[0].Open() {
 		t.Errorf("its cases are %+v", state.Cases)
+	}
+}
+
+// Without a journal what may have been sent is never sent again; but a provider that
+// was down for hours has certainly taken nothing, and gets it when it is back.
+func TestMail_ProviderDownForHoursAndNoJournal_SentOnceWhereItCannotHaveBeen(t *testing.T) {
+	t.Parallel()
+	for name, lost := range map[string]bool{"nothing went out": false, "an answer was lost first": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, virtual.Options{NoJournal: true})
+			if lost {
+				w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.ResponseLost})
+			}
+			w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.Unavailable, Times: -1})
+			w.submit(0, anOrder("1"))
+			w.At(5*time.Hour, "it is back", func() { w.Mail.Frame().Clear("*") })
+			w.At(8*time.Hour, "look", func() {
+				var sent []string
+				for _, e := range w.effects(w.Mail, order.Send, "1") {
+					sent = append(sent, e.Detail)
+				}
+				slices.Sort(sent)
+				if !slices.Equal(sent, []string{"confirmation", "shipped"}) {
+					t.Errorf("what went out is %v", sent)
+				}
+			})
+			w.Run(9 * time.Hour)
+			w.tell("1")
+		})
 	}
 }

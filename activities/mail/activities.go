@@ -36,18 +36,14 @@ func (a *Activities) ReadMail(ctx context.Context, s reconcile.Subject) (reconci
 
 // SendMail sends one message, at most once by us. A later attempt, or one for an
 // order that was adopted, looks into the journal first: found there, it was
-// sent. Absent counts only twice, the visibility lag apart. Without a journal a
-// second attempt is refused, for nobody can know.
+// sent. Absent counts only twice, the visibility lag apart. Without a journal it is
+// refused where an earlier attempt may have sent it, for nobody can know.
 func (a *Activities) SendMail(ctx context.Context, in repair.Write[SendInput]) (reconcile.Message, error) {
 	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Message{}, apierr.ToEngine("send mail", err)
 	}
 	if in.Request.LookFirst || in.Grant != nil || activity.GetInfo(ctx).Attempt > 1 {
-		if !a.Journal {
-			return reconcile.Message{}, apierr.ToEngine("send mail", apierr.New(apierr.Declined, NoJournalReason,
-				errors.New("it may have been sent, and there is no journal in which to look; it is not sent again")))
-		}
-		found, err := a.sent(ctx, in.Request)
+		found, err := a.before(ctx, in)
 		if err != nil || found.MessageID != "" {
 			return found, apierr.ToEngine("send mail: look into the journal first", err)
 		}
@@ -69,8 +65,25 @@ type SendInput struct {
 	SendRequest
 	Subject   reconcile.Subject `json:"subject"`
 	LookFirst bool              `json:"look_first,omitempty"`
+	// Unsent says that none of the calls before this one can have sent it: where
+	// there is no journal it need not be looked for.
+	Unsent bool `json:"unsent,omitempty"`
 }
 
+// before finds what was sent before. Without a journal it is known only of what
+// certainly had no effect.
+func (a *Activities) before(ctx context.Context, in repair.Write[SendInput]) (reconcile.Message, error) {
+	switch {
+	case a.Journal:
+		return a.sent(ctx, in.Request)
+	case in.Grant != nil, in.Request.LookFirst && !in.Request.Unsent, repair.MayHaveBeen(ctx):
+		return reconcile.Message{}, apierr.New(apierr.Declined, NoJournalReason,
+			errors.New("it may have been sent, and there is no journal in which to look; it is not sent again"))
+	}
+	return reconcile.Message{}, nil
+}
+
+// sent looks into the journal.
 func (a *Activities) sent(ctx context.Context, in SendInput) (reconcile.Message, error) {
 	for look := range 2 {
 		if look > 0 {

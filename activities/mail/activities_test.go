@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
@@ -225,6 +227,59 @@ func TestSendMail_AnswerLost_RetryOfTheEngineLooksFirst(t *testing.T) {
 	var m reconcile.Message
 	if err := env.GetWorkflowResult(&m); err != nil || m.Template != reconcile.MailRefund {
 		t.Errorf("message is %+v, %v", m, err)
+	}
+	w.sent(1)
+}
+
+// retried sends in a workflow, as the engine does: again after each attempt that
+// failed, with what the attempt before told.
+func (w *world) retried(in mail.SendInput) (m reconcile.Message, err error) {
+	w.t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{repair.Doubts()}})
+	env.RegisterActivity(w.activities)
+	env.ExecuteWorkflow(func(ctx workflow.Context) (m reconcile.Message, err error) {
+		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+		err = workflow.ExecuteActivity(ctx, w.activities.SendMail, repair.Write[mail.SendInput]{Request: in}).Get(ctx, &m)
+		return m, err
+	})
+	return m, errors.Join(env.GetWorkflowError(), env.GetWorkflowResult(&m))
+}
+
+// Without a journal nobody can look; but what a provider certainly did not take
+// needs no looking for, and goes out when it does.
+func TestSendMail_WithoutJournal_SentAgainWhereNoneWentOut(t *testing.T) {
+	t.Parallel()
+	for kind, refuses := range map[simulator.FaultKind]bool{
+		simulator.Refused: false, simulator.Unavailable: false, simulator.Unauthorized: false,
+		simulator.ResponseLost: true, simulator.ResponseError: true,
+	} {
+		w := newWorld(t, simulated.Settings{})
+		w.activities.Journal = false
+		if _, err := w.server.Frame().Inject(simulator.Fault{Operation: order.Send, Kind: kind}); err != nil {
+			t.Fatal(err)
+		}
+		m, err := w.retried(w.input())
+		if refuses {
+			refused(t, err, mail.NoJournalReason)
+		} else if err != nil || m.Template != reconcile.MailRefund {
+			t.Errorf("%s: message is %+v, %v", kind, m, err)
+		}
+		w.sent(1)
+	}
+}
+
+// The next call of an intent is told whether all before it came to nothing.
+func TestSendMail_WithoutJournal_LaterCall_SentWhereNoneWentOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulated.Settings{})
+	w.activities.Journal = false
+	in := w.input()
+	in.LookFirst, in.Unsent = true, true
+	if _, err := w.send(in); err != nil {
+		t.Error(err)
 	}
 	w.sent(1)
 }

@@ -49,13 +49,13 @@ func (d *doubting) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteA
 	switch stopped, _ := WasStopped(err); {
 	case err == nil || !changesSystem(in.Args):
 		return result, err
-	case stopped && mayHaveBeen(ctx):
+	case stopped && MayHaveBeen(ctx):
 		return result, stoppedInDoubt(err)
 	case apierr.Final(err):
 		return result, err
 	}
 	doubt := apierr.CodeOf(err) == apierr.InDoubt
-	if !doubt && mayHaveBeen(ctx) {
+	if !doubt && MayHaveBeen(ctx) {
 		doubt, err = true, apierr.StillInDoubt(err)
 	}
 	activity.RecordHeartbeat(ctx, trouble{Doubt: doubt})
@@ -70,8 +70,8 @@ func changesSystem(arguments []any) bool {
 	return is
 }
 
-// mayHaveBeen says that an earlier attempt may have had an effect.
-func mayHaveBeen(ctx context.Context) bool {
+// MayHaveBeen says that an earlier attempt of this activity may have had an effect.
+func MayHaveBeen(ctx context.Context) bool {
 	if activity.GetInfo(ctx).Attempt == 1 {
 		return false
 	}

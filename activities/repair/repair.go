@@ -118,7 +118,7 @@ func (s *Switches) Check(t Target, g *Grant) error {
 // kind, or an earlier attempt may have done it already. It is no repair, so that it
 // does not wait while the switches cannot be read: what was read last counts.
 func (s *Switches) Heed(ctx context.Context, rule *reconcile.Kind) error {
-	if rule == nil || mayHaveBeen(ctx) {
+	if rule == nil || MayHaveBeen(ctx) {
 		return nil
 	}
 	_, err := s.stops(*rule)

@@ -83,6 +83,8 @@ type Options struct {
 	// MailLateness is how long after a lost answer a mail may still be accepted; 0:
 	// it is not, which months of virtual time can afford.
 	MailLateness time.Duration
+	// NoJournal leaves nothing in which to look for what was sent.
+	NoJournal bool
 	// Since is the moment before which nothing is judged.
 	Since time.Time
 	// Incident says when many breaks are one; zero is as usual.
@@ -404,6 +406,9 @@ func (w *World) configure(o Options) error {
 		return err
 	}
 	relay.Lateness = o.MailLateness
+	if o.NoJournal {
+		relay.IMAP = ""
+	}
 	incident := either(o.Incident, reconcile.DefaultThresholds())
 	w.config = workers.Config{
 		Policy: policy, Channel: "shop", Retention: either(o.Retention, 720*time.Hour), FollowEvery: either(o.FollowEvery, 30*time.Minute),
