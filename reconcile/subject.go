@@ -18,6 +18,9 @@ type Subject struct {
 	// Known are ids of records at the system that are known to belong to the
 	// order, as the PaymentIntents of its attempts.
 	Known []string `json:"known,omitempty"`
+	// Afresh is the moment since which all must have been read that the answer rests
+	// on; zero: a reader may remember what usually stays as it is.
+	Afresh time.Time `json:"afresh,omitzero"`
 }
 
 // SubjectOf returns the subject of an order.

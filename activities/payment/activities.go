@@ -34,7 +34,7 @@ func (a *Activities) AuthorizePayment(ctx context.Context, in repair.Write[Autho
 	}
 	request := in.Request
 	if request.First && !a.Blind {
-		paid, found, err := a.find(ctx, request.Order, begun(request, in.Since), nil, func(x reconcile.Attempt) bool { return pays(x, request) })
+		paid, found, err := a.paid(ctx, request, in.Since)
 		if err != nil {
 			return Authorization{}, apierr.ToEngine("authorize payment", err)
 		}
@@ -59,6 +59,17 @@ func (a *Activities) AuthorizePayment(ctx context.Context, in repair.Write[Autho
 		return result, nil
 	}
 	return result, apierr.ToEngine("authorize payment", err)
+}
+
+// paid returns the attempt by which a checkout has paid the order. What the gateway
+// had before our first attempt does not tell: a checkout may name its order late.
+func (a *Activities) paid(ctx context.Context, r AuthorizeRequest, first time.Time) (reconcile.Attempt, bool, error) {
+	afresh := first
+	if now := a.Now(); now.Before(afresh) {
+		afresh = now // two machines' clocks differ
+	}
+	s := reconcile.Subject{Order: r.Order, PlacedAt: begun(r, first), Afresh: afresh}
+	return a.match(ctx, s, func(x reconcile.Attempt) bool { return pays(x, r) })
 }
 
 // checkoutLife is how long before its order was placed a checkout may have begun,
@@ -193,7 +204,11 @@ func once[T any](a *Activities, since time.Time, key string, send func(key strin
 
 // find returns the attempt of the order that matches, from a strong read.
 func (a *Activities) find(ctx context.Context, of order.ID, since time.Time, known []string, match func(reconcile.Attempt) bool) (reconcile.Attempt, bool, error) {
-	seen, err := a.Gateway.Lookup(ctx, reconcile.Subject{Order: of, PlacedAt: since, Known: known})
+	return a.match(ctx, reconcile.Subject{Order: of, PlacedAt: since, Known: known}, match)
+}
+
+func (a *Activities) match(ctx context.Context, s reconcile.Subject, match func(reconcile.Attempt) bool) (reconcile.Attempt, bool, error) {
+	seen, err := a.Gateway.Lookup(ctx, s)
 	if err != nil {
 		return reconcile.Attempt{}, false, err
 	}

@@ -89,7 +89,7 @@ func (c *Client) Lookup(ctx context.Context, s reconcile.Subject) (reconcile.Obs
 // byReference lists the ids of the order's PaymentIntents that were not seen yet:
 // the newest pages by itself, and what lies further back from the roll.
 func (c *Client) byReference(ctx context.Context, subject string, s reconcile.Subject, seen map[string]bool) ([]string, error) {
-	since := s.PlacedAt.Add(-early).Unix()
+	since, r := s.PlacedAt.Add(-early).Unix(), c.rollFor(s)
 	q := url.Values{"limit": {"100"}, "created[gte]": {strconv.FormatInt(since, 10)}}
 	var found []string
 	take := func(ids ...string) {
@@ -118,12 +118,13 @@ func (c *Client) byReference(ctx context.Context, subject string, s reconcile.Su
 			return found, nil
 		}
 		last := page.Data[len(page.Data)-1]
-		if entries, known := c.roll.of(s.Order, since, last.Created+1, c.config.Now()); known {
+		behind := span{since: since, before: last.Created + 1, afresh: s.Afresh}
+		if entries, known := r.of(s.Order, behind, c.config.Now()); known {
 			take(idsOf(entries)...)
 			return found, nil
 		}
-		if pages >= c.roll.pages(c.config.LookupPages, c.config.Now()) && last.Created < c.config.Now().Add(-landed).Unix() {
-			entries, err := c.rolled(ctx, subject, s.Order, since, last.Created+1)
+		if pages >= r.pages(c.config.LookupPages, c.config.Now()) && last.Created < c.config.Now().Add(-landed).Unix() {
+			entries, err := c.rolled(ctx, subject, s.Order, r, behind)
 			take(idsOf(entries)...)
 			return found, err
 		}

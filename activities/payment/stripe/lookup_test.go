@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -325,6 +326,74 @@ func TestLookup_FarBack_IsReadOnceForAll(t *testing.T) {
 	}
 	w.clock.advance(time.Hour)
 	found(w.subject("45"))
+}
+
+// A checkout may write the order's reference on its PaymentIntent after the roll went
+// past it. Whoever asks whether the checkout has paid is not told what was read before.
+func TestLookup_NamedAfterTheRollWentPast_FoundAfresh(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, gateway.Settings{})
+	id, err := w.server.Start("42", gateway.Checkout{Amount: total, Currency: "eur", Method: "pm_card_visa", Capture: order.CaptureAtOnce, Bare: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := func(what string) {
+		w.clock.advance(time.Hour)
+		for i := range 150 {
+			w.authorize(order.ID(fmt.Sprintf("%s-%d", what, i)), 100)
+		}
+		w.clock.advance(time.Minute * 5)
+	}
+	client := w.newClient(func(c *stripe.Config) { c.LookupPages = 1 })
+	afresh := func(of order.ID) reconcile.Observation {
+		t.Helper()
+		s := w.subject(of)
+		s.Afresh = w.clock.Now()
+		w.clock.advance(time.Second)
+		o, err := client.Lookup(context.Background(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	more("before")
+	for range 2 {
+		if o := afresh("42"); o.State != reconcile.Absent || !o.Strong {
+			t.Fatalf("got %+v", o)
+		}
+	}
+	w.name(id, "42")
+	more("after")
+	if a := w.only(afresh("42")); a.ID != id || a.Captured != total {
+		t.Errorf("got %+v", a)
+	}
+	// Where every PaymentIntent that was read has a name nothing can get one.
+	before := w.requests("lookup")
+	if o := afresh("43"); o.State != reconcile.Absent {
+		t.Errorf("got %+v", o)
+	}
+	if n := w.requests("lookup") - before; n > 3 {
+		t.Errorf("a look-up made %d calls, though all have names", n)
+	}
+}
+
+// name writes an order's reference on a PaymentIntent, as a checkout does that knows it late.
+func (w *world) name(id string, of order.ID) {
+	w.Helper()
+	r, err := http.NewRequest(http.MethodPost, w.url+"/v1/payment_intents/"+id, strings.NewReader(url.Values{"metadata[order_id]": {string(of)}}.Encode()))
+	if err != nil {
+		w.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Authorization", "Bearer "+gateway.DefaultAPIKey)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		w.Fatalf("name %s: %s", id, answer.Status)
+	}
 }
 
 func attemptsOf(o reconcile.Observation) []reconcile.Attempt {

@@ -152,7 +152,7 @@ func (m *many) behind(ctx context.Context, subjects []reconcile.Subject, before 
 		since := s.PlacedAt.Add(-early).Unix()
 		var found []entry
 		if before > since {
-			if found, err = c.rolled(ctx, m.name, s.Order, since, before); err != nil {
+			if found, err = c.rolled(ctx, m.name, s.Order, &c.roll, span{since: since, before: before}); err != nil {
 				return nil, nil, err
 			}
 		}

@@ -79,6 +79,7 @@ type Client struct {
 	backend api.Backend
 	account atomic.Bool // the key was seen to belong to Config.Account
 	roll    roll
+	recent  roll // of look-ups afresh
 }
 
 var _ payment.Gateway = (*Client)(nil)
@@ -116,7 +117,7 @@ func New(c Config) (*Client, error) {
 		URL:               api.String(baseURL(c.BaseURL)),
 	})
 	client := api.NewClient(c.APIKey, api.WithBackends(&api.Backends{API: backend, Connect: backend, Uploads: backend, MeterEvents: backend}))
-	return &Client{config: c, api: client, backend: backend, roll: roll{walking: make(chan struct{}, 1)}}, nil
+	return &Client{config: c, api: client, backend: backend, roll: newRoll(), recent: newRoll()}, nil
 }
 
 func (c Config) validate() error {
