@@ -40,41 +40,40 @@ func (s *KeeperState) meet(settings Settings, r reconciliation.GrantRequest, now
 		case g == nil && i.Orders > 0:
 			s.openGroup(settings, r.Run, i, now)
 		case g == nil || g.Kind != i.Kind:
-		case r.Only:
-			s.askAnew(settings, g, i, now)
-			s.join(g, i)
+		case s.askAnew(settings, g, i, now) || !r.Only:
+			s.count(g, i, r.Only)
 		default:
-			s.askAnew(settings, g, i, now)
-			s.count(g, i)
+			s.join(g, i.Members)
 		}
 	}
 }
 
-// join takes in what a run over some orders, or a part of a sweep, found of an incident:
-// they are looked at again until it is over, as far as there is room. Its numbers are
-// those of whole runs, and never less than what is known of it.
-func (s *KeeperState) join(g *reconciliation.Group, i reconcile.Incident) {
+// join adds to the members of an incident what a run over some orders, or a part of a
+// sweep, found of it: they are looked at again until it is over, as far as there is room.
+// Its numbers stay those of one run, and the next whole one counts them all.
+func (s *KeeperState) join(g *reconciliation.Group, members []string) {
 	n := slices.IndexFunc(s.Members, func(m reconciliation.Members) bool { return m.Group == g.N })
 	if n < 0 {
 		s.Members, n = append(s.Members, reconciliation.Members{Group: g.N}), len(s.Members)
 	}
 	all := slices.Clone(s.Members[n].Of)
-	for _, one := range i.Members {
+	for _, one := range members {
 		if len(all) < groupMembers && !slices.Contains(all, one) {
 			all = append(all, one)
 		}
 	}
-	s.Members[n].Of, g.Orders = all, max(g.Orders, len(all))
+	s.Members[n].Of = all
 }
 
 // askAnew opens an incident once more that was let go to its orders, when so many
-// others have it now.
-func (s *KeeperState) askAnew(settings Settings, g *reconciliation.Group, i reconcile.Incident, now time.Time) {
+// others have it now, and says whether it did.
+func (s *KeeperState) askAnew(settings Settings, g *reconciliation.Group, i reconcile.Incident, now time.Time) bool {
 	if !g.Told || !i.Anew {
-		return
+		return false
 	}
 	g.State, g.Told, g.Why = reconciliation.GroupOpen, false, "so many are new: "+i.Why()
 	g.Asked, g.Deadline = now, now.Add(settings.Policy.Rule(g.Kind.Field).CaseDeadline)
+	return true
 }
 
 // groupCovering returns the incident that is not over and is of a kind, or nil.
@@ -111,7 +110,7 @@ func (s *KeeperState) openGroup(settings Settings, run string, i reconcile.Incid
 			"leave: nothing of it is repaired until trueup switch on " + i.Kind.String(),
 		}
 	}
-	s.count(&g, i)
+	s.count(&g, i, false)
 	s.Status.Groups = append(s.Status.Groups, g)
 	for closed := closedOf(s.Status.Groups); closed > closedGroups; closed-- {
 		oldest := slices.IndexFunc(s.Status.Groups, reconciliation.Group.Over)
@@ -129,8 +128,9 @@ func closedOf(groups []reconciliation.Group) int {
 	return n
 }
 
-// count takes in what a run found of an incident.
-func (s *KeeperState) count(g *reconciliation.Group, i reconcile.Incident) {
+// count takes in what a run found of an incident: all of it, unless it has looked only at
+// some orders.
+func (s *KeeperState) count(g *reconciliation.Group, i reconcile.Incident, only bool) {
 	g.Orders, g.Looked, g.Breaks, g.Repairs, g.Money = i.Orders, i.Looked, i.Breaks, i.Repairs, i.Money
 	if len(i.Members) > 0 {
 		g.Sample = slices.Clone(i.Members[:min(len(i.Members), groupSample)])
@@ -138,8 +138,10 @@ func (s *KeeperState) count(g *reconciliation.Group, i reconcile.Incident) {
 	if g.Since.IsZero() || !i.Since.IsZero() && i.Since.Before(g.Since) {
 		g.Since = i.Since
 	}
-	s.Members = slices.DeleteFunc(s.Members, func(m reconciliation.Members) bool { return m.Group == g.N })
-	s.Members = append(s.Members, reconciliation.Members{Group: g.N, Of: i.Members[:min(len(i.Members), groupMembers)]})
+	if !only {
+		s.Members = slices.DeleteFunc(s.Members, func(m reconciliation.Members) bool { return m.Group == g.N })
+	}
+	s.join(g, i.Members)
 }
 
 // refusedBy says why an incident refuses a run, or nothing.
