@@ -121,14 +121,14 @@ func (c *Client) bring(ctx context.Context, subject string, r *roll, s span) err
 	before := max(s.before, c.config.Now().Add(-landed).Unix())
 	from, upto := r.begin(s, before, c.config.Now())
 	if upto < before {
-		if err := c.walk(ctx, subject, r, upto, before, func(int64) {}); err != nil {
+		if err := c.walk(ctx, subject, r, span{since: upto, before: before}, func(int64) {}); err != nil {
 			return err
 		}
 		r.reach(from, before)
 	}
 	since := r.aim(s.since)
 	if since < from {
-		if err := c.walk(ctx, subject, r, since, from, func(back int64) { r.reach(back, max(upto, before)) }); err != nil {
+		if err := c.walk(ctx, subject, r, span{since: since, before: from}, func(back int64) { r.reach(back, max(upto, before)) }); err != nil {
 			return err
 		}
 		r.reach(since, max(upto, before))
@@ -175,11 +175,11 @@ func (r *roll) reach(from, upto int64) {
 	r.from, r.upto = from, upto
 }
 
-// walk enters what was made between two moments, newest first, and tells after
+// walk enters what was made in a span, newest first, and tells after
 // each page back to where all has been entered.
-func (c *Client) walk(ctx context.Context, subject string, r *roll, since, before int64, entered func(back int64)) error {
+func (c *Client) walk(ctx context.Context, subject string, r *roll, s span, entered func(back int64)) error {
 	q := url.Values{
-		"limit": {"100"}, "created[gte]": {strconv.FormatInt(since, 10)}, "created[lt]": {strconv.FormatInt(before, 10)},
+		"limit": {"100"}, "created[gte]": {strconv.FormatInt(s.since, 10)}, "created[lt]": {strconv.FormatInt(s.before, 10)},
 	}
 	for range c.config.RollPages {
 		var page paymentIntents
