@@ -92,6 +92,13 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 	var done Done
 	more := 0
 	r.Lines = append(r.Lines, c.Groups...)
+	say := func(line string) {
+		if len(r.Lines) >= mostLines && !r.DryRun {
+			more++
+			return
+		}
+		r.Lines = append(r.Lines, line)
+	}
 	for _, o := range c.Orders {
 		r.Found += o.Found
 		done.Repaired += o.Repaired
@@ -103,12 +110,11 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 		}
 		r.Sights = append(r.Sights, o.Sights...)
 		for _, line := range o.Lines {
-			if len(r.Lines) >= mostLines && !r.DryRun {
-				more++
-				continue
-			}
-			r.Lines = append(r.Lines, string(o.Order)+": "+line)
+			say(string(o.Order) + ": " + line)
 		}
+	}
+	for _, line := range c.StockLines {
+		say(line)
 	}
 	if more > 0 {
 		r.Lines = append(r.Lines, fmt.Sprintf("and %d more; `trueup verdict ORDER --explain` tells the story of one", more))
@@ -118,7 +124,6 @@ func (c ConfirmedAll) Report(r RunReport) RunReport {
 	r.Exceptions = slices.Compact(r.Exceptions)
 	done.Left += len(c.Unanswered)
 	done.Levels = c.Stock.Repaired
-	r.Lines = append(r.Lines, c.StockLines...)
 	r.Levels = withConfirmed(r.Levels, c.Levels)
 	r.Unused, r.Incidents, r.Tried = c.Unused, c.Incidents, c.Tried
 	if r.DryRun {

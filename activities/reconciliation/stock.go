@@ -80,11 +80,19 @@ func (a *Activities) compareStock(ctx context.Context, known []Known, out *Scree
 	if len(odd) == 0 {
 		return
 	}
+	if more := len(odd) - mostOdd; more > 0 {
+		out.Unseen, odd = append(out.Unseen, odd[mostOdd:]...), odd[:mostOdd]
+		out.missed(fmt.Sprintf("stock: %d levels are at odds besides the %d that one run takes; what causes so many is looked for first", more, mostOdd))
+	}
 	if err := c.again(ctx, odd); err != nil {
 		out.Unseen = append(out.Unseen, odd...)
 		activity.GetLogger(ctx).Warn("stock that is at odds could not be looked at again; the next run compares it", "skus", odd, "error", err)
 	}
 }
+
+// mostOdd levels that are at odds are taken by one run: what it hands over of each must
+// fit into what the engine takes.
+const mostOdd = 1000
 
 // shelf is one SKU as it was read, and what orders have of it.
 type shelf struct {

@@ -2,9 +2,11 @@ package reconciliation
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,6 +189,34 @@ func TestCompareStock_Tolerance(t *testing.T) {
 		if out.Compared != c.compared || len(out.InMotion) != c.moving || len(out.Stock) != c.suspect || len(out.Short) != c.short {
 			t.Errorf("%s: %d compared, %d in motion, suspected %+v, short %+v", name, out.Compared, len(out.InMotion), out.Stock, out.Short)
 		}
+	}
+}
+
+// Of more levels at odds than a run can hand over it takes so many, says of how many it
+// does not, and takes none of them for right.
+func TestCompareStock_MoreAtOddsThanOneRunTakes_SoManyAndPartial(t *testing.T) {
+	t.Parallel()
+	d := &depot{level: map[string]int64{}, count: map[string]int64{}, reserved: map[string]int64{}}
+	var all []string
+	for n := range mostOdd + 500 {
+		sku := fmt.Sprintf("SKU-%04d", n)
+		all, d.level[sku], d.count[sku] = append(all, sku), 5, 3
+	}
+	out, _ := d.compare(t, 0, all...)
+	data, err := json.Marshal(out)
+	if err != nil || len(data) > 512<<10 {
+		t.Errorf("it hands over %d bytes, %v", len(data), err)
+	}
+	r := out.Report(RunReport{})
+	if len(r.Levels) != mostOdd || len(r.Unseen) != 500 || r.Complete() || out.Compared != mostOdd+500 {
+		t.Errorf("%d levels differ, %d are not seen, complete is %t, and %d compared", len(r.Levels), len(r.Unseen), r.Complete(), out.Compared)
+	}
+	if !slices.ContainsFunc(r.Lines, func(line string) bool { return strings.Contains(line, "500 levels are at odds besides the 1000") }) {
+		t.Errorf("the report says %q", r.Lines)
+	}
+	confirmed := ConfirmedAll{StockLines: slices.Repeat([]string{"stock"}, 150)}.Report(RunReport{})
+	if n := len(confirmed.Lines); n != mostLines+1 || !strings.HasPrefix(confirmed.Lines[mostLines], "and 50 more") {
+		t.Errorf("of 150 lines about stock %d are said, the last of them %q", n, confirmed.Lines[n-1])
 	}
 }
 
