@@ -214,7 +214,7 @@ func untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor, error) {
-	var cursors []Cursor
+	var began, cursors []Cursor
 	var found findings
 	var beat time.Time
 	alive := func() { // after each call, for a poll may make many
@@ -230,23 +230,13 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 				cursor = c
 			}
 		}
+		began = append(began, cursor)
 		if err := a.pollSystem(ctx, &cursor, &found, alive); err != nil {
 			activity.GetLogger(ctx).Warn("change feed could not be read; it is read again at the next poll", "system", system, "error", err)
 		}
 		cursors = append(cursors, cursor)
 	}
-	for _, b := range found.batches {
-		err := a.give(ctx, b, a.since(f.Since))
-		switch {
-		case errors.Is(err, ErrRefused): // one of them must not hold up all systems for good
-			activity.GetLogger(ctx).Error("what a change feed said can never be given or kept, and nobody is told of it; look at the record in its system",
-				"order", b.Order, "system", b.Notices[0].System, "record", b.Notices[0].Record, "error", err)
-		case err != nil:
-			return nil, fmt.Errorf("follow changes: %w", err)
-		}
-		alive()
-	}
-	return cursors, nil
+	return a.giveAll(ctx, found, a.since(f.Since), began, cursors, alive)
 }
 
 // since returns the moment before which records of no order are not judged: what

@@ -5,8 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"time"
+
+	"go.temporal.io/sdk/activity"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -47,6 +51,54 @@ func (f *findings) add(all []Notices) {
 		}
 		f.of[n.Order] = len(f.batches)
 		f.batches = append(f.batches, n)
+	}
+}
+
+// mostFailing orders that cannot be told one after the other are none of theirs: the
+// engine does not answer.
+const mostFailing = 10
+
+// waitsForOne is how long a feed gives one order once more what could not be given,
+// before it goes on without: a run compares that order, and others must not wait.
+const waitsForOne = 5 * time.Minute
+
+// giveAll gives what a poll has found. What one order could not be given is given once
+// more by the next poll, and everything else is not.
+func (a *Activities) giveAll(ctx context.Context, found findings, since time.Time, began, cursors []Cursor, alive func()) ([]Cursor, error) {
+	failing := 0
+	for _, b := range found.batches {
+		err := a.give(ctx, b, since)
+		log := activity.GetLogger(ctx)
+		switch {
+		case err == nil:
+			failing = 0
+		case errors.Is(err, ErrRefused): // one of them must not hold up all systems for good
+			log.Error("what a change feed said can never be given or kept, and nobody is told of it; look at the record in its system",
+				"order", b.Order, "system", b.Notices[0].System, "record", b.Notices[0].Record, "error", err)
+		case ctx.Err() != nil || failing+1 >= mostFailing:
+			return nil, fmt.Errorf("follow changes: %w", err)
+		default:
+			failing++
+			log.Warn("what a change feed said could not be given to its order; the next poll gives it again", "order", b.Order, "system", b.Notices[0].System, "error", err)
+			for _, n := range b.Notices {
+				holdBack(began, cursors, n)
+			}
+		}
+		alive()
+	}
+	return cursors, nil
+}
+
+// holdBack has the next poll see a notice once more: the feed of its system goes on from
+// where it was, and forgets that it has seen this one.
+func holdBack(began, cursors []Cursor, n Notice) {
+	for i := range cursors {
+		c := &cursors[i] // both are of the same systems
+		if c.System != n.System || c.Through.Sub(began[i].Through) > waitsForOne {
+			continue
+		}
+		c.Through, c.Span = began[i].Through, began[i].Span
+		c.Recent = slices.DeleteFunc(c.Recent, func(seen string) bool { return seen == n.seen })
 	}
 }
 
@@ -97,6 +149,7 @@ func (a *Activities) walkFeed(ctx context.Context, c *Cursor, to time.Time, most
 	take := func(seen string, n Notices) {
 		seen = named(seen)
 		if recent = append(recent, seen); !known[seen] {
+			n.Notices[0].seen = seen
 			fresh = append(fresh, n)
 		}
 		known[seen] = true

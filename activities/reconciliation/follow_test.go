@@ -3,6 +3,7 @@ package reconciliation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"testing"
@@ -23,6 +24,8 @@ type bulk struct {
 	at    []time.Time
 	given map[order.ID]int
 	polls []int // how many notices were given in each
+	// failing cannot be told, so many times each.
+	failing map[order.ID]int
 }
 
 func (b *bulk) List(_ context.Context, r reconcile.ListRequest) (reconcile.Page, error) {
@@ -42,6 +45,10 @@ func (b *bulk) List(_ context.Context, r reconcile.ListRequest) (reconcile.Page,
 }
 
 func (b *bulk) Notify(_ context.Context, n Notices) error {
+	if b.failing[n.Order] > 0 {
+		b.failing[n.Order]--
+		return errors.New("no answer")
+	}
 	b.given[n.Order] += len(n.Notices)
 	b.polls[len(b.polls)-1] += len(n.Notices)
 	return nil
@@ -80,6 +87,36 @@ func (b *bulk) told(t *testing.T, most int) {
 		if n > most {
 			t.Errorf("%s was told %d times", id, n)
 			return
+		}
+	}
+}
+
+// An order that cannot be told holds up no other: it is told by a later poll, and who
+// was told is not told again. After some minutes the feed goes on without it.
+func TestFollowChanges_OneOrderCannotBeTold_TheOthersAreOnce(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		fails, polls int
+		told         bool
+	}{
+		"for a moment":     {3, 8, true},
+		"for some minutes": {10, 20, true},
+		"for ever":         {1000, 40, false},
+	} {
+		b := &bulk{now: now, failing: map[order.ID]int{"order-000001": c.fails}}
+		for n := range 4 { // the last of them changes later than the others
+			b.at = append(b.at, now.Add(-time.Minute+time.Duration(n/3)*90*time.Second))
+		}
+		cursors := b.follow(t, now.Add(-2*time.Minute), c.polls)
+		for n := range b.at {
+			id := order.ID(fmt.Sprintf("order-%06d", n))
+			if want := n != 1 || c.told; b.given[id] > 1 || (b.given[id] == 1) != want {
+				t.Errorf("%s: %s was told %d times", name, id, b.given[id])
+			}
+		}
+		if through := cursors[0].Through; b.now.Sub(through) > time.Minute {
+			t.Errorf("%s: the feed is %s behind", name, b.now.Sub(through))
 		}
 	}
 }
