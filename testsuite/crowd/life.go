@@ -87,12 +87,15 @@ func (l *Life) ship(at time.Time, apart bool, r *rand.Rand) {
 	}
 }
 
-// giveBack lets one piece, or everything, come back half a day to four days
-// after the last parcel has arrived. Some are there again before the youngest
-// sealed days are three days old.
+// giveBack lets one piece, or everything, come back some days after the last
+// parcel has arrived; some soon enough to be there again before the youngest sealed
+// day is three days old.
 func (l *Life) giveBack(r *rand.Rand) {
 	arrived := l.Parcels[len(l.Parcels)-1].Delivered
-	after, all := 12*time.Hour+time.Duration(r.IntN(84*60))*time.Minute, r.IntN(3) == 0
+	after, takes, all := time.Duration(1+r.IntN(4))*day, 2*day, r.IntN(3) == 0
+	if r.IntN(10) == 0 {
+		after, takes = 12*time.Hour, day
+	}
 	if arrived.IsZero() {
 		return
 	}
@@ -105,7 +108,7 @@ func (l *Life) giveBack(r *rand.Rand) {
 	if all {
 		back.Lines = l.Order.AllLines()
 	}
-	back.Received = l.happened(back.Announced.Add(day))
+	back.Received = l.happened(back.Announced.Add(takes))
 	if !back.Received.IsZero() {
 		back.Restocked = l.happened(back.Received.Add(time.Hour))
 		back.Amount = l.Order.Total - order.ValueOf(l.Order, order.Less(l.Order, l.Order.AllLines(), back.Lines))
