@@ -33,24 +33,34 @@ const (
 	shortestPoll = time.Minute
 )
 
-// findings are the notices of a poll, all of one order's together.
+// sighting is a notice for an order, "" when it is of none, and how the cursor of its
+// feed names it.
+type sighting struct {
+	order  order.ID
+	notice Notice
+	seen   string
+}
+
+// findings are the notices of a poll, all of one order's together, and how the cursors
+// name each.
 type findings struct {
 	batches []Notices
+	seen    [][]string
 	of      map[order.ID]int
 }
 
-func (f *findings) add(all []Notices) {
-	for _, n := range all {
-		i, known := f.of[n.Order]
-		if n.Order != "" && known {
-			f.batches[i].Notices = append(f.batches[i].Notices, n.Notices...)
-			continue
+func (f *findings) add(all []sighting) {
+	for _, s := range all {
+		i, known := f.of[s.order]
+		if s.order == "" || !known {
+			i = len(f.batches)
+			f.batches, f.seen = append(f.batches, Notices{Order: s.order}), append(f.seen, nil)
 		}
 		if f.of == nil {
 			f.of = map[order.ID]int{}
 		}
-		f.of[n.Order] = len(f.batches)
-		f.batches = append(f.batches, n)
+		f.of[s.order] = i
+		f.batches[i].Notices, f.seen[i] = append(f.batches[i].Notices, s.notice), append(f.seen[i], s.seen)
 	}
 }
 
@@ -66,7 +76,7 @@ const waitsForOne = 5 * time.Minute
 // more by the next poll, and everything else is not.
 func (a *Activities) giveAll(ctx context.Context, found findings, since time.Time, began, cursors []Cursor, alive func()) ([]Cursor, error) {
 	failing := 0
-	for _, b := range found.batches {
+	for i, b := range found.batches {
 		err := a.give(ctx, b, since)
 		log := activity.GetLogger(ctx)
 		switch {
@@ -80,8 +90,8 @@ func (a *Activities) giveAll(ctx context.Context, found findings, since time.Tim
 		default:
 			failing++
 			log.Warn("what a change feed said could not be given to its order; the next poll gives it again", "order", b.Order, "system", b.Notices[0].System, "error", err)
-			for _, n := range b.Notices {
-				holdBack(began, cursors, n)
+			for k, n := range b.Notices {
+				holdBack(began, cursors, n.System, found.seen[i][k])
 			}
 		}
 		alive()
@@ -89,16 +99,16 @@ func (a *Activities) giveAll(ctx context.Context, found findings, since time.Tim
 	return cursors, nil
 }
 
-// holdBack has the next poll see a notice once more: the feed of its system goes on from
+// holdBack has the next poll see a change once more: the feed of its system goes on from
 // where it was, and forgets that it has seen this one.
-func holdBack(began, cursors []Cursor, n Notice) {
+func holdBack(began, cursors []Cursor, of order.System, what string) {
 	for i := range cursors {
 		c := &cursors[i] // both are of the same systems
-		if c.System != n.System || c.Through.Sub(began[i].Through) > waitsForOne {
+		if c.System != of || c.Through.Sub(began[i].Through) > waitsForOne {
 			continue
 		}
 		c.Through, c.Span = began[i].Through, began[i].Span
-		c.Recent = slices.DeleteFunc(c.Recent, func(seen string) bool { return seen == n.seen })
+		c.Recent = slices.DeleteFunc(c.Recent, func(seen string) bool { return seen == what })
 	}
 }
 
@@ -139,18 +149,17 @@ func (a *Activities) pollSystem(ctx context.Context, c *Cursor, found *findings,
 
 // walkFeed reads what changed between the cursor and a moment, and returns what is new
 // of that and all that it has shown; errTooMany when it is more than so many records.
-func (a *Activities) walkFeed(ctx context.Context, c *Cursor, to time.Time, most int, alive func()) (fresh []Notices, recent []string, err error) {
+func (a *Activities) walkFeed(ctx context.Context, c *Cursor, to time.Time, most int, alive func()) (fresh []sighting, recent []string, err error) {
 	reader := a.reader(c.System)
 	request := reconcile.ListRequest{By: reconcile.ListChanged, From: c.Through.Add(-overlap), To: to}
 	known := map[string]bool{} // only looked up
 	for _, one := range c.Recent {
 		known[one] = true
 	}
-	take := func(seen string, n Notices) {
+	take := func(seen string, of order.ID, n Notice) {
 		seen = named(seen)
 		if recent = append(recent, seen); !known[seen] {
-			n.Notices[0].seen = seen
-			fresh = append(fresh, n)
+			fresh = append(fresh, sighting{of, n, seen})
 		}
 		known[seen] = true
 	}
@@ -165,10 +174,10 @@ func (a *Activities) walkFeed(ctx context.Context, c *Cursor, to time.Time, most
 		read := a.Now()
 		for _, o := range page.Observations {
 			notice, seen := noticeOf(c.System, o, read)
-			take(seen, Notices{Order: o.Order, Notices: []Notice{notice}})
+			take(seen, o.Order, notice)
 		}
 		for _, orphan := range page.Orphans {
-			take(orphan.Record, Notices{Notices: []Notice{noticeOfOrphan(c.System, orphan)}})
+			take(orphan.Record, "", noticeOfOrphan(c.System, orphan))
 		}
 		switch {
 		case len(recent) > most:

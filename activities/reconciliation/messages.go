@@ -35,9 +35,6 @@ type Notice struct {
 	// says so.
 	Money    int64          `json:"money,omitempty"`
 	Currency order.Currency `json:"currency,omitempty"`
-
-	// seen is how the cursor of a feed names it; only its poll needs that.
-	seen string
 }
 
 // Notices are notices for one order that came together.
