@@ -27,7 +27,7 @@ const callTimeout = 15 * time.Second
 
 // mailTimeout is that of sending a mail, which may have to look into the
 // journal twice first, its visibility lag apart.
-const mailTimeout = 3 * time.Minute
+const mailTimeout = 90 * time.Second
 
 // patience is how long one activity goes on trying before the workflow takes
 // note of the trouble and starts the next. There is no last try.

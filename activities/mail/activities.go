@@ -36,20 +36,18 @@ func (a *Activities) ReadMail(ctx context.Context, s reconcile.Subject) (reconci
 
 // SendMail sends one message, at most once by us. A later attempt, or one for an
 // order that was adopted, looks into the journal first: found there, it was
-// sent. Absent counts only twice, the visibility lag apart, and not before what an attempt
-// that died may have sent must be there. Without a journal it is
+// sent. Absent counts only twice, the visibility lag apart. Without a journal it is
 // refused where an earlier attempt may have sent it, for nobody can know.
 func (a *Activities) SendMail(ctx context.Context, in repair.Write[SendInput]) (reconcile.Message, error) {
 	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
 		return reconcile.Message{}, apierr.ToEngine("send mail", err)
 	}
 	if in.Request.LookFirst || in.Grant != nil || activity.GetInfo(ctx).Attempt > 1 {
-		found, wait, err := a.before(ctx, in)
+		found, err := a.before(ctx, in)
 		if err != nil || found.MessageID != "" {
-			return found, apierr.ToEngineAfter("send mail: look into the journal first", err, wait)
+			return found, apierr.ToEngine("send mail: look into the journal first", err)
 		}
 	}
-	repair.Begins(ctx, a.Now())
 	message, err := a.Mailer.Send(ctx, in.Request.SendRequest)
 	if err != nil && apierr.CodeOf(err) == apierr.InDoubt {
 		// It may still be accepted: only after that time does the journal tell.
@@ -73,29 +71,21 @@ type SendInput struct {
 }
 
 // before finds what was sent before. Without a journal it is known only of what
-// certainly had no effect. What an attempt that died may have sent a moment ago is in
-// doubt until the journal must show it, and so long it is waited.
-func (a *Activities) before(ctx context.Context, in repair.Write[SendInput]) (found reconcile.Message, wait time.Duration, err error) {
-	wait = a.Abilities.Lateness - a.Now().Sub(repair.Begun(ctx))
+// certainly had no effect.
+func (a *Activities) before(ctx context.Context, in repair.Write[SendInput]) (reconcile.Message, error) {
 	switch {
-	case a.Journal && wait > 0:
-		if found, err = a.sent(ctx, in.Request, 1); err != nil || found.MessageID != "" {
-			return found, 0, err
-		}
-		return found, wait, apierr.New(apierr.InDoubt, "", errors.New("an attempt that ended may have sent it, and the journal does not show it yet"))
 	case a.Journal:
-		found, err = a.sent(ctx, in.Request, 2)
-		return found, 0, err
+		return a.sent(ctx, in.Request)
 	case in.Grant != nil, in.Request.LookFirst && !in.Request.Unsent, repair.MayHaveBeen(ctx):
-		return found, 0, apierr.New(apierr.Declined, NoJournalReason,
+		return reconcile.Message{}, apierr.New(apierr.Declined, NoJournalReason,
 			errors.New("it may have been sent, and there is no journal in which to look; it is not sent again"))
 	}
-	return found, 0, nil
+	return reconcile.Message{}, nil
 }
 
-// sent looks into the journal, so many times.
-func (a *Activities) sent(ctx context.Context, in SendInput, times int) (reconcile.Message, error) {
-	for look := range times {
+// sent looks into the journal.
+func (a *Activities) sent(ctx context.Context, in SendInput) (reconcile.Message, error) {
+	for look := range 2 {
 		if look > 0 {
 			if err := a.Wait(ctx, a.Abilities.VisibilityLag); err != nil {
 				return reconcile.Message{}, err

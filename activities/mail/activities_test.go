@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
@@ -50,15 +48,6 @@ func (c *clock) wait(_ context.Context, d time.Duration) error {
 	defer c.mu.Unlock()
 	c.now, c.waits = c.now.Add(d), append(c.waits, d)
 	return nil
-}
-
-// reach moves the clock forward, to when the engine makes an attempt.
-func (c *clock) reach(at time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if at.After(c.now) {
-		c.now = at
-	}
 }
 
 // world is the activities, the adapter and the simulated provider.
@@ -242,57 +231,6 @@ func TestSendMail_AnswerLost_RetryOfTheEngineLooksFirst(t *testing.T) {
 	w.sent(1)
 }
 
-// dies is a provider that is handed a message, and after whose answer the worker dies.
-type dies struct {
-	mail.Mailer
-	times int
-}
-
-func (d *dies) Send(ctx context.Context, r mail.SendRequest) (reconcile.Message, error) {
-	m, err := d.Mailer.Send(ctx, r)
-	if d.times--; d.times >= 0 {
-		panic("the worker dies")
-	}
-	return m, err
-}
-
-// An attempt that died tells nothing afterwards. It said that it was about to send, so
-// that the next one waits until the journal must show what was sent.
-func TestSendMail_DiedAfterSending_JournalIsWaitedFor(t *testing.T) {
-	t.Parallel()
-	for name, down := range map[string]bool{"the journal answers": false, "it is down at first": true} {
-		w := newWorld(t, simulated.Settings{SearchLag: 5 * time.Minute})
-		w.activities.Mailer = &dies{Mailer: w.activities.Mailer, times: 1}
-		if down {
-			if _, err := w.server.Frame().Inject(simulator.Fault{Operation: "lookup", Kind: simulator.Unavailable}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if m, err := w.retried(w.input()); err != nil || m.Template != reconcile.MailRefund {
-			t.Errorf("%s: message is %+v, %v", name, m, err)
-		}
-		w.sent(1)
-	}
-}
-
-// What was not sent in all that time is sent then.
-func TestSendMail_DiedBeforeSending_SentOnceItIsKnown(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, simulated.Settings{})
-	if _, err := w.server.Frame().Inject(simulator.Fault{Operation: order.Send, Kind: simulator.Refused}); err != nil {
-		t.Fatal(err)
-	}
-	w.activities.Mailer = &dies{Mailer: w.activities.Mailer, times: 1}
-	begin := w.clock.Now()
-	if _, err := w.retried(w.input()); err != nil {
-		t.Error(err)
-	}
-	w.sent(1)
-	if took := w.clock.Now().Sub(begin); took < smtp.Abilities.Lateness {
-		t.Errorf("it was sent again after %s", took)
-	}
-}
-
 // retried sends in a workflow, as the engine does: again after each attempt that
 // failed, with what the attempt before told.
 func (w *world) retried(in mail.SendInput) (m reconcile.Message, err error) {
@@ -302,8 +240,6 @@ func (w *world) retried(in mail.SendInput) (m reconcile.Message, err error) {
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{repair.Doubts()}})
 	env.RegisterActivity(w.activities)
-	env.SetStartTime(w.clock.Now())
-	env.SetOnActivityStartedListener(func(*activity.Info, context.Context, converter.EncodedValues) { w.clock.reach(env.Now()) })
 	env.ExecuteWorkflow(func(ctx workflow.Context) (m reconcile.Message, err error) {
 		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
 		err = workflow.ExecuteActivity(ctx, w.activities.SendMail, repair.Write[mail.SendInput]{Request: in}).Get(ctx, &m)

@@ -2,7 +2,6 @@ package repair
 
 import (
 	"context"
-	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/interceptor"
@@ -22,32 +21,6 @@ type change interface{ changes() }
 // trouble is what one attempt leaves for the next.
 type trouble struct {
 	Doubt bool `json:"doubt"`
-	// Begun is when the last attempt that may have had an effect began to have it, where
-	// that was said.
-	Begun time.Time `json:"begun,omitzero"`
-}
-
-// Begins tells the attempts after this one, before it does what cannot be done twice,
-// that it is about to: one that dies tells nothing afterwards.
-func Begins(ctx context.Context, now time.Time) {
-	if p, ok := ctx.Value(attempt{}).(*time.Time); ok {
-		*p = now
-	}
-	activity.RecordHeartbeat(ctx, trouble{Doubt: true, Begun: now})
-}
-
-// Begun returns when an earlier attempt that may have had an effect began to have it;
-// zero when none has said so.
-func Begun(ctx context.Context) time.Time { return earlier(ctx).Begun }
-
-// attempt is the key under which an attempt keeps when it began.
-type attempt struct{}
-
-func earlier(ctx context.Context) (t trouble) {
-	if activity.HasHeartbeatDetails(ctx) {
-		_ = activity.GetHeartbeatDetails(ctx, &t) // of another form it says nothing
-	}
-	return t
 }
 
 // Doubts returns what every worker of activities is to be made with: an attempt
@@ -72,8 +45,7 @@ type doubting struct {
 }
 
 func (d *doubting) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
-	var begun time.Time
-	result, err := d.Next.ExecuteActivity(context.WithValue(ctx, attempt{}, &begun), in)
+	result, err := d.Next.ExecuteActivity(ctx, in)
 	switch stopped, _ := WasStopped(err); {
 	case err == nil || !changesSystem(in.Args):
 		return result, err
@@ -83,18 +55,10 @@ func (d *doubting) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteA
 		return result, err
 	}
 	doubt := apierr.CodeOf(err) == apierr.InDoubt
-	own := doubt && !begun.IsZero()
 	if !doubt && MayHaveBeen(ctx) {
 		doubt, err = true, apierr.StillInDoubt(err)
 	}
-	left := trouble{Doubt: doubt}
-	switch {
-	case own:
-		left.Begun = begun
-	case doubt:
-		left.Begun = earlier(ctx).Begun
-	}
-	activity.RecordHeartbeat(ctx, left)
+	activity.RecordHeartbeat(ctx, trouble{Doubt: doubt})
 	return result, err
 }
 
