@@ -214,7 +214,7 @@ func untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor, error) {
-	var began, cursors []Cursor
+	var cursors []Cursor
 	var found findings
 	var beat time.Time
 	alive := func() { // after each call, for a poll may make many
@@ -230,13 +230,13 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 				cursor = c
 			}
 		}
-		began = append(began, cursor)
+		found.began = append(found.began, cursor)
 		if err := a.pollSystem(ctx, &cursor, &found, alive); err != nil {
 			activity.GetLogger(ctx).Warn("change feed could not be read; it is read again at the next poll", "system", system, "error", err)
 		}
 		cursors = append(cursors, cursor)
 	}
-	return a.giveAll(ctx, found, a.since(f.Since), began, cursors, alive)
+	return a.giveAll(ctx, found, a.since(f.Since), cursors, alive)
 }
 
 // since returns the moment before which records of no order are not judged: what

@@ -47,6 +47,8 @@ type findings struct {
 	batches []Notices
 	seen    [][]string
 	of      map[order.ID]int
+	// began are the cursors with which the poll began.
+	began []Cursor
 }
 
 func (f *findings) add(all []sighting) {
@@ -74,7 +76,7 @@ const waitsForOne = 5 * time.Minute
 
 // giveAll gives what a poll has found. What one order could not be given is given once
 // more by the next poll, and everything else is not.
-func (a *Activities) giveAll(ctx context.Context, found findings, since time.Time, began, cursors []Cursor, alive func()) ([]Cursor, error) {
+func (a *Activities) giveAll(ctx context.Context, found findings, since time.Time, cursors []Cursor, alive func()) ([]Cursor, error) {
 	failing := 0
 	for i, b := range found.batches {
 		err := a.give(ctx, b, since)
@@ -91,7 +93,7 @@ func (a *Activities) giveAll(ctx context.Context, found findings, since time.Tim
 			failing++
 			log.Warn("what a change feed said could not be given to its order; the next poll gives it again", "order", b.Order, "system", b.Notices[0].System, "error", err)
 			for k, n := range b.Notices {
-				holdBack(began, cursors, n.System, found.seen[i][k])
+				holdBack(found.began, cursors, n.System, found.seen[i][k])
 			}
 		}
 		alive()
