@@ -330,6 +330,28 @@ func TestStock_QuestionIsRefused_APersonAsks(t *testing.T) {
 	}
 }
 
+// A provider that refuses us, and no address, may take the mail at last; until then the
+// customer was not asked, and a person hears of it while the deadline runs.
+func TestStock_QuestionIsHeldUpByARefusingProvider_APersonHears(t *testing.T) {
+	t.Parallel()
+	w := open(t, noShirt())
+	w.At(0, "the provider refuses us", func() { w.Mail.DenyRelay(true) })
+	w.submit(time.Second, anOrder("1"))
+	w.At(2*time.Hour, "a person is to ask", func() {
+		cases := w.Verdict("1").Cases
+		if len(cases) != 1 || cases[0].Step.Break.Field != "mail.send" || !strings.Contains(cases[0].Step.Break.Observed, "554 5.7.1") {
+			t.Errorf("the cases are %+v", cases)
+		}
+		w.Mail.DenyRelay(false)
+	})
+	w.At(4*time.Hour, "it was sent", func() {
+		if cases := w.Verdict("1").Cases; len(cases) != 0 || !slices.Equal(w.mails("1"), []string{"question"}) {
+			t.Errorf("the mails are %v, and the cases %+v", w.mails("1"), cases)
+		}
+	})
+	w.Run(5 * time.Hour)
+}
+
 func TestStock_TwoOrdersForTheLastUnit_OneShipsTheOtherIsAsked(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Stock: map[string]int{"MUG": 3, "TSHIRT": 5}, Policy: "mode: auto\nreturn_window: 24h\nanswer_within: 4h\n"})

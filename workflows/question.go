@@ -244,8 +244,9 @@ func (p *process) askCustomer(now time.Time, kind QuestionKind, lines []order.Qu
 // askedByMail is the field of a case about a question whose mail was refused.
 const askedByMail = reconcile.Field(string(order.SystemMail) + "." + string(order.Send))
 
-// unasked has a person ask instead, when the mail of an open question was refused:
-// its deadline runs, and what happens without an answer is nobody's wish.
+// unasked has a person ask instead, when the mail of an open question was refused, or
+// is held up because the provider refuses us: its deadline runs, and what happens without
+// an answer is nobody's wish.
 func (p *process) unasked(now time.Time, op *Operation) {
 	if reconcile.Template(op.About) != reconcile.MailQuestion || !p.Questions[op.Of-1].Closed.IsZero() {
 		return
@@ -257,17 +258,22 @@ func (p *process) unasked(now time.Time, op *Operation) {
 			Expected: "asked", Observed: op.Why, Right: "order", FirstSeen: now, Confirmed: now,
 		},
 		Decision: reconcile.Ask, System: op.System, Operation: op.Operation, Key: p.Key(*op),
-		Why:      "the customer was not asked, for the mail was refused for good: " + q.words() + ", and then it goes on without their answer",
+		Why:      "the customer was not asked, for the mail is refused: " + q.words() + ", and then it goes on without their answer",
 		Proposal: "ask the customer another way and enter their answer, or have the mail sent again once what refuses it is mended",
 	}, true)
+}
+
+// needNotAsk closes the case about a question that was not asked.
+func (p *process) needNotAsk(now time.Time, mail *Operation, why string) {
+	if k := p.openCaseOf(askedByMail, p.Key(*mail)); k != nil {
+		p.closeCase(now, k.N, why)
+	}
 }
 
 func (p *process) closeQuestion(now time.Time, q *Question, why string) {
 	q.Closed, q.Why = now, why
 	if op := p.mailed(reconcile.MailQuestion, q.N); op != nil {
-		if k := p.openCaseOf(askedByMail, p.Key(*op)); k != nil {
-			p.closeCase(now, k.N, "there is nothing to ask any more: "+why)
-		}
+		p.needNotAsk(now, op, "there is nothing to ask any more: "+why)
 	}
 	p.note(now, fmt.Sprintf("question %d is closed: %s", q.N, why))
 	p.touch()

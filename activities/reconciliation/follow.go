@@ -93,7 +93,7 @@ func (a *Activities) giveAll(ctx context.Context, found findings, since time.Tim
 			failing++
 			log.Warn("what a change feed said could not be given to its order; the next poll gives it again", "order", b.Order, "system", b.Notices[0].System, "error", err)
 			for k, n := range b.Notices {
-				holdBack(found.began, cursors, n.System, found.seen[i][k])
+				a.holdBack(found.began, cursors, n.System, found.seen[i][k])
 			}
 		}
 		alive()
@@ -103,13 +103,16 @@ func (a *Activities) giveAll(ctx context.Context, found findings, since time.Tim
 
 // holdBack has the next poll see a change once more: the feed of its system goes on from
 // where it was, and forgets that it has seen this one.
-func holdBack(began, cursors []Cursor, of order.System, what string) {
+func (a *Activities) holdBack(began, cursors []Cursor, of order.System, what string) {
 	for i := range cursors {
-		c := &cursors[i] // both are of the same systems
-		if c.System != of || c.Through.Sub(began[i].Through) > waitsForOne {
+		c, was := &cursors[i], began[i] // both are of the same systems
+		if was.Held.IsZero() {
+			was.Held = a.Now()
+		}
+		if c.System != of || a.Now().Sub(was.Held) > waitsForOne {
 			continue
 		}
-		c.Through, c.Span = began[i].Through, began[i].Span
+		c.Through, c.Span, c.Held = was.Through, was.Span, was.Held
 		c.Recent = slices.DeleteFunc(c.Recent, func(seen string) bool { return seen == what })
 	}
 }
@@ -144,7 +147,7 @@ func (a *Activities) pollSystem(ctx context.Context, c *Cursor, found *findings,
 		if through.Before(now) {
 			span = 2 * through.Sub(c.Through)
 		}
-		c.Through, c.Recent, c.Span = through, recent[max(0, len(recent)-mostPolled):], span
+		c.Through, c.Recent, c.Span, c.Held = through, recent[max(0, len(recent)-mostPolled):], span, time.Time{}
 		return nil
 	}
 }

@@ -97,18 +97,21 @@ func TestFollowChanges_OneOrderCannotBeTold_TheOthersAreOnce(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
+		behind       time.Duration // the feed when it is followed
 		fails, polls int
 		told         bool
 	}{
-		"for a moment":     {3, 8, true},
-		"for some minutes": {10, 20, true},
-		"for ever":         {1000, 40, false},
+		"for a moment":                  {2 * time.Minute, 3, 8, true},
+		"for some minutes":              {2 * time.Minute, 18, 25, true},
+		"for ever":                      {2 * time.Minute, 1000, 40, false},
+		"for a moment after an outage":  {20 * time.Hour, 3, 8, true},
+		"for ever, and after an outage": {20 * time.Hour, 1000, 40, false},
 	} {
 		b := &bulk{now: now, failing: map[order.ID]int{"order-000001": c.fails}}
 		for n := range 4 { // the last of them changes later than the others
 			b.at = append(b.at, now.Add(-time.Minute+time.Duration(n/3)*90*time.Second))
 		}
-		cursors := b.follow(t, now.Add(-2*time.Minute), c.polls)
+		cursors := b.follow(t, now.Add(-c.behind), c.polls)
 		for n := range b.at {
 			id := order.ID(fmt.Sprintf("order-%06d", n))
 			if want := n != 1 || c.told; b.given[id] > 1 || (b.given[id] == 1) != want {

@@ -396,6 +396,8 @@ type Cursor struct {
 	Recent []string `json:"recent,omitempty"`
 	// Span is how much a poll takes at most while it works off more than one takes.
 	Span time.Duration `json:"span,omitempty"`
+	// Held is since when it waits for an order that cannot be told.
+	Held time.Time `json:"held,omitzero"`
 }
 
 // Known is an order as visibility lists it: a candidate, never the truth.
