@@ -15,8 +15,6 @@ PROVE         ?= 0
 # How many orders reconciliation is measured with.
 ORDERS        ?= 100000
 PER_DAY       ?= 50000
-# Of how many days the floor is read of one; empty: as docs/scale.md says.
-FLOOR_EVERY   ?= $(if $(filter 100000/50000,$(ORDERS)/$(PER_DAY)),2)
 
 TOOLS  := $(CURDIR)/.build/tools
 ENGINE := $(CURDIR)/.build/engine
@@ -92,7 +90,7 @@ bench: engine ## what it costs beside its floor, one line a figure
 	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench
 
 bench-reconcile: engine ## what reconciling ORDERS orders costs beside only reading their pages; every planted break must be found
-	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench -reconcile $(ORDERS) $(if $(PER_DAY),-per-day $(PER_DAY)) $(if $(FLOOR_EVERY),-floor-every $(FLOOR_EVERY)) $(if $(DATA),-data $(DATA))
+	@TRUEUP_TEST_ENGINE=$(ENGINE) go run ./testsuite/bench -reconcile $(ORDERS) $(if $(PER_DAY),-per-day $(PER_DAY)) $(if $(DATA),-data $(DATA))
 
 engine: ## the embedded Temporal engine, .build/engine; the first build takes some minutes
 	@deployments/temporal/build.sh $(ENGINE)
