@@ -106,12 +106,15 @@ func (p *process) noticed(now time.Time, all reconciliation.Notices) {
 // told takes in an announcement that says what has changed and is not known yet:
 // nothing is read when it is by the time that our own operation has answered.
 func (p *process) told(now time.Time, n reconciliation.Notice) {
+	is := func(h Hint) bool { return h.System == n.System }
+	says, plain := n.Says, false
+	if i := slices.IndexFunc(p.Hints, is); i >= 0 { // what is to be read in any case still is
+		says, plain = append(p.Hints[i].Says, says...), len(p.Hints[i].Says) == 0
+	}
 	p.hint(n.System, n.At)
 	p.sure(n.System, now)
-	for i := range p.Hints {
-		if h := &p.Hints[i]; h.System == n.System {
-			h.Says = append(h.Says, n.Says...)
-		}
+	if !plain {
+		p.Hints[slices.IndexFunc(p.Hints, is)].Says = says
 	}
 }
 
@@ -143,13 +146,15 @@ func (p *process) echoed(key string) bool {
 	return op != nil && op.Status == Done
 }
 
-// hint remembers that a system may have changed at a moment.
+// hint remembers that a system may have changed at a moment. What was announced besides
+// does not answer it.
 func (p *process) hint(system order.System, at time.Time) {
 	for i := range p.Hints {
 		if p.Hints[i].System == system {
 			if at.After(p.Hints[i].At) {
 				p.Hints[i].At = at
 			}
+			p.Hints[i].Says = nil
 			return
 		}
 	}
