@@ -188,6 +188,10 @@ func TestSweep_DryRun_SaysExactlyWhatASweepDoes(t *testing.T) {
 			if done(swept) != s.want || swept.Swept.Shards != 3 || swept.Found != 5 {
 				t.Errorf("the sweep did %+v in %d shards, want %+v", done(swept), swept.Swept.Shards, s.want)
 			}
+			// What an order or an incident knows of is no exception, also where nothing is done about it.
+			if left := swept.Swept.Exceptions; len(left) > 0 {
+				t.Errorf("orders are exceptions of the sweep: %+v", left)
+			}
 			saysWhatIsDone(t, dry, swept)
 		})
 	}

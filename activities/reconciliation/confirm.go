@@ -70,8 +70,11 @@ func CountKinds(suspects []Suspect) []KindCount {
 // ConfirmedAll is what came of it.
 type ConfirmedAll struct {
 	Orders []Confirmed `json:"orders,omitempty"` // by their ids
-	// Unanswered are orders whose workflow did not answer in time.
-	Unanswered []order.ID  `json:"unanswered,omitempty"`
+	// Unanswered are orders whose workflow did not answer in time, and ToIncidents those
+	// that were left to incidents and heard nothing of it.
+	Unanswered  []order.ID `json:"unanswered,omitempty"`
+	ToIncidents []order.ID `json:"to_incidents,omitempty"`
+
 	Stock      StockReport `json:"stock"`
 	StockLines []string    `json:"stock_lines,omitempty"`
 	// Levels are those that differed when they were read again, and when they were set.
@@ -270,6 +273,7 @@ func (a *Activities) handOut(ctx context.Context, in Confirm, part []looked, gra
 				mu.Lock()
 				defer mu.Unlock()
 				x.out.Orders = append(x.out.Orders, left)
+				x.out.ToIncidents = append(x.out.ToIncidents, left.Order)
 				return nil
 			}
 			answer, err := x.confirm(inner, l, c)
@@ -292,6 +296,7 @@ func (a *Activities) handOut(ctx context.Context, in Confirm, part []looked, gra
 	err := g.Wait()
 	slices.SortFunc(x.out.Orders, func(p, q Confirmed) int { return compareIDs(p.Order, q.Order) })
 	slices.Sort(x.out.Unanswered)
+	slices.Sort(x.out.ToIncidents)
 	slices.Sort(x.out.Unused)
 	return err
 }

@@ -160,7 +160,7 @@ func (d *days) confirm(ctx context.Context) error {
 	if d.in.DryRun {
 		return nil
 	}
-	if err := d.leaveUnnamed(ctx, done.Orders); err != nil {
+	if err := d.leaveUnnamed(ctx, done.ToIncidents); err != nil {
 		return err
 	}
 	// What was not needed of the grants is given back at once: the run is long.
@@ -174,8 +174,7 @@ func (d *days) confirm(ctx context.Context) error {
 // leaveUnnamed names as exceptions the orders that were left to an incident which has
 // no room for their names: they know nothing of it themselves, and nobody would look
 // at them again.
-func (d *days) leaveUnnamed(ctx context.Context, orders []Confirmed) error {
-	orders = slices.DeleteFunc(slices.Clone(orders), func(o Confirmed) bool { return o.Left == 0 || o.Left < o.Found })
+func (d *days) leaveUnnamed(ctx context.Context, orders []order.ID) error {
 	if len(orders) == 0 {
 		return nil
 	}
@@ -183,9 +182,9 @@ func (d *days) leaveUnnamed(ctx context.Context, orders []Confirmed) error {
 	if err != nil {
 		return fmt.Errorf("list the orders of incidents: %w", err)
 	}
-	for _, o := range orders {
-		if !slices.ContainsFunc(members, func(m Members) bool { return slices.Contains(m.Of, string(o.Order)) }) {
-			d.Report.Swept.Exceptions = append(d.Report.Swept.Exceptions, Exception{Order: o.Order, Why: "it is left to an incident of more orders than are named"})
+	for _, id := range orders {
+		if !slices.ContainsFunc(members, func(m Members) bool { return slices.Contains(m.Of, string(id)) }) {
+			d.Report.Swept.Exceptions = append(d.Report.Swept.Exceptions, Exception{Order: id, Why: "it is left to an incident of more orders than are named"})
 		}
 	}
 	return nil
