@@ -26,6 +26,9 @@ RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v $$(go env CC) >/d
 # Tests are many short worlds that die whole: collecting their garbage more rarely saves a fifth of their time. What measures memory
 # (bench) goes as it would in production.
 test quick properties fuzz mutants gallery incidents prove: export GOGC ?= 400
+# Where nothing goes on beside anything else, the race detector finds nothing: the core is values in and values out, and a replay is one
+# workflow at a time.
+ALONE = ./order ./reconcile ./testsuite/histories
 # What talks to an engine of its own; all else of testsuite that is not named below is in FAST. Crowds of orders go without the race
 # detector: it finds nothing in them that the sweeps' own tests do not, and takes two minutes.
 SLOW = ./starters
@@ -39,7 +42,8 @@ TESTS = TRUEUP_TEST_ENGINE=$(ENGINE) go test -v -count=1 -p 1 -timeout 25m
 # Stories in virtual time; a sample of them, for `make incidents` and `make prove` play all. Without the race detector: in a bubble
 # one goes on at a time.
 STORIES = ./testsuite/virtual ./testsuite/ledgers ./testsuite/decoders ./testsuite/incident ./testsuite/prove ./testsuite/gallery
-FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual -e /crowd -e /incident -e /prove -e /gallery -e /ledgers -e /decoders)
+FAST = $(shell go list ./... | grep -v -e /workflows -e /endtoend -e /virtual -e /crowd -e /incident -e /prove -e /gallery -e /ledgers -e /decoders \
+	-e '/trueup/order$$' -e '/trueup/reconcile$$' -e '/histories$$')
 
 .PHONY: help demo test quick lint workflowcheck fuzz properties mutants gallery incidents prove bench bench-reconcile engine programs engine-test ci clean
 .DEFAULT_GOAL := help
@@ -60,6 +64,7 @@ quick: ## vet, gofmt and the tests that need no engine
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	@[ -n "$(RACE)" ] || echo "== no C compiler here: the tests go without the race detector"
 	go vet ./...
+	@go test -short -timeout 15m $(ALONE)
 	@go test -short -timeout 15m $(RACE) $(FAST)
 
 lint: $(TOOLS)/$(LINTER) ## golangci-lint, see .golangci.yml; its first build takes some minutes
