@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -24,20 +25,46 @@ type mutant struct {
 	fails []string
 }
 
-// build compiles the tests of the core once, with a mutant in the place of one
-// of its files: the tree itself stays as it is.
-func (h *hunt) build(ctx context.Context, name string, m *mutant) (binary, error) {
-	list := ""
-	if m != nil {
-		var err error
-		change := overlay.Change{File: filepath.Join(core, m.file), From: m.from, To: m.to}
-		if list, err = overlay.Write(h.root, h.folder, name, []overlay.Change{change}); err != nil {
-			return binary{}, err
-		}
+// build compiles the tests of the core once, with all mutants that can be switched
+// in the place of its files: the tree itself stays as it is.
+func (h *hunt) build(ctx context.Context) error {
+	mistakes := make([][]overlay.Change, len(mutants))
+	for i, m := range mutants {
+		mistakes[i] = m.changes()
 	}
+	list, within, err := overlay.Switch(h.root, h.folder, "core", mistakes)
+	if err != nil {
+		return err
+	}
+	h.within = within
+	h.sound, err = h.compile(ctx, "core", list)
+	return err
+}
+
+// with returns the tests of the core with one mutant. One that is no other body of a
+// function is compiled by itself.
+func (h *hunt) with(ctx context.Context, n int) (b binary, done func(), err error) {
+	if h.within[n] {
+		b = h.sound
+		b.Mistake = n + 1
+		return b, func() {}, nil
+	}
+	name := "mutant-" + overlay.Name(mutants[n].name)
+	list, err := overlay.Write(h.root, h.folder, name, mutants[n].changes())
+	if err == nil {
+		b, err = h.compile(ctx, name, list)
+	}
+	return b, func() { _ = os.Remove(b.Path) }, err
+}
+
+func (h *hunt) compile(ctx context.Context, name, list string) (binary, error) {
 	tests, err := overlay.Compile(ctx, h.root, core, filepath.Join(h.folder, name+".test"), list)
 	tests.Folder = h.folder // the properties read no files, and shall leave none
 	return binary{tests}, err
+}
+
+func (m mutant) changes() []overlay.Change {
+	return []overlay.Change{{File: filepath.Join(core, m.file), From: m.from, To: m.to}}
 }
 
 // binary is the compiled tests of a core.

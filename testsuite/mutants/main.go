@@ -55,6 +55,7 @@ type hunt struct {
 	root   string // of the repository
 	folder string // what is built goes here
 	sound  binary // the core as it is
+	within []bool // the mutants that it can make when it is asked for them
 }
 
 func (h *hunt) hunt(ctx context.Context) error {
@@ -70,7 +71,7 @@ func (h *hunt) hunt(ctx context.Context) error {
 	if len(chosen) == 0 {
 		return fmt.Errorf("no mutant's name contains %q", h.run)
 	}
-	if h.sound, err = h.build(ctx, "sound", nil); err != nil {
+	if err = h.build(ctx); err != nil {
 		return err
 	}
 	properties, err := h.sound.properties(ctx)
@@ -83,18 +84,25 @@ func (h *hunt) hunt(ctx context.Context) error {
 	return h.all(ctx, chosen, len(properties))
 }
 
-func (h *hunt) chosen() []mutant {
-	return slices.DeleteFunc(slices.Clone(mutants), func(m mutant) bool { return !strings.Contains(m.name, h.run) })
+// chosen are the places of the mutants in the list.
+func (h *hunt) chosen() []int {
+	var chosen []int
+	for n, m := range mutants {
+		if strings.Contains(m.name, h.run) {
+			chosen = append(chosen, n)
+		}
+	}
+	return chosen
 }
 
 // complete holds that every property that is named exists and, where all mutants
 // are run, that every property is named.
-func (h *hunt) complete(chosen []mutant, properties []string) error {
+func (h *hunt) complete(chosen []int, properties []string) error {
 	var named, problems []string
-	for _, m := range chosen {
-		for _, p := range m.fails {
+	for _, n := range chosen {
+		for _, p := range mutants[n].fails {
 			if named = append(named, p); !slices.Contains(properties, p) {
-				problems = append(problems, fmt.Sprintf("mutant %q: there is no property %s", m.name, p))
+				problems = append(problems, fmt.Sprintf("mutant %q: there is no property %s", mutants[n].name, p))
 			}
 		}
 	}
@@ -109,15 +117,15 @@ func (h *hunt) complete(chosen []mutant, properties []string) error {
 	return nil
 }
 
-func (h *hunt) all(ctx context.Context, chosen []mutant, properties int) error {
-	next := make(chan mutant)
+func (h *hunt) all(ctx context.Context, chosen []int, properties int) error {
+	next := make(chan int)
 	var working sync.WaitGroup
 	var mutex sync.Mutex
 	var problems []string
 	for range h.workers {
 		working.Go(func() {
-			for m := range next {
-				lines, survived := h.try(ctx, m)
+			for n := range next {
+				lines, survived := h.try(ctx, n)
 				mutex.Lock()
 				for _, line := range lines {
 					fmt.Fprintln(h.out, line)
@@ -127,8 +135,8 @@ func (h *hunt) all(ctx context.Context, chosen []mutant, properties int) error {
 			}
 		})
 	}
-	for _, m := range chosen {
-		next <- m
+	for _, n := range chosen {
+		next <- n
 	}
 	close(next)
 	working.Wait()
@@ -141,14 +149,15 @@ func (h *hunt) all(ctx context.Context, chosen []mutant, properties int) error {
 	return nil
 }
 
-// try builds one mutant and has the properties named for it look at it. It
-// returns a line for each that noticed, and what is wrong.
-func (h *hunt) try(ctx context.Context, m mutant) (lines, problems []string) {
-	b, err := h.build(ctx, "mutant-"+overlay.Name(m.name), &m)
+// try has the properties named for one mutant look at it. It returns a line for
+// each that noticed, and what is wrong.
+func (h *hunt) try(ctx context.Context, n int) (lines, problems []string) {
+	m := mutants[n]
+	b, done, err := h.with(ctx, n)
 	if err != nil {
 		return nil, []string{fmt.Sprintf("%s: %v", m.name, err)}
 	}
-	defer os.Remove(b.Path)
+	defer done()
 	for _, property := range m.fails {
 		checks, caught := 0, false
 		for seed := 1; seed <= h.seeds && !caught; seed++ {

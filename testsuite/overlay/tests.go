@@ -16,6 +16,8 @@ import (
 type Tests struct {
 	Path   string
 	Folder string // where they run
+	// Mistake is the number of the one that they are run with; see Switch.
+	Mistake int
 }
 
 // Compile compiles the tests of a package into a file, with an overlay unless it
@@ -24,7 +26,7 @@ func Compile(ctx context.Context, root, pkg, into, overlay string) (Tests, error
 	if err := build(ctx, root, into, overlay, "test", "-c", "-vet=off", "./"+pkg); err != nil {
 		return Tests{}, fmt.Errorf("compile the tests of %s: %w", pkg, err)
 	}
-	return Tests{into, filepath.Join(root, pkg)}, nil
+	return Tests{Path: into, Folder: filepath.Join(root, pkg)}, nil
 }
 
 // Build builds a program into a file, with an overlay unless it is empty.
@@ -79,7 +81,7 @@ var (
 // error: it proves nothing.
 func (t Tests) Run(ctx context.Context, matching string, flags ...string) ([]Failure, error) {
 	cmd := exec.CommandContext(ctx, t.Path, append([]string{"-test.run", matching, "-test.timeout", "5m"}, flags...)...)
-	cmd.Dir = t.Folder
+	cmd.Dir, cmd.Env = t.Folder, Making(t.Mistake)
 	out, err := cmd.CombinedOutput()
 	switch {
 	case bytes.Contains(out, []byte("warning: no tests to run")):
