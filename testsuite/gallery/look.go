@@ -28,15 +28,11 @@ func (g *gallery) look(ctx context.Context, name string, b bug, p proof) (catch,
 	if p.kind == static {
 		return g.check(ctx, name, b, p)
 	}
-	list, err := overlay.Write(g.root, g.folder, name, b.changes)
+	c, done, err := g.with(ctx, name, b, p)
 	if err != nil {
 		return catch{}, err
 	}
-	c, err := g.compile(ctx, name, p, list)
-	if err != nil {
-		return catch{}, err
-	}
-	defer os.Remove(c.path)
+	defer done()
 	runs := 0
 	for seed := 1; seed <= p.seeds(); seed++ {
 		f, err := c.run(ctx, p, seed, checks)
@@ -77,6 +73,22 @@ type compiled struct {
 	tests overlay.Tests
 }
 
+// with returns what runs a proof with a bug in the product. What is compiled for a
+// package has all bugs, and makes the one that it is asked for; one that is no other
+// body of a function is compiled by itself.
+func (g *gallery) with(ctx context.Context, name string, b bug, p proof) (c compiled, done func(), err error) {
+	if n, within := g.numbers[b.name]; within {
+		c, err = g.sound.compiled(ctx, g, p)
+		c.tests.Mistake = n
+		return c, func() {}, err
+	}
+	list, err := overlay.Write(g.root, g.folder, name, b.changes)
+	if err == nil {
+		c, err = g.compile(ctx, name, p, list)
+	}
+	return c, func() { _ = os.Remove(c.path) }, err
+}
+
 func (g *gallery) compile(ctx context.Context, name string, p proof, list string) (compiled, error) {
 	c := compiled{path: g.path(name + ".test")}
 	var err error
@@ -109,7 +121,7 @@ func (c compiled) run(ctx context.Context, p proof, seed, checks int) (*overlay.
 // the runner says so in a line of its own.
 func (c compiled) play(ctx context.Context, p proof, seed int) (*overlay.Failure, error) {
 	cmd := exec.CommandContext(ctx, c.path, "-seed", strconv.Itoa(seed), filepath.Join("testdata", p.name+".yaml"))
-	cmd.Dir = c.tests.Folder
+	cmd.Dir, cmd.Env = c.tests.Folder, overlay.Making(c.tests.Mistake)
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return nil, nil
@@ -124,7 +136,7 @@ func (c compiled) play(ctx context.Context, p proof, seed int) (*overlay.Failure
 }
 
 // sound holds that proofs pass on the product as it is. What runs them is compiled
-// once for each package.
+// once for each package, and makes no mistake that it is not asked for.
 type sound struct {
 	mutex sync.Mutex
 	of    map[string]func() (compiled, error)
@@ -137,7 +149,7 @@ func (s *sound) compiled(ctx context.Context, g *gallery, p proof) (compiled, er
 	}
 	compile, known := s.of[p.in]
 	if !known {
-		compile = sync.OnceValues(func() (compiled, error) { return g.compile(ctx, "sound-"+overlay.Name(p.in), p, "") })
+		compile = sync.OnceValues(func() (compiled, error) { return g.compile(ctx, "all-"+overlay.Name(p.in), p, g.list) })
 		s.of[p.in] = compile
 	}
 	s.mutex.Unlock()

@@ -25,7 +25,11 @@ type gallery struct {
 
 	root   string // of the repository
 	folder string // what is built goes here
-	sound  sound
+	// list puts the files with all bugs that are bodies of functions in place, and
+	// numbers says by which one each is asked for.
+	list    string
+	numbers map[string]int
+	sound   sound
 }
 
 // caught is what became of one bug.
@@ -57,16 +61,36 @@ func (g *gallery) show(ctx context.Context) error {
 	if len(chosen) == 0 {
 		return fmt.Errorf("no bug's name matches %q", g.run)
 	}
-	// A bug that cannot be seeded any more is said before minutes were spent.
-	for _, b := range chosen {
-		if _, err := overlay.Apply(g.root, b.changes); err != nil {
-			return fmt.Errorf("the bug %q cannot be seeded: %w", b.name, err)
-		}
+	if err := g.together(chosen); err != nil {
+		return err
 	}
 	all := g.seed(ctx, chosen)
 	g.print(all)
 	if text := problems(all); len(text) > 0 {
 		return fmt.Errorf("of %d bugs these are not caught:\n%s", len(all), strings.Join(text, "\n"))
+	}
+	return nil
+}
+
+// together writes all bugs into one product. One that cannot be seeded any more is
+// said before minutes were spent.
+func (g *gallery) together(chosen []bug) error {
+	mistakes := make([][]overlay.Change, len(chosen))
+	for i, b := range chosen {
+		if _, err := overlay.Apply(g.root, b.changes); err != nil {
+			return fmt.Errorf("the bug %q cannot be seeded: %w", b.name, err)
+		}
+		mistakes[i] = b.changes
+	}
+	list, within, err := overlay.Switch(g.root, g.folder, "all", mistakes)
+	if err != nil {
+		return err
+	}
+	g.list, g.numbers = list, map[string]int{}
+	for i, b := range chosen {
+		if within[i] {
+			g.numbers[b.name] = i + 1
+		}
 	}
 	return nil
 }
