@@ -326,7 +326,7 @@ func (s *State) mails() []reconcile.MailIntent {
 	}
 	for _, q := range s.Questions {
 		if q.Closed.IsZero() || s.mailed(reconcile.MailQuestion, q.N) != nil {
-			all = append(all, reconcile.MailIntent{Template: reconcile.MailQuestion, Occasion: q.N, Due: q.Asked})
+			all = append(all, q.mail())
 		}
 	}
 	if s.Phase == order.PhaseCancelled || s.Phase == order.PhaseFailed && s.WasPaid {
@@ -337,6 +337,11 @@ func (s *State) mails() []reconcile.MailIntent {
 		all = append(all, reconcile.MailIntent{Template: reconcile.MailCancellation, Occasion: 1, Due: due})
 	}
 	return all
+}
+
+// mail is the mail that asks a question.
+func (q Question) mail() reconcile.MailIntent {
+	return reconcile.MailIntent{Template: reconcile.MailQuestion, Occasion: q.N, Due: q.Asked}
 }
 
 // acceptedAt is when the warehouse took the first request; zero while it has not.

@@ -210,7 +210,9 @@ func (p *process) refused(now time.Time, op *Operation) {
 		p.sure(order.SystemPayment, now)
 	case order.Send:
 		p.note(now, "the mail "+op.About+" is not sent: "+op.Why)
-		p.unasked(now, op)
+		if q := p.askedIn(*op); q != nil {
+			p.unasked(now, *q, op.Why)
+		}
 		return
 	}
 	p.openCase(now, reconcile.Step{

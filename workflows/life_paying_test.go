@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -430,6 +431,29 @@ func TestPay_FewerShipAndTheRestIsNotPaid_NotAskedOfTheWarehouse(t *testing.T) {
 		}
 	})
 	w.Run(4 * time.Hour)
+}
+
+// A question behind another mail that a refusing provider holds up is not asked either: a
+// person hears of it while its deadline runs.
+func TestPay_QuestionWaitsBehindARefusedMail_APersonAsks(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Payment: payment.Settings{RefuseMulticapture: true}})
+	w.submit(0, anOrder("1"))
+	w.At(30*time.Minute, "the provider refuses us", func() { w.Mail.DenyRelay(true) })
+	w.At(time.Hour, "a part of it leaves", func() { w.edit(w.Warehouse, `{"order":"1","shipped":{"MUG":2}}`) })
+	w.At(4*time.Hour, "a person is to ask", func() {
+		v := w.Verdict("1")
+		if n := w.theCase("1", "mail.send"); n != 1 || !strings.Contains(v.Cases[0].Step.Why, "was not asked") || v.Question == "" || !slices.Equal(w.mails("1"), []string{"confirmation"}) {
+			t.Errorf("the mails are %v, and the cases %+v\n%s", w.mails("1"), v.Cases, v.Table())
+		}
+		w.Mail.DenyRelay(false)
+	})
+	w.At(6*time.Hour, "it was asked at last", func() {
+		if cases, mails := w.Verdict("1").Cases, w.mails("1"); len(cases) != 0 || !slices.Equal(mails, []string{"confirmation", "shipped", "question"}) {
+			t.Errorf("the mails are %v, and the cases %+v", mails, cases)
+		}
+	})
+	w.Run(7 * time.Hour)
 }
 
 func TestPay_AuthorizationNearItsEnd_RenewedAndTheOldOneVoidedAfter(t *testing.T) {

@@ -89,7 +89,7 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 		op.Why, op.Doubt = plainly(err), op.Doubt || code == apierr.InDoubt
 		p.doubted(workflow.Now(ctx), op)
 		if code == apierr.Unauthorized && op.Operation == order.Send { // it may go through at last
-			p.unasked(workflow.Now(ctx), op)
+			p.heldUp(workflow.Now(ctx), op.Why)
 		}
 		p.note(workflow.Now(ctx), key+" is not through yet: "+op.Why)
 		p.touch()
@@ -167,8 +167,8 @@ func (p *process) finish(ctx workflow.Context, op *Operation, status OperationSt
 	}
 	op.For, op.Was = nil, nil
 	p.answered(now, op, status)
-	if status == Done && op.Operation == order.Send {
-		p.needNotAsk(now, op, "the customer was asked at last")
+	if q := p.askedIn(*op); q != nil && status == Done {
+		p.needNotAsk(now, *q, "the customer was asked at last")
 	}
 	op.Status, op.Ended, op.Why, op.Doubt = status, now, why, false
 	p.news = true

@@ -47,6 +47,7 @@ func (q Question) words() string {
 func (p *process) attendQuestions(now time.Time) {
 	p.attendStock(now)
 	p.attendPayment(now)
+	p.askUnasked(now)
 }
 
 // attendStock asks about what is not there, once it is known what is. Without an
@@ -241,40 +242,73 @@ func (p *process) askCustomer(now time.Time, kind QuestionKind, lines []order.Qu
 	p.touch()
 }
 
-// askedByMail is the field of a case about a question whose mail was refused.
+// askedByMail is the field of a case about a question whose mail is not through.
 const askedByMail = reconcile.Field(string(order.SystemMail) + "." + string(order.Send))
 
-// unasked has a person ask instead, when the mail of an open question was refused, or
-// is held up because the provider refuses us: its deadline runs, and what happens without
-// an answer is nobody's wish.
-func (p *process) unasked(now time.Time, op *Operation) {
-	if reconcile.Template(op.About) != reconcile.MailQuestion || !p.Questions[op.Of-1].Closed.IsZero() {
+// item names a question in the case about it: its mail may have no key yet.
+func (q Question) item() string { return fmt.Sprintf("question/%d", q.N) }
+
+// askedIn returns the question that a mail asks, or nil.
+func (s *State) askedIn(mail Operation) *Question {
+	if mail.Operation != order.Send || reconcile.Template(mail.About) != reconcile.MailQuestion || mail.Of < 1 || mail.Of > len(s.Questions) {
+		return nil
+	}
+	return &s.Questions[mail.Of-1]
+}
+
+// askUnasked has a person ask the questions whose mail was not begun while it could be
+// sent: it will not be sent any more.
+func (p *process) askUnasked(now time.Time) {
+	for _, q := range p.Questions {
+		if p.mailed(reconcile.MailQuestion, q.N) == nil && now.After(p.lastMoment(q.mail())) {
+			p.unasked(now, q, "no mail got through while it could be sent")
+		}
+	}
+}
+
+// heldUp has a person ask the open questions whose mail is not through because the
+// provider refuses us, whichever mail it is that waits: those behind it wait too.
+func (p *process) heldUp(now time.Time, why string) {
+	for _, q := range p.Questions {
+		op := p.mailed(reconcile.MailQuestion, q.N)
+		if op != nil && (op.Status == Open || op.Status == Lost) || op == nil && !now.After(p.lastMoment(q.mail())) {
+			p.unasked(now, q, why)
+		}
+	}
+}
+
+// unasked has a person ask an open question instead, whose mail was refused or does not
+// get through: its deadline runs, and what happens without an answer is nobody's wish.
+func (p *process) unasked(now time.Time, q Question, why string) {
+	if !q.Closed.IsZero() {
 		return
 	}
-	q := p.Questions[op.Of-1]
-	p.openCase(now, reconcile.Step{
+	step := reconcile.Step{
 		Break: reconcile.Break{
-			System: op.System, Field: askedByMail, Situation: reconcile.Missing, Item: p.Key(*op),
-			Expected: "asked", Observed: op.Why, Right: "order", FirstSeen: now, Confirmed: now,
+			System: order.SystemMail, Field: askedByMail, Situation: reconcile.Missing, Item: q.item(),
+			Expected: "asked", Observed: why, Right: "order", FirstSeen: now, Confirmed: now,
 		},
-		Decision: reconcile.Ask, System: op.System, Operation: op.Operation, Key: p.Key(*op),
-		Why:      "the customer was not asked, for the mail is refused: " + q.words() + ", and then it goes on without their answer",
-		Proposal: "ask the customer another way and enter their answer, or have the mail sent again once what refuses it is mended",
-	}, true)
+		Decision: reconcile.Ask, System: order.SystemMail, Operation: order.Send,
+		Why:      "the customer was not asked, for the mail is not through: " + q.words() + ", and then it goes on without their answer",
+		Proposal: "ask the customer another way and enter their answer",
+	}
+	if op := p.mailed(reconcile.MailQuestion, q.N); op != nil {
+		step.Key = p.Key(*op)
+		step.Proposal += ", or have the mail sent again once what refuses it is mended"
+	}
+	p.openCase(now, step, true)
 }
 
 // needNotAsk closes the case about a question that was not asked.
-func (p *process) needNotAsk(now time.Time, mail *Operation, why string) {
-	if k := p.openCaseOf(askedByMail, p.Key(*mail)); k != nil {
+func (p *process) needNotAsk(now time.Time, q Question, why string) {
+	if k := p.openCaseOf(askedByMail, q.item()); k != nil {
 		p.closeCase(now, k.N, why)
 	}
 }
 
 func (p *process) closeQuestion(now time.Time, q *Question, why string) {
 	q.Closed, q.Why = now, why
-	if op := p.mailed(reconcile.MailQuestion, q.N); op != nil {
-		p.needNotAsk(now, op, "there is nothing to ask any more: "+why)
-	}
+	p.needNotAsk(now, *q, "there is nothing to ask any more: "+why)
 	p.note(now, fmt.Sprintf("question %d is closed: %s", q.N, why))
 	p.touch()
 }
