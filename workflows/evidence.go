@@ -170,10 +170,14 @@ func (p *process) goodsOf(k reconcile.Case) []order.Quantity {
 
 // concerned returns the systems that a decision about a case rests on, in their
 // usual order: the one that disagrees, the one in which the proposal is carried
-// out, and where money or goods move, those that hold them.
+// out, and where money or goods move, those that hold them. That the customer was not
+// asked is our own word, also where no journal can be read.
 func concerned(k reconcile.Case, as Decision) []order.System {
 	s := k.Step
 	wanted := []order.System{s.Break.System, s.System}
+	if s.Break.Field == askedByMail {
+		wanted = nil
+	}
 	switch as {
 	case DecideRepair:
 		if s.Operation == order.Request { // goods leave only when they are paid for

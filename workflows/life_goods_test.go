@@ -352,6 +352,31 @@ func TestStock_QuestionIsHeldUpByARefusingProvider_APersonHears(t *testing.T) {
 	w.Run(5 * time.Hour)
 }
 
+// Who was told that the customer was not asked decides what becomes of it, once, and no
+// journal has to be read for that.
+func TestStock_QuestionIsHeldUpAndAPersonHasAsked_NobodyIsToldAgain(t *testing.T) {
+	t.Parallel()
+	for name, noJournal := range map[string]bool{"with a journal": false, "without": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := noShirt()
+			o.NoJournal = noJournal
+			w := open(t, o)
+			w.At(0, "the provider refuses us", func() { w.Mail.DenyRelay(true) })
+			w.submit(time.Second, anOrder("1"))
+			var decided *replied
+			w.At(2*time.Hour, "a person has asked", func() { decided = w.decide("1", w.theCase("1", "mail.send"), workflows.DecideByHand) })
+			w.At(30*time.Hour, "nobody is told again", func() {
+				if v := w.Verdict("1"); len(v.Cases) != 0 || v.Question == "" {
+					t.Errorf("the cases are %+v\n%s", v.Cases, v.Table())
+				}
+			})
+			w.Run(31 * time.Hour)
+			w.took("the decision", decided)
+		})
+	}
+}
+
 func TestStock_TwoOrdersForTheLastUnit_OneShipsTheOtherIsAsked(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Stock: map[string]int{"MUG": 3, "TSHIRT": 5}, Policy: "mode: auto\nreturn_window: 24h\nanswer_within: 4h\n"})

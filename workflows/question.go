@@ -278,9 +278,14 @@ func (p *process) heldUp(now time.Time, why string) {
 }
 
 // unasked has a person ask an open question instead, whose mail was refused or does not
-// get through: its deadline runs, and what happens without an answer is nobody's wish.
+// get through: its deadline runs, and what happens without an answer is nobody's wish. Once
+// a person has decided, nobody is asked again, unless the mail was to be sent again.
 func (p *process) unasked(now time.Time, q Question, why string) {
-	if !q.Closed.IsZero() {
+	decided := func(k reconcile.Case) bool {
+		b := k.Step.Break
+		return !k.Open() && b.Field == askedByMail && b.Item == q.item() && p.settled(k.Outcome)
+	}
+	if !q.Closed.IsZero() || slices.ContainsFunc(p.Cases, decided) {
 		return
 	}
 	step := reconcile.Step{
