@@ -44,12 +44,46 @@ func (p *process) follow(ctx workflow.Context) {
 		p.read(ctx, next.System)
 		p.looking = false
 		if p.observed(next.System).State == reconcile.Unreadable {
-			wait := min(max(2*next.Wait, 5*time.Second), 5*time.Minute)
-			p.forget(next.System)
-			p.Hints = append(p.Hints, Hint{System: next.System, At: next.At, Sure: next.Sure, Says: next.Says, After: workflow.Now(ctx).Add(wait), Wait: wait})
+			p.postpone(workflow.Now(ctx), next)
 		}
 		p.touch()
 	}
+}
+
+// postpone has a system that could not be read read again later, for what it was to be
+// read for and for what hinted at it meanwhile.
+func (p *process) postpone(now time.Time, h Hint) {
+	h.Wait = min(max(2*h.Wait, 5*time.Second), 5*time.Minute)
+	h.After = now.Add(h.Wait)
+	for _, other := range p.Hints {
+		if other.System != h.System {
+			continue
+		}
+		if other.At.After(h.At) {
+			h.At = other.At
+		}
+		if other.Sure.After(h.Sure) {
+			h.Sure = other.Sure
+		}
+		h.Says = bothSay(h.Says, other.Says)
+	}
+	p.forget(h.System)
+	p.Hints = append(p.Hints, h)
+}
+
+// bothSay are the records that two hints announce; none when one of them is to be read in
+// any case.
+func bothSay(a, b []string) []string {
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
+	all := slices.Clone(a)
+	for _, one := range b {
+		if !slices.Contains(all, one) {
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // hinted returns a system to be read now, and drops hints that were answered by

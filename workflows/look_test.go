@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -57,6 +58,60 @@ func TestHint_ToBeReadAndAnnounced_IsRead(t *testing.T) {
 		p.Observed[0] = holds(reconcile.ShipmentCancelled) // by our own call
 		if read := p.hinted(now).System == order.SystemWarehouse; read != c.read {
 			t.Errorf("%s: read is %t", name, read)
+		}
+	}
+}
+
+// A reading that fails takes time, and what comes to pass meanwhile is not forgotten with
+// it: the system is read again for all of it.
+func TestPostpone_HintedAtMeanwhile_IsReadForBoth(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	then, end := now.Add(10*time.Second), now.Add(30*time.Second)
+	plain := Hint{System: order.SystemPayment, At: now}
+	sure := Hint{System: order.SystemPayment, At: then, Sure: then}
+	told := Hint{System: order.SystemPayment, At: now, Sure: now, Says: []string{"a"}}
+	later := Hint{System: order.SystemPayment, At: then, Sure: then, Says: []string{"a", "b"}}
+	of := Hint{System: order.SystemMail, At: now}
+	for name, c := range map[string]struct{ read, meanwhile, want Hint }{
+		"nothing else":                  {plain, of, plain},
+		"a refusal asked for a reading": {plain, sure, sure},
+		"it was announced before":       {told, Hint{System: order.SystemPayment, At: then, Sure: now}, Hint{System: order.SystemPayment, At: then, Sure: now}},
+		"more was announced":            {told, later, later},
+		"an older one":                  {sure, plain, sure},
+	} {
+		p := &process{State: &State{Order: order.Order{ID: "1"}, Hints: []Hint{c.meanwhile}}}
+		p.postpone(end, c.read)
+		c.want.After, c.want.Wait = end.Add(5*time.Second), 5*time.Second
+		got := p.Hints[len(p.Hints)-1]
+		if !reflect.DeepEqual(got, c.want) || len(p.Hints) != 1 && c.meanwhile.System == order.SystemPayment {
+			t.Errorf("%s: the hints are %+v, want %+v", name, p.Hints, c.want)
+		}
+	}
+}
+
+// What the gateway refused because of a dispute waits for its end, which is taken up when
+// nothing else is under way there: until then nobody is told that it was refused.
+func TestRefundAnswered_RefusedWhileAnotherIsUnderWay_NotYet(t *testing.T) {
+	t.Parallel()
+	refund := Operation{System: order.SystemPayment, Operation: order.Refund, N: 1, Status: Refused, Conflict: true}
+	other := Operation{System: order.SystemPayment, Operation: order.Capture, N: 1, Status: Open}
+	said := func(state reconcile.State) []reconcile.Observation {
+		return []reconcile.Observation{{System: order.SystemPayment, State: state}}
+	}
+	for name, c := range map[string]struct {
+		state State
+		want  bool
+	}{
+		"nothing else":         {State{Operations: []Operation{refund}, Observed: said(reconcile.Present)}, true},
+		"another is under way": {State{Operations: []Operation{refund, other}, Observed: said(reconcile.Present)}, false},
+		"nothing can be read":  {State{Operations: []Operation{refund}, Observed: said(reconcile.Unreadable)}, false},
+		"the gateway lost it":  {State{Operations: []Operation{refund}, Observed: said(reconcile.Absent)}, true},
+		"it is to be read yet": {State{Operations: []Operation{refund}, Observed: said(reconcile.Present), Hints: []Hint{{System: order.SystemPayment, Sure: time.Unix(1, 0)}}}, false},
+	} {
+		p := &process{State: &c.state}
+		if got := p.refundAnswered(1); got != c.want {
+			t.Errorf("%s: answered is %t", name, got)
 		}
 	}
 }

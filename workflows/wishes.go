@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 )
 
 // What people ask an order for: another attempt to pay, an amendment, an answer,
@@ -405,19 +406,7 @@ func (p *process) refundByHand(ctx workflow.Context, r Refund) (Reply, error) {
 			return Reply{}, p.refuse("refund", "nothing is left to give back")
 		}
 	}
-	settled := func() bool {
-		op := p.refundOrNext(n)
-		switch {
-		case op == nil:
-			return true
-		case op.Status == Meant:
-			return p.disputed()
-		case op.Status == Refused && op.Conflict: // whether it waits for a dispute, the gateway is being asked: see refused
-			return !p.news && !p.awaitsReading(order.SystemPayment)
-		}
-		return op.Status != Open
-	}
-	if err := workflow.Await(ctx, settled); err != nil {
+	if err := workflow.Await(ctx, func() bool { return p.refundAnswered(n) }); err != nil {
 		return Reply{}, err
 	}
 	reply := p.reply(ctx, RefundUpdate, n)
@@ -430,6 +419,21 @@ func (p *process) refundByHand(ctx workflow.Context, r Refund) (Reply, error) {
 		reply.Pending = "the gateway has accepted it; it is final when it says so"
 	}
 	return reply, nil
+}
+
+// refundAnswered says that it is known what becomes of a refund that a person wished for.
+func (p *process) refundAnswered(n int) bool {
+	op := p.refundOrNext(n)
+	switch {
+	case op == nil:
+		return true
+	case op.Status == Meant:
+		return p.disputed()
+	case op.Status == Refused && op.Conflict: // whether it waits for a dispute, the gateway is being asked: see refused
+		return !p.news && !p.awaitsReading(order.SystemPayment) && p.openIn(order.SystemPayment) == nil &&
+			p.observed(order.SystemPayment).State != reconcile.Unreadable
+	}
+	return op.Status != Open
 }
 
 // refundOrNext returns a refund, or the one that waits in its place: see holdBack.
