@@ -385,7 +385,7 @@ func (p *process) mendByDecision(now time.Time, step reconcile.Step) {
 
 // refundAgain gives back what a case proposes, or another amount of it: for the reason
 // and from the attempt of the refund that failed, or of what an attempt took beyond the
-// total.
+// total. What a person gives back beyond that is the order's own money.
 func (p *process) refundAgain(now time.Time, step reconcile.Step, amount int64) {
 	back := Operation{Amount: amount, About: aboutPerson}
 	if intent, ours := order.ParseKey(step.Key); ours && intent.Operation == order.Refund {
@@ -401,7 +401,15 @@ func (p *process) refundAgain(now time.Time, step reconcile.Step, amount int64) 
 	if step.Break.Field == reconcile.PaymentAttempts {
 		back.About, back.Ref = aboutSurplus, step.Break.Item
 	}
+	more := int64(0)
+	if back.About == aboutSurplus && step.Amount > 0 {
+		more = max(0, amount-step.Amount)
+		back.Amount -= more
+	}
 	p.giveBackFrom(now, back)
+	if more > 0 {
+		p.giveBackFrom(now, Operation{Amount: more, About: aboutPerson, Ref: back.Ref})
+	}
 }
 
 // requestAnew lets a request that the warehouse gave up be made again, as a new

@@ -605,3 +605,38 @@ func TestSurplus_RefundFailed_APartIsSentAgainAndTheRestStays(t *testing.T) {
 	})
 	w.Run(25 * time.Hour)
 }
+
+// A person who decides about what was taken beyond the total may give more back: what goes
+// beyond the surplus is of the order's own money, so it is credited and told of, and the
+// goods are paid for as before.
+func TestSurplus_APersonGivesMoreThanTheSurplus_TheRestIsGoodwill(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand, Policy: asking, Payment: payment.Settings{RefuseMulticapture: true}})
+	w.submit(0, anOrder("1"))
+	w.twoParcels("1")
+	w.At(6*time.Hour, "the customer pays for all of it again", func() {
+		_, err := w.Payment.Start("1", payment.Checkout{Amount: 9980, Currency: "eur", Method: visa, Channel: "shop"})
+		w.Check(err)
+	})
+	w.At(7*time.Hour, "somebody captures it whole", func() { w.edit(w.Payment, `{"order":"1","captured":15480}`) })
+	w.leaves(9*time.Hour, "1", newest)
+	var decided *replied
+	w.At(14*time.Hour, "55.00 were taken twice, and 75.00 go back", func() {
+		n := w.theCase("1", reconcile.PaymentAttempts)
+		if k := w.open1(); k.Step.Amount != 5500 {
+			t.Errorf("asked about is %+v", k.Step)
+		}
+		decided = w.decideFor(n, 7500)
+	})
+	w.runs(16 * time.Hour)
+	w.At(17*time.Hour, "look", func() {
+		w.took("the decision", decided)
+		if s := w.story("1"); s.Refunded != 7500 || s.Credited != 2000 || !slices.Contains(s.Mails, "refund") {
+			t.Errorf("the systems say %+v", s)
+		}
+		if v := w.Verdict("1"); len(v.Cases) != 0 || v.Agreement != reconcile.Agreed {
+			t.Errorf("it is %s", v.Table())
+		}
+	})
+	w.Run(18 * time.Hour)
+}
