@@ -263,3 +263,25 @@ func TestAdopt_OneOfTwoAttemptsHolds_RenewedOnceUnderItsOwnKey(t *testing.T) {
 		})
 	}
 }
+
+// A bank takes days about one attempt and another was left open: whoever submits the order
+// again hears at once what it waits for.
+func TestAdopt_OneProcessingAndOneOpen_TheSubmissionIsAnswered(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	key := func(n int) string { return order.Intent{Order: "1", Operation: order.Authorize, N: n}.Key() }
+	p := &process{settings: Settings{Policy: reconcile.Default()}, State: &State{
+		Order: order.Order{ID: "1", Currency: "EUR", Lines: []order.Line{{SKU: "MUG", Quantity: 1, UnitPrice: 9000}}, Total: 9000}, Phase: order.PhasePaying,
+		Observed: []reconcile.Observation{{System: order.SystemPayment, Order: "1", State: reconcile.Present, At: now, Payment: &reconcile.Payment{Attempts: []reconcile.Attempt{
+			{ID: "pi_1", Key: key(1), State: reconcile.AttemptProcessing, Amount: 9000, Currency: "EUR", Created: now},
+			{ID: "pi_2", Key: key(2), State: reconcile.AttemptOpen, Amount: 9000, Currency: "EUR", Created: now.Add(time.Minute)},
+		}}}},
+	}}
+	p.adoptMoney(now)
+	if op := p.find(order.Authorize, 2); op == nil || op.Status != Unsent {
+		t.Fatalf("the second attempt was adopted as %+v", op)
+	}
+	if !p.hasAnswer() {
+		t.Errorf("nobody is answered: the operations are %+v", p.Operations)
+	}
+}

@@ -200,7 +200,7 @@ func (p *process) submitted(ctx workflow.Context, _ Submit) (Submitted, error) {
 	}
 	if p.Phase == order.PhasePaying && !p.paid() {
 		answer.Next = p.Next
-		if op := p.last(order.Authorize); op != nil && op.Status == Done && !p.reviewed() && !p.processing() {
+		if op := p.lastAttempt(); op != nil && op.Status == Done && !p.reviewed() && !p.processing() {
 			answer.Declined, answer.PayUntil = p.failure(), p.payDeadline()
 		}
 	}
@@ -213,8 +213,19 @@ func (p *process) hasAnswer() bool {
 	if p.Phase != order.PhaseReceived && p.Phase != order.PhasePaying || p.openQuestion() != nil || p.reviewed() {
 		return true
 	}
-	last := p.last(order.Authorize)
+	last := p.lastAttempt()
 	return last != nil && last.Status == Done && !p.paid()
+}
+
+// lastAttempt returns the latest attempt to pay that was begun, or nil: one that came to
+// nothing says nothing of the order.
+func (s *State) lastAttempt() *Operation {
+	for n := s.count(order.Authorize); n > 0; n-- {
+		if op := s.find(order.Authorize, n); op != nil && op.Status != Unsent {
+			return op
+		}
+	}
+	return nil
 }
 
 // cancellable: what has shipped is not refused here, for a person is to be asked.
