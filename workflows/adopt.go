@@ -12,6 +12,7 @@ import (
 // of our keys is the trace of an intent that was carried out, and is not meant
 // again.
 func (s *State) adopt(now time.Time) {
+	s.noteStrange(now)
 	s.adoptMoney(now)
 	if len(s.reservations()) > 0 {
 		s.adoptKey(order.Intent{Order: s.Order.ID, Operation: order.Reserve, N: 1}.Key(), order.SystemInventory, "", 0, now)
@@ -42,6 +43,51 @@ func (s *State) adopt(now time.Time) {
 	s.fillGaps()
 	s.adoptPhase(now)
 	s.settleReceipts()
+}
+
+// mostNumber is the highest number of an intent that is taken for one of ours: somebody who
+// typed a key may have typed a date, and every number below it would be filled in.
+const mostNumber = 1000
+
+// ownIntent returns the intent of this order that a key names, and whether it names one.
+func (s *State) ownIntent(key string) (order.Intent, bool) {
+	intent, ours := order.ParseKey(key)
+	return intent, ours && intent.Order == s.Order.ID && intent.N <= mostNumber
+}
+
+// noteStrange notes the keys whose number we never gave: their records are taken for
+// records without one.
+func (s *State) noteStrange(now time.Time) {
+	for _, key := range s.keysSeen() {
+		if intent, ours := order.ParseKey(key); ours && intent.Order == s.Order.ID && intent.N > mostNumber {
+			s.note(now, key+" is no key that we gave: what carries it is adopted as if it had none")
+		}
+	}
+}
+
+// keysSeen are the keys of the records that are adopted by them.
+func (s *State) keysSeen() []string {
+	var keys []string
+	for _, a := range s.everyAttempt() {
+		keys = append(keys, a.Key)
+		for _, r := range a.Refunds {
+			keys = append(keys, r.Key)
+		}
+	}
+	for _, sh := range s.shipments() {
+		keys = append(keys, sh.Key)
+	}
+	for _, r := range s.returnsSeen() {
+		keys = append(keys, r.Key)
+	}
+	if books := s.observed(order.SystemERP).ERP; books != nil {
+		for _, documents := range [][]reconcile.Document{books.Sales, books.Invoices, books.Receipts, books.Credits} {
+			for _, d := range documents {
+				keys = append(keys, d.Key)
+			}
+		}
+	}
+	return keys
 }
 
 // fillGaps takes each number that no record carries for an intent that came to
@@ -90,8 +136,8 @@ func (s *State) adoptMoney(now time.Time) {
 		}
 	}
 	for _, a := range s.attempts() { // where another stands, nobody waits for one of these
-		intent, ours := order.ParseKey(a.Key)
-		if ours && intent.Order == s.Order.ID && intent.Operation == order.Authorize && s.tried(order.Authorize) && s.find(order.Authorize, intent.N) == nil {
+		intent, ours := s.ownIntent(a.Key)
+		if ours && intent.Operation == order.Authorize && s.tried(order.Authorize) && s.find(order.Authorize, intent.N) == nil {
 			s.Operations = append(s.Operations, cameToNothing(order.SystemPayment, order.Authorize, intent.N))
 		}
 	}
@@ -129,7 +175,7 @@ func (s *State) adoptRefund(a reconcile.Attempt, r reconcile.Refund, now time.Ti
 
 // refundNumber is the number under which we made a refund; 0 when somebody else did.
 func (s *State) refundNumber(r reconcile.Refund) int {
-	if intent, ours := order.ParseKey(r.Key); ours && intent.Order == s.Order.ID && intent.Operation == order.Refund {
+	if intent, ours := s.ownIntent(r.Key); ours && intent.Operation == order.Refund {
 		return intent.N
 	}
 	return 0
@@ -167,8 +213,8 @@ func (s *State) bookedCaptures() []int64 {
 // not know came to nothing.
 func (s *State) adoptReturns(now time.Time) {
 	for _, r := range s.returnsSeen() {
-		intent, ours := order.ParseKey(r.Key)
-		if !ours || intent.Order != s.Order.ID || intent.Operation != order.Return || r.State == reconcile.ReturnDraft {
+		intent, ours := s.ownIntent(r.Key)
+		if !ours || intent.Operation != order.Return || r.State == reconcile.ReturnDraft {
 			continue
 		}
 		for len(s.Returns) < intent.N {
@@ -209,8 +255,8 @@ func (s *State) adoptBooks(now time.Time) {
 
 // adoptKey records the intent that a key names as done, once.
 func (s *State) adoptKey(key string, system order.System, record string, amount int64, now time.Time) {
-	intent, ours := order.ParseKey(key)
-	if !ours || intent.Order != s.Order.ID || s.find(intent.Operation, intent.N) != nil {
+	intent, ours := s.ownIntent(key)
+	if !ours || s.find(intent.Operation, intent.N) != nil {
 		return
 	}
 	first := now

@@ -2,6 +2,9 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -283,5 +286,51 @@ func TestAdopt_OneProcessingAndOneOpen_TheSubmissionIsAnswered(t *testing.T) {
 	}
 	if !p.hasAnswer() {
 		t.Errorf("nobody is answered: the operations are %+v", p.Operations)
+	}
+}
+
+// A number that somebody typed, as a date, is no number of ours: what carries it is adopted
+// as a record without a key, and nothing is counted up to it.
+func TestAdopt_ANumberThatWeNeverGave_IsNoKeyOfOurs(t *testing.T) {
+	t.Parallel()
+	const typed = 20260501
+	for name, write := range map[string]func(y *systems, key func(order.Operation) string){
+		"an invoice": func(y *systems, key func(order.Operation) string) {
+			y.books.Invoices = append(y.books.Invoices, reconcile.Document{ID: "77", Key: key(order.Invoice), State: reconcile.DocumentPosted, Total: 100})
+		},
+		"a return": func(y *systems, key func(order.Operation) string) {
+			y.returns = append(y.returns, reconcile.Return{ID: "77", Key: key(order.Return), State: reconcile.ReturnExpected, Lines: []order.Quantity{theShirt()}})
+		},
+		"a shipment": func(y *systems, key func(order.Operation) string) {
+			y.shipments = append(y.shipments, reconcile.Shipment{ID: "77", Key: key(order.Request), State: reconcile.ShipmentCancelled, Lines: []order.Quantity{theShirt()}})
+		},
+		"a refund": func(y *systems, key func(order.Operation) string) {
+			a := &y.attempts[0]
+			a.Refunded += 100
+			a.Refunds = append(a.Refunds, reconcile.Refund{ID: "re_77", Key: key(order.Refund), State: reconcile.RefundSucceeded, Amount: 100})
+		},
+		"an attempt": func(y *systems, key func(order.Operation) string) {
+			y.attempts = append(y.attempts, reconcile.Attempt{ID: "pi_77", Key: key(order.Authorize), State: reconcile.AttemptOpen, Amount: 100, Currency: "EUR", Created: y.attempts[0].Created})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := scripted(t, order.CaptureOnShip)
+			w.arrives()
+			write(&w.sys, func(operation order.Operation) string {
+				return order.Intent{Order: w.Order.ID, Operation: operation, N: typed}.Key()
+			})
+			w.now = w.now.Add(time.Second)
+			w.seeAll()
+			again := w.forgotten(0)
+			again.adopt(again.now)
+			again.numbered()
+			if len(again.Operations) > 50 || len(again.Returns) > 1 {
+				t.Errorf("%d operations and %d returns were adopted", len(again.Operations), len(again.Returns))
+			}
+			if !slices.ContainsFunc(again.Audit, func(e Entry) bool { return strings.Contains(e.What, strconv.Itoa(typed)) }) {
+				t.Errorf("nothing is noted: %+v", again.Audit)
+			}
+		})
 	}
 }
