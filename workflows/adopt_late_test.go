@@ -334,3 +334,39 @@ func TestAdopt_ANumberThatWeNeverGave_IsNoKeyOfOurs(t *testing.T) {
 		})
 	}
 }
+
+// What came back while nobody remembered the order is not paid back by itself, for it may
+// have been before: a person is asked, once, and what they decide is done.
+func TestAdopt_CameBackAndNoRefundIsKnown_APersonIsAsked(t *testing.T) {
+	t.Parallel()
+	for as, back := range map[Decision]int64{DecideRepair: 4000, DecideRefund: 1000, DecideAccept: 0, DecideByHand: 0} {
+		t.Run(string(as), func(t *testing.T) {
+			t.Parallel()
+			w := scripted(t, order.CaptureOnShip)
+			w.arrives()
+			w.sys.returns = append(w.sys.returns, reconcile.Return{ID: w.sys.id("in"), State: reconcile.ReturnRestocked, Lines: []order.Quantity{theShirt()}, ReceivedAt: w.now})
+			w.now = w.now.Add(time.Second)
+			w.seeAll()
+			again := w.forgotten(0)
+			again.adopt(again.now)
+			again.rests()
+			cases := again.openCases()
+			if len(cases) != 1 || cases[0].Step.Break.Field != reconcile.PaymentRefunded || cases[0].Step.Amount != 4000 || again.sys.attempts[0].Refunded != 0 {
+				t.Fatalf("the cases are %+v, and the attempts %+v", cases, again.sys.attempts)
+			}
+			d := Decide{Asked: w.asked(), Case: cases[0].N, As: as}
+			if as == DecideRefund {
+				d.Amount = back
+			}
+			if err := again.feasible("", cases[0], d); err != nil {
+				t.Error(err)
+			}
+			again.decided(again.now, cases[0], d)
+			again.rests()
+			credited := again.sum(order.Credit, nil)
+			if open := again.openCases(); len(open) != 0 || again.sys.attempts[0].Refunded != back || credited != back {
+				t.Errorf("%d went back and %d was credited, and open is %+v", again.sys.attempts[0].Refunded, credited, open)
+			}
+		})
+	}
+}

@@ -68,9 +68,9 @@ func (s *State) settleReturn(now time.Time, n int, r reconcile.Return) {
 	}
 	s.Operations = append(s.Operations, Operation{
 		System: order.SystemPayment, Operation: order.Refund, N: s.count(order.Refund) + 1, Status: Unsent, First: now, Ended: now,
-		Amount: worth, About: aboutReturn, Of: n + 1, Why: "it came back before our memory begins, and no refund of its worth is known: a person decides",
+		Amount: worth, About: aboutReturn, Of: n + 1, Code: unknownRefund, Why: "it came back before our memory begins, and no refund of its worth is known: a person decides",
 	})
-	s.note(now, "return "+strconv.Itoa(n+1)+" came back before our memory begins, and no refund of its worth is known: give it back by a refund if it is owed")
+	s.note(now, "return "+strconv.Itoa(n+1)+" came back before our memory begins, and no refund of its worth is known: a person decides")
 }
 
 // settleCredits tells which refund each adopted credit note credits, and which

@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -37,6 +38,7 @@ func (p *process) attendGoods(now time.Time) {
 	p.attendPromise(now)
 	p.attendReturns(now)
 	p.payReturns(now)
+	p.askReturns(now)
 	if p.Phase == order.PhaseAccepted {
 		p.attendGivenUp(now)
 		p.attendNotThere(now)
@@ -133,6 +135,38 @@ func (p *process) payReturns(now time.Time) {
 			p.touch()
 		}
 	}
+}
+
+// unknownRefund is the code of a refund of which nobody knows whether it was made: what came
+// back did so before our memory begins.
+const unknownRefund = "not_known"
+
+// askReturns asks about what came back before our memory begins and was not paid back as far
+// as anybody knows, as long as there is money to give back.
+func (p *process) askReturns(now time.Time) {
+	for _, op := range p.Operations {
+		if op.Operation != order.Refund || op.Status != Unsent || op.Code != unknownRefund || op.Amount == 0 || p.replaced(p.Key(op)) || p.allRefundable() == 0 {
+			continue
+		}
+		p.raise(now, reconcile.Step{
+			Break: reconcile.Break{
+				System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Missing, Item: p.Key(op),
+				Expected: strconv.FormatInt(op.Amount, 10), Observed: "not known", Right: string(order.SystemPayment), Money: op.Amount,
+				FirstSeen: now, Confirmed: now,
+			},
+			Decision: reconcile.Ask, System: order.SystemPayment, Operation: order.Refund, Amount: op.Amount, Key: p.Key(op),
+			Why:          pieces(p.Returns[op.Of-1].Lines) + " came back before our memory begins, and no refund of " + p.amount(op.Amount).String() + " is known",
+			Proposal:     "refund " + p.amount(op.Amount).String(),
+			Alternatives: []string{string(DecideByHand) + ": it was paid back another way", string(DecideAccept) + ": it is not to be paid back"},
+		})
+	}
+}
+
+// replaced says that a refund was decided in the place of another.
+func (s *State) replaced(refund string) bool {
+	return slices.ContainsFunc(s.Operations, func(op Operation) bool {
+		return op.Operation == order.Refund && inPlaceOf(op) == refund && op.Status != Unsent
+	})
 }
 
 // attendGivenUp asks about requests that the warehouse gave up by itself, as long
