@@ -109,7 +109,8 @@ func cameToNothing(system order.System, operation order.Operation, n int) Operat
 	}
 }
 
-// adoptMoney takes up what the gateway holds: attempts, captures and refunds.
+// adoptMoney takes up what the gateway holds: attempts, captures, refunds and what was lost
+// in disputes.
 func (s *State) adoptMoney(now time.Time) {
 	booked := s.bookedCaptures()
 	for _, a := range byAge(s.attempts()) {
@@ -133,6 +134,12 @@ func (s *State) adoptMoney(now time.Time) {
 		}
 		for _, r := range a.Refunds {
 			s.adoptRefund(a, r, now)
+		}
+		if a.Lost > 0 { // what a dispute took is in the books: see attendDisputes
+			s.Operations = append(s.Operations, Operation{
+				System: order.SystemPayment, Operation: order.Refund, N: s.freeRefund(), Status: Done, First: s.Order.PlacedAt, Ended: now,
+				Through: s.Order.PlacedAt, Ref: a.ID, Record: "dispute/" + a.ID, Amount: a.Lost, About: aboutDispute,
+			})
 		}
 	}
 	for _, a := range s.attempts() { // where another stands, nobody waits for one of these

@@ -95,6 +95,14 @@ func (w *walk) losesIt(as Decision) {
 	w.rests()
 }
 
+// losesInDispute lets the bank take a part of the money, for good.
+func (w *walk) losesInDispute(amount int64) {
+	w.sys.attempts[0].Disputed += amount
+	w.rests()
+	w.sys.attempts[0].Lost += amount
+	w.rests()
+}
+
 // turnsUp lets goods come back that nobody announced.
 func (w *walk) turnsUp(lines ...order.Quantity) {
 	w.sys.returns = append(w.sys.returns, reconcile.Return{ID: w.sys.id("in"), State: reconcile.ReturnRestocked, Lines: lines, ReceivedAt: w.now})
@@ -183,6 +191,13 @@ func TestAdopt_AfterAWholeLife_NothingIsDueAgain(t *testing.T) {
 		"the first return was refused":        func(w *walk) { w.arrives(); w.comesBack(theShirt()); w.tookTwo(order.Return) },
 		"the first request was refused":       func(w *walk) { w.arrives(); w.tookTwo(order.Request) },
 		"the first card was declined":         func(w *walk) { w.arrives(); w.tookTwo(order.Authorize) },
+		"a part lost in a dispute":            func(w *walk) { w.arrives(); w.losesInDispute(3000) },
+		"a part lost in a dispute, and one refunded": func(w *walk) {
+			w.arrives()
+			w.losesInDispute(3000)
+			w.takeRefund(w.now, Refund{Asked: w.asked(), Amount: 1000})
+			w.rests()
+		},
 		"the first refund was declined": func(w *walk) {
 			w.arrives()
 			w.takeRefund(w.now, Refund{Asked: w.asked(), Amount: 1000})
