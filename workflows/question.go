@@ -109,7 +109,7 @@ func (p *process) attendPayment(now time.Time) {
 	case q != nil && uncovered == 0:
 		p.closeQuestion(now, q, "it is paid for again")
 	case q != nil && !now.Before(p.answerBy(q)):
-		if p.openIn(order.SystemPayment) != nil || p.pending() || p.Amendment.open() {
+		if p.openIn(order.SystemPayment) != nil || p.pending(now) || p.Amendment.open() {
 			return // the bank is at it, or the warehouse
 		}
 		if p.Phase == order.PhasePaying { // nothing of it has left: it fails as unpaid, by the gateway's word
@@ -224,15 +224,11 @@ func (p *process) answerBy(q *Question) time.Time {
 	return by
 }
 
-// pending says that an attempt is with the gateway or a bank, or that the
-// customer is at it.
-func (s *State) pending() bool {
-	for _, a := range s.attempts() {
-		if a.State == reconcile.AttemptProcessing || a.Challenge {
-			return true
-		}
-	}
-	return false
+// pending says that an attempt is with the gateway or a bank, or that the customer
+// is at it: whom their bank asks has the time in which anybody may pay, and not for ever.
+func (p *process) pending(now time.Time) bool {
+	challenged := func(a reconcile.Attempt) bool { return a.Challenge }
+	return p.processing() || slices.ContainsFunc(p.attempts(), challenged) && now.Before(p.payDeadline())
 }
 
 func (p *process) askCustomer(now time.Time, kind QuestionKind, lines []order.Quantity) {

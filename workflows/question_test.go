@@ -30,3 +30,39 @@ func TestQuestion_MailNeverBegun_APersonAsks(t *testing.T) {
 		t.Errorf("when the question is over the cases are %+v", open)
 	}
 }
+
+// Who was asked by their bank and never answered does not keep the question about
+// payment open for ever: while they may still pay they are waited for, and then the
+// order goes on without them.
+func TestQuestion_ChallengeThatNobodyAnswers_EndsWithTheTimeToPay(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	policy := reconcile.Default()
+	o := order.Order{
+		ID: "1", Currency: "EUR", Total: 5000, PlacedAt: began, Lines: []order.Line{{SKU: "MUG", Quantity: 1, UnitPrice: 5000}},
+		Payment: order.Payment{Method: "pm_card", Capture: order.CaptureOnShip},
+	}
+	p := &process{settings: Settings{Policy: policy}, State: &State{Order: o, Phase: order.PhasePaying, Since: began}}
+	tried := began.Add(policy.AnswerWithin - time.Minute) // they tried to pay anew just before
+	p.Operations = []Operation{
+		{System: order.SystemPayment, Operation: order.Authorize, N: 1, Status: Done, First: began, Ended: began, Amount: 5000, Record: "pi_1"},
+		{System: order.SystemPayment, Operation: order.Authorize, N: 2, Status: Done, First: tried, Ended: tried, Amount: 5000, Record: "pi_2"},
+	}
+	p.Observed = []reconcile.Observation{{
+		System: order.SystemPayment, Order: "1", State: reconcile.Present, Strong: true, At: tried,
+		Payment: &reconcile.Payment{Attempts: []reconcile.Attempt{
+			{ID: "pi_1", Key: "order/1/authorize/1", Currency: "EUR", Amount: 5000, State: reconcile.AttemptVoided, Created: began},
+			{ID: "pi_2", Key: "order/1/authorize/2", Currency: "EUR", Amount: 5000, State: reconcile.AttemptOpen, Challenge: true, Created: tried},
+		}},
+	}}
+	p.askCustomer(began, AskAboutPayment, []order.Quantity{{Line: 1, SKU: "MUG", Quantity: 1}})
+	deadline := p.answerBy(&p.Questions[0])
+	p.attendPayment(deadline.Add(time.Minute))
+	if !p.Questions[0].Closed.IsZero() {
+		t.Errorf("a minute after the deadline, and two after their bank asked them, the question is closed: %s", p.Questions[0].Why)
+	}
+	p.attendPayment(p.payDeadline())
+	if p.Questions[0].Closed.IsZero() || len(p.Hints) != 1 {
+		t.Errorf("when nobody may pay any more the question is %+v, and to be read are %+v", p.Questions[0], p.Hints)
+	}
+}
