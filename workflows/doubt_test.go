@@ -135,3 +135,40 @@ func TestMail_ProviderDownForHoursAndNoJournal_SentOnceWhereItCannotHaveBeen(t *
 		})
 	}
 }
+
+// Without a journal: an attempt came to nothing, the next one's mail was taken and
+// its worker died, telling nothing. What the first one told is not about the second,
+// whether the engine has a third one made or gives up.
+func TestMail_WorkerDiesAfterTheMailAndNoJournal_NotSentAgain(t *testing.T) {
+	for name, down := range map[string]time.Duration{"another attempt": 20 * time.Second, "the last attempt": 59*time.Minute + 20*time.Second} {
+		t.Run(name, func(t *testing.T) {
+			virtual.Bubble(t, func(t *testing.T) { diesAfterTheMail(t, down) })
+		})
+	}
+}
+
+func diesAfterTheMail(t *testing.T, down time.Duration) {
+	w := open(t, virtual.Options{NoJournal: true})
+	w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.Unavailable, Times: -1})
+	w.submit(0, anOrder("1"))
+	w.At(down, "it is back", func() {
+		w.Mail.Frame().Clear("*")
+		w.CrashAt(virtual.Crash{Boundary: virtual.After, System: order.SystemMail, Operation: order.Send})
+	})
+	w.Run(5 * time.Hour)
+	for _, c := range w.Crashes() {
+		if !c.Fired {
+			t.Errorf("no worker died: %+v", c)
+		}
+	}
+	confirmations := 0
+	for _, e := range w.effects(w.Mail, order.Send, "1") {
+		if e.Detail == "confirmation" {
+			confirmations++
+		}
+	}
+	if confirmations != 1 {
+		t.Errorf("%d confirmations went out; want one", confirmations)
+	}
+	w.tell("1")
+}

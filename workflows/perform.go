@@ -86,7 +86,7 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 			p.refused(workflow.Now(ctx), op)
 			return
 		}
-		op.Why, op.Doubt = plainly(err), op.Doubt || code == apierr.InDoubt
+		op.Why, op.Doubt = plainly(err), op.Doubt || code == apierr.InDoubt || diedUnheard(err)
 		p.doubted(workflow.Now(ctx), op)
 		if code == apierr.Unauthorized && op.Operation == order.Send { // it may go through at last
 			p.heldUp(workflow.Now(ctx), op.Why)
@@ -94,6 +94,14 @@ func (p *process) perform(ctx workflow.Context, due Operation) {
 		p.note(workflow.Now(ctx), key+" is not through yet: "+op.Why)
 		p.touch()
 	}
+}
+
+// diedUnheard says that the engine gave an activity up without an answer to its last
+// attempt: that one may have had its effect. What the engine names as the cause is
+// the failure of the attempt before it.
+func diedUnheard(err error) bool {
+	_, is := errors.AsType[*temporal.TimeoutError](err)
+	return is
 }
 
 // tryOnce makes the call of one operation. A request that nothing is there of yet

@@ -18,9 +18,12 @@ func (Write[R]) changes() {}
 
 type change interface{ changes() }
 
-// trouble is what one attempt leaves for the next.
+// trouble is what one attempt leaves for the next. It names the attempt that told
+// it: the engine hands the last that was told to every attempt after, also to one
+// whose forerunner died.
 type trouble struct {
-	Doubt bool `json:"doubt"`
+	Doubt   bool  `json:"doubt"`
+	Attempt int32 `json:"attempt,omitempty"`
 }
 
 // Doubts returns what every worker of activities is to be made with: an attempt
@@ -58,7 +61,7 @@ func (d *doubting) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteA
 	if !doubt && MayHaveBeen(ctx) {
 		doubt, err = true, apierr.StillInDoubt(err)
 	}
-	activity.RecordHeartbeat(ctx, trouble{Doubt: doubt})
+	activity.RecordHeartbeat(ctx, trouble{Doubt: doubt, Attempt: activity.GetInfo(ctx).Attempt})
 	return result, err
 }
 
@@ -72,12 +75,13 @@ func changesSystem(arguments []any) bool {
 
 // MayHaveBeen says that an earlier attempt of this activity may have had an effect.
 func MayHaveBeen(ctx context.Context) bool {
-	if activity.GetInfo(ctx).Attempt == 1 {
+	attempt := activity.GetInfo(ctx).Attempt
+	if attempt == 1 {
 		return false
 	}
 	var before trouble
 	if !activity.HasHeartbeatDetails(ctx) || activity.GetHeartbeatDetails(ctx, &before) != nil {
 		return true
 	}
-	return before.Doubt
+	return before.Doubt || before.Attempt != attempt-1
 }

@@ -162,6 +162,7 @@ func (x *attempting) ExecuteActivity(ctx context.Context, in *interceptor.Execut
 	name := fmt.Sprintf("%s %s %06s", info.WorkflowExecution.ID, info.ActivityType.Name, info.ActivityID) // in order of their beginning
 	ctx = context.WithValue(ctx, activityKey{}, name)
 	var told *commonpb.Payloads
+	var before error
 	for n := int32(1); ; n++ {
 		a := &attempt{
 			world: w, n: n, before: told, dead: make(chan struct{}), gone: gone, told: told,
@@ -174,9 +175,19 @@ func (x *attempting) ExecuteActivity(ctx context.Context, in *interceptor.Execut
 		told = a.last()
 		wait, again := p.again(err, n, w.Now(), scheduled)
 		if !again || w.pause(ctx, gone, wait) != nil {
-			return nil, err
+			return nil, since(err, before)
 		}
+		before = err
 	}
+}
+
+// since returns an activity's last error as the server tells of it: a time-out is
+// caused by what the attempt before it failed of.
+func since(err, before error) error {
+	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
+		return temporal.NewTimeoutError(timeout.TimeoutType(), before)
+	}
+	return err
 }
 
 // attempt makes one attempt, when its turn comes.
