@@ -8,7 +8,9 @@ import (
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
+	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters"
+	"github.com/trueup-orders/trueup/starters/internal/memory"
 	"github.com/trueup-orders/trueup/workflows"
 )
 
@@ -84,5 +86,82 @@ func TestSubmit_EngineLostItsDataMeanwhile_IsAskedAgain(t *testing.T) {
 	now = now.Add(time.Hour)
 	if engine.submitted(t, c); !engine.told.Equal(now) {
 		t.Errorf("the order was told %s, want %s", engine.told, now)
+	}
+}
+
+// The engine lets ten updates of a workflow be open at a time: a wish that is sent
+// again while the warehouse does not answer is the one that is open.
+func TestCancel_AskedAgainWhileItIsOpen_OneUpdate(t *testing.T) {
+	t.Parallel()
+	now, ids := noon, map[string]bool{}
+	engine := &memory.Engine{Answer: func(_ string, m starters.Message) (any, error) {
+		if m.Name == workflows.CancelUpdate {
+			ids[m.ID] = true
+		}
+		return nil, starters.ErrNotAnswered
+	}}
+	c := &starters.Client{Engine: engine, Now: func() time.Time { return now }}
+	started(t, engine)
+	for range 20 {
+		now = now.Add(10 * time.Minute)
+		if a, err := c.Cancel(t.Context(), "1", workflows.Cancel{By: "ada", Reason: "changed my mind"}); err != nil || a.Pending == "" {
+			t.Fatalf("the answer is %+v, %v", a, err)
+		}
+	}
+	if len(ids) != 1 {
+		t.Errorf("%d updates are open; want one", len(ids))
+	}
+}
+
+// What was refused once may be granted by now, and who is refused for the first time
+// is not asked for twice. While the order is being taken back nothing more is sent.
+func TestCancel_RefusedBefore_IsAskedAnew(t *testing.T) {
+	t.Parallel()
+	now, asked := noon, 0
+	answer, phase := workflows.CancelAnswer{Order: "1", Refused: "it is packed"}, order.PhaseAccepted
+	engine := &memory.Engine{Answer: func(_ string, m starters.Message) (any, error) {
+		switch m.Name {
+		case workflows.CancelUpdate:
+			asked++
+			a := answer
+			a.Call = m.Argument.(workflows.Cancel).Call
+			return a, nil
+		case workflows.VerdictQuery:
+			return reconcile.Verdict{Phase: phase}, nil
+		}
+		return nil, starters.ErrNotAnswered
+	}}
+	c := &starters.Client{Engine: engine, Now: func() time.Time { return now }}
+	started(t, engine)
+	cancel := func(sent int) workflows.CancelAnswer {
+		t.Helper()
+		a, err := c.Cancel(t.Context(), "1", workflows.Cancel{By: "ada", Reason: "changed my mind"})
+		if err != nil || a.Call != 0 || asked != sent {
+			t.Fatalf("the answer is %+v, %v after %d updates; want %d", a, err, asked, sent)
+		}
+		return a
+	}
+	if a := cancel(1); a.Refused == "" {
+		t.Errorf("the first answer is %+v", a)
+	}
+	now, phase = now.Add(time.Hour), order.PhaseCancelling
+	if a := cancel(1); a.Pending == "" {
+		t.Errorf("while it is taken back the answer is %+v", a)
+	}
+	phase, answer = order.PhaseAccepted, workflows.CancelAnswer{Order: "1", Cancelled: true}
+	if a := cancel(2); !a.Cancelled {
+		t.Errorf("an hour later the answer is %+v", a)
+	}
+	if a := cancel(2); !a.Cancelled {
+		t.Errorf("asked again the answer is %+v", a)
+	}
+}
+
+// started has the order 1 run on an engine.
+func started(t *testing.T, engine starters.Engine) {
+	t.Helper()
+	err := engine.Submit(t.Context(), starters.Start{Type: workflows.OrderType, ID: workflows.OrderWorkflowID("1")}, starters.Message{}, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -156,17 +157,37 @@ func noun(update string) string {
 }
 
 // Cancel asks to take an order back. It answers when the warehouse has: granted,
-// or refused because reality won. Asked again while that is open, it is the same wish;
-// once it was refused it may be granted by now, so that its message has an id of its
-// own each time. ErrNotAnswered when no worker took it: ask again.
+// or refused because reality won. Asked again while that is open, it is the same wish
+// and the same message: the engine lets only so many of an order be open at a time.
+// Once it was refused it may be granted by now, and is asked anew, once a minute.
+// ErrNotAnswered when no worker took it: ask again.
 func (c *Client) Cancel(ctx context.Context, id order.ID, wish workflows.Cancel) (workflows.CancelAnswer, error) {
+	wish.Call = c.Now().UnixNano()
+	name := "cancel-" + digest(wish.By, wish.Reason)
+	answer, err := c.cancel(ctx, id, name, wish)
+	if older := answer.Call != wish.Call && answer.Pending == "" && !answer.Cancelled; err == nil && older {
+		if v, err := c.Verdict(ctx, id, false); err == nil && v.Phase == order.PhaseCancelling {
+			return beingCancelled(id), nil
+		}
+		answer, err = c.cancel(ctx, id, name+"-"+strconv.FormatInt(wish.Call/int64(time.Minute), 10), wish)
+	}
+	answer.Call = 0
+	return answer, err
+}
+
+// cancel sends a wish to cancel under the name of its message.
+func (c *Client) cancel(ctx context.Context, id order.ID, name string, wish workflows.Cancel) (workflows.CancelAnswer, error) {
 	var answer workflows.CancelAnswer
-	m := Message{Name: workflows.CancelUpdate, ID: fmt.Sprintf("cancel-%s-%d", digest(wish.By, wish.Reason), c.Now().UnixNano()), Argument: wish}
-	accepted, err := c.taken(ctx, id, m, &answer)
+	accepted, err := c.taken(ctx, id, Message{Name: workflows.CancelUpdate, ID: name, Argument: wish}, &answer)
 	if err == nil && accepted && answer.Order == "" {
-		return workflows.CancelAnswer{Order: id, Outcome: reconcile.InProgress, Pending: "the warehouse has not answered yet; ask for the verdict"}, nil
+		return beingCancelled(id), nil
 	}
 	return answer, err
+}
+
+// beingCancelled is the answer to a wish that is taken up and not decided yet.
+func beingCancelled(id order.ID) workflows.CancelAnswer {
+	return workflows.CancelAnswer{Order: id, Outcome: reconcile.InProgress, Pending: "the warehouse has not answered yet; ask for the verdict"}
 }
 
 // WhatIsAsked says what the customer was asked, and until when.

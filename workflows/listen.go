@@ -251,7 +251,7 @@ func (p *process) cancel(ctx workflow.Context, c Cancel) (CancelAnswer, error) {
 	}
 	v := p.verdict(workflow.Now(ctx), false)
 	return CancelAnswer{
-		Order: p.Order.ID, Outcome: v.Outcome, Cancelled: p.Phase == order.PhaseCancelled, Refused: p.Cancel.Refused,
+		Order: p.Order.ID, Outcome: v.Outcome, Cancelled: p.Phase == order.PhaseCancelled, Refused: p.Cancel.Refused, Call: c.Call,
 	}, nil
 }
 

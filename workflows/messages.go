@@ -59,6 +59,8 @@ const InvalidReason = "not_valid"
 type Cancel struct {
 	By     string `json:"by"` // who asks; recorded as unverified until there are identities
 	Reason string `json:"reason"`
+	// Call names this call among those that send the same wish; the client sets it.
+	Call int64 `json:"call,omitempty"`
 }
 
 // CancelAnswer says what became of a cancellation.
@@ -70,6 +72,9 @@ type CancelAnswer struct {
 	Refused string `json:"refused,omitempty"`
 	// Pending says what is still under way.
 	Pending string `json:"pending,omitempty"`
+	// Call is the call that was answered: the engine answers a repeated update as it
+	// did the first time. The client takes it out.
+	Call int64 `json:"call,omitempty"`
 }
 
 // Asked is who asks an order for something, and why. ID names the wish: sent
