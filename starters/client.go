@@ -350,12 +350,17 @@ func (c *Client) Orders(ctx context.Context, filter string, limit int) ([]Listed
 }
 
 // sinceFor is how long it is believed since when the engine remembers: it may lose its
-// data while we live.
-const sinceFor = time.Minute
+// data while we live. While nobody answers, as when workers are deployed, it is believed
+// for sinceAtMost: an engine that had lost its data would say that it knows nothing.
+const (
+	sinceFor    = time.Minute
+	sinceAtMost = time.Hour
+)
 
 // engineSince returns when this engine's memory began, as far as it can be known
-// now. One without reconciliation begins to remember now; a zero moment says
-// nothing, and only an order that was placed just now is taken as new.
+// now. One without reconciliation begins to remember now: a new one with what is
+// placed just now, and one that knew more has lost it. A zero moment says nothing, and
+// only an order that was placed just now is taken as new.
 func (c *Client) engineSince(ctx context.Context) time.Time {
 	now := c.Now()
 	c.mu.Lock()
@@ -366,8 +371,12 @@ func (c *Client) engineSince(ctx context.Context) time.Time {
 	}
 	s, err := c.Status(ctx) // without the lock: several may ask at first
 	switch {
+	case errors.Is(err, ErrNotFound) && since.IsZero():
+		return now.Add(-workflows.JustNow)
 	case errors.Is(err, ErrNotFound):
 		return now
+	case err != nil && now.Sub(asked) < sinceAtMost:
+		return since
 	case err != nil:
 		return time.Time{}
 	}

@@ -61,7 +61,7 @@ func TestSubmit_SinceWhenTheEngineRemembers_AsFarAsItIsKnown(t *testing.T) {
 		want time.Time
 	}{
 		"it says":                           {nil, began},
-		"nobody has started reconciliation": {starters.ErrNotFound, now},
+		"nobody has started reconciliation": {starters.ErrNotFound, now.Add(-workflows.JustNow)},
 		"nobody answers":                    {context.DeadlineExceeded, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,6 +86,24 @@ func TestSubmit_EngineLostItsDataMeanwhile_IsAskedAgain(t *testing.T) {
 	now = now.Add(time.Hour)
 	if engine.submitted(t, c); !engine.told.Equal(now) {
 		t.Errorf("the order was told %s, want %s", engine.told, now)
+	}
+}
+
+// While workers are deployed nobody answers, and the engine remembers all the same.
+func TestSubmit_NobodyAnswersForAWhile_WhatIsKnownIsBelieved(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	engine := &remembers{since: now.Add(-30 * 24 * time.Hour)}
+	c := &starters.Client{Engine: engine, Now: func() time.Time { return now }}
+	engine.submitted(t, c)
+	engine.err = context.DeadlineExceeded
+	now = now.Add(10 * time.Minute)
+	if engine.submitted(t, c); !engine.told.Equal(engine.since) {
+		t.Errorf("the order was told %s, want %s", engine.told, engine.since)
+	}
+	now = now.Add(time.Hour)
+	if engine.submitted(t, c); !engine.told.IsZero() {
+		t.Errorf("after more than an hour the order was told %s; want nothing", engine.told)
 	}
 }
 

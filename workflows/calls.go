@@ -301,9 +301,10 @@ func (p *process) send(ctx workflow.Context, op Operation) error {
 }
 
 // unsent says that none of an operation's calls can have had an effect: it never
-// ended, and none of its tries was in doubt.
+// ended, and none of its tries was in doubt, nor can there have been any before our
+// memory begins.
 func (s *State) unsent(op Operation) bool {
-	return !s.Adopted && op.Ended.IsZero() && op.Repairs == 0 && op.Grant == nil && !op.Doubt
+	return (!s.Adopted || s.Traceless) && op.Ended.IsZero() && op.Repairs == 0 && op.Grant == nil && !op.Doubt
 }
 
 // message writes the request of one mail from what is true now.

@@ -60,6 +60,21 @@ func TestTime_OlderThanOurMemoryAndUnknown_IsACase(t *testing.T) {
 	w.took("the decision", decided)
 }
 
+// Neither payment nor ERP knows it, so that nothing was ever done for it, and no mail
+// sent: where nobody can look, it is sent all the same.
+func TestTime_OlderThanOurMemoryAndNothingLeftATraceAndNoJournal_ItsMailsAreSent(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{NoJournal: true})
+	o := anOrder("1")
+	o.PlacedAt = virtual.Start.Add(-2 * time.Hour)
+	w.submit(0, o)
+	w.Run(5 * day)
+	if n := len(w.effects(w.Mail, order.Send, "1")); n != 2 {
+		t.Errorf("%d mails went out; want the confirmation and what was shipped", n)
+	}
+	w.tell("1")
+}
+
 func TestTime_OlderThanOurMemoryAndPaid_GoesOnWithItsMoney(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{})

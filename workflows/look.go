@@ -246,11 +246,11 @@ func (p *process) look(ctx workflow.Context, system order.System, again int) wor
 	panic("unreachable: system " + string(system))
 }
 
-// justNow is the age, when it was submitted, at which an order is new although nobody
+// JustNow is the age, when it was submitted, at which an order is new although nobody
 // could say since when the engine remembers. Looking costs a reading of every system;
 // what was done that shortly before is done again under the same keys, and no goods have
 // come back yet.
-const justNow = 5 * time.Minute
+const JustNow = 5 * time.Minute
 
 // recall looks into payment and ERP before anything is done for an order that
 // is older than our memory: what is found there is adopted as it stands.
@@ -261,7 +261,7 @@ func (p *process) recall(ctx workflow.Context, engineSince time.Time) error {
 	now := workflow.Now(ctx)
 	oldest := now.Add(-min(p.settings.Retention, p.settings.Policy.Horizon))
 	if engineSince.IsZero() { // nobody could say; it may have waited long for a worker since
-		engineSince = workflow.GetInfo(ctx).WorkflowStartTime.Add(-justNow)
+		engineSince = workflow.GetInfo(ctx).WorkflowStartTime.Add(-JustNow)
 	}
 	if engineSince.After(oldest) {
 		oldest = engineSince
@@ -291,7 +291,8 @@ func (p *process) recall(ctx workflow.Context, engineSince time.Time) error {
 			return nil
 		}
 		if now.Sub(p.Order.PlacedAt) <= min(p.settings.Retention, p.settings.Policy.Horizon) {
-			return nil // it is young: we lost our memory before it left any trace
+			p.Traceless = true // it is young: we lost our memory before it left any trace
+			return nil
 		}
 		p.openCase(now, reconcile.Step{
 			Break: reconcile.Break{
