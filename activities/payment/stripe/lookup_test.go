@@ -377,6 +377,38 @@ func TestLookup_NamedAfterTheRollWentPast_FoundAfresh(t *testing.T) {
 	}
 }
 
+// An order that comes late has a window of many days, and what it takes to read them
+// is its own affair: an order of today waits for none of it.
+func TestLookup_AfreshWhileALateOrderIsLookedUp_ReadsItsOwnDayAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, gateway.Settings{})
+	late := w.subject("late")
+	for i := range 600 {
+		w.authorize(order.ID(fmt.Sprintf("old-%d", i)), 100)
+	}
+	w.clock.advance(13 * 24 * time.Hour)
+	today := w.subject("today")
+	today.PlacedAt = w.clock.Now()
+	if _, err := w.server.Start("another", gateway.Checkout{Amount: total, Currency: "eur", Method: "pm_card_visa", Capture: order.CaptureAtOnce, Bare: true}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 150 {
+		w.authorize(order.ID(fmt.Sprintf("new-%d", i)), 100)
+	}
+	w.clock.advance(time.Hour)
+	client := w.newClient(func(c *stripe.Config) { c.LookupPages, c.RollPages = 1, 2 })
+	late.Afresh = w.clock.Now()
+	_, err := client.Lookup(context.Background(), late) // it does not get there at once
+	wantCode(t, err, apierr.Unavailable, "too_many_records")
+	for range 2 {
+		today.Afresh = w.clock.Now()
+		w.clock.advance(time.Second)
+		if o, err := client.Lookup(context.Background(), today); err != nil || o.State != reconcile.Absent || !o.Strong {
+			t.Errorf("got %+v, %v", o, err)
+		}
+	}
+}
+
 // name writes an order's reference on a PaymentIntent, as a checkout does that knows it late.
 func (w *world) name(id string, of order.ID) {
 	w.Helper()

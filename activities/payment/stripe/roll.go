@@ -26,7 +26,8 @@ import (
 // reference that somebody puts on it later; for that the roll is made anew now
 // and then, and webhooks and sweeps do not use it at all. Whoever asks afresh has a
 // roll of their own, which goes no further back than a checkout lives: it is made anew
-// for them where it went past a PaymentIntent that may have got a reference since.
+// for them where it went past a PaymentIntent that may have got a reference since. Who
+// asks afresh about an order that comes late has another one: nobody else waits for it.
 
 const (
 	// rollLife is how long a roll is used. It outlives the reading of a million
@@ -34,6 +35,10 @@ const (
 	rollLife = 6 * time.Hour
 	// landed is how long after its second nothing is made in it any more.
 	landed = time.Minute
+	// fresh is how long before it is asked about afresh an order's payment may have
+	// begun, unless it comes late: a checkout lives for a day, and a day is for the
+	// order.
+	fresh = 48 * time.Hour
 )
 
 // entry is a PaymentIntent on the roll, and the second in which it was made.
@@ -81,10 +86,13 @@ func (r *roll) outdated(s span) bool {
 
 // rollFor is the roll that a look-up uses.
 func (c *Client) rollFor(s reconcile.Subject) *roll {
-	if s.Afresh.IsZero() {
+	switch {
+	case s.Afresh.IsZero():
 		return &c.roll
+	case s.Afresh.Sub(s.PlacedAt) <= fresh:
+		return &c.recent
 	}
-	return &c.recent
+	return &c.late
 }
 
 // rolled returns an order's PaymentIntents that were made between since and

@@ -80,6 +80,7 @@ type Client struct {
 	account atomic.Bool // the key was seen to belong to Config.Account
 	roll    roll
 	recent  roll // of look-ups afresh
+	late    roll // of those about orders that come late
 }
 
 var _ payment.Gateway = (*Client)(nil)
@@ -117,7 +118,7 @@ func New(c Config) (*Client, error) {
 		URL:               api.String(baseURL(c.BaseURL)),
 	})
 	client := api.NewClient(c.APIKey, api.WithBackends(&api.Backends{API: backend, Connect: backend, Uploads: backend, MeterEvents: backend}))
-	return &Client{config: c, api: client, backend: backend, roll: newRoll(), recent: newRoll()}, nil
+	return &Client{config: c, api: client, backend: backend, roll: newRoll(), recent: newRoll(), late: newRoll()}, nil
 }
 
 func (c Config) validate() error {
