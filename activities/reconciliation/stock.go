@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -81,8 +82,9 @@ func (a *Activities) compareStock(ctx context.Context, known []Known, out *Scree
 		return
 	}
 	if more := len(odd) - mostOdd; more > 0 {
+		odd = turned(odd, a.Now())
 		out.Unseen, odd = append(out.Unseen, odd[mostOdd:]...), odd[:mostOdd]
-		out.missed(fmt.Sprintf("stock: %d levels are at odds besides the %d that one run takes; what causes so many is looked for first", more, mostOdd))
+		out.Missed = append(out.Missed, fmt.Sprintf("stock: %d levels are at odds besides the %d that one run takes, and wait for one of the next; what causes so many is looked for first", more, mostOdd))
 	}
 	if err := c.again(ctx, odd); err != nil {
 		out.Unseen = append(out.Unseen, odd...)
@@ -91,8 +93,18 @@ func (a *Activities) compareStock(ctx context.Context, known []Known, out *Scree
 }
 
 // mostOdd levels that are at odds are taken by one run: what it hands over of each must
-// fit into what the engine takes.
+// fit into what the engine takes. Those that wait stay as they were, and are no reason
+// to verify nothing else: they belong to no order.
 const mostOdd = 1000
+
+// turned begins a list at another place in each run, so that each of a list that is
+// too long has its turn.
+func turned(all []string, run time.Time) []string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(run.UTC().Format(time.RFC3339Nano)))
+	n := int(h.Sum32() % uint32(len(all)))
+	return slices.Concat(all[n:], all[:n])
+}
 
 // shelf is one SKU as it was read, and what orders have of it.
 type shelf struct {

@@ -62,6 +62,7 @@ type depot struct {
 	asked, looked int
 	rule          func(*reconcile.Rule) // of levels; nil: the built-in one
 	unread        string                // a SKU whose level cannot be read
+	later         time.Duration         // after noon, when it is compared
 }
 
 // rules is the policy by which levels are compared.
@@ -106,7 +107,7 @@ func (d *depot) compare(t *testing.T, perSecond float64, skus ...string) (Screen
 		Keeper: d, Levels: d, Counts: d, Policy: d.rules(), Sweeps: Sweeps{RunPerSecond: perSecond},
 	}
 	waited := time.Duration(0)
-	a.Now = func() time.Time { return noon.Add(waited) }
+	a.Now = func() time.Time { return noon.Add(d.later + waited) }
 	a.Wait = func(_ context.Context, d time.Duration) error { waited += d; return nil }
 	out := Screened{SKUs: skus}
 	var suite testsuite.WorkflowTestSuite
@@ -193,8 +194,9 @@ func TestCompareStock_Tolerance(t *testing.T) {
 }
 
 // Of more levels at odds than a run can hand over it takes so many, says of how many it
-// does not, and takes none of them for right.
-func TestCompareStock_MoreAtOddsThanOneRunTakes_SoManyAndPartial(t *testing.T) {
+// does not, and takes none of them for right. Each has its turn, and what the orders
+// are is verified all the while.
+func TestCompareStock_MoreAtOddsThanOneRunTakes_SoManyAndTheOthersInTurn(t *testing.T) {
 	t.Parallel()
 	d := &depot{level: map[string]int64{}, count: map[string]int64{}, reserved: map[string]int64{}}
 	var all []string
@@ -208,11 +210,25 @@ func TestCompareStock_MoreAtOddsThanOneRunTakes_SoManyAndPartial(t *testing.T) {
 		t.Errorf("it hands over %d bytes, %v", len(data), err)
 	}
 	r := out.Report(RunReport{})
-	if len(r.Levels) != mostOdd || len(r.Unseen) != 500 || r.Complete() || out.Compared != mostOdd+500 {
+	if len(r.Levels) != mostOdd || len(r.Unseen) != 500 || !r.Complete() || out.Compared != mostOdd+500 {
 		t.Errorf("%d levels differ, %d are not seen, complete is %t, and %d compared", len(r.Levels), len(r.Unseen), r.Complete(), out.Compared)
 	}
 	if !slices.ContainsFunc(r.Lines, func(line string) bool { return strings.Contains(line, "500 levels are at odds besides the 1000") }) {
 		t.Errorf("the report says %q", r.Lines)
+	}
+	taken := map[string]bool{}
+	for range 12 {
+		out, _ := d.compare(t, 0, all...)
+		for _, s := range out.Stock {
+			taken[s.SKU] = true
+			if slices.Contains(out.Unseen, s.SKU) {
+				t.Errorf("%s is taken and waits", s.SKU)
+			}
+		}
+		d.later += 15 * time.Minute
+	}
+	if len(taken) != len(all) {
+		t.Errorf("of %d levels at odds %d had a turn in three hours", len(all), len(taken))
 	}
 	confirmed := ConfirmedAll{StockLines: slices.Repeat([]string{"stock"}, 150)}.Report(RunReport{})
 	if n := len(confirmed.Lines); n != mostLines+1 || !strings.HasPrefix(confirmed.Lines[mostLines], "and 50 more") {
