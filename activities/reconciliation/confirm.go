@@ -34,6 +34,9 @@ type Confirm struct {
 	// Counts are how many orders the caller suspects of each kind, of all that it
 	// looked at, where these suspects are only a part: see CountKinds.
 	Counts []KindCount `json:"counts,omitempty"`
+	// New are how many of those are none of the orders of an incident that was let go,
+	// by its kind: see Group.Told.
+	New []KindCount `json:"new,omitempty"`
 	// Blind are the incidents that stay as they are, for most of their members could
 	// not be compared.
 	Blind []Blind `json:"blind,omitempty"`
@@ -65,6 +68,36 @@ func CountKinds(suspects []Suspect) []KindCount {
 	}
 	slices.SortFunc(counts, func(x, y KindCount) int { return cmp.Compare(x.Kind.String(), y.Kind.String()) })
 	return counts
+}
+
+// newOf counts, of each incident that was let go to its orders, the suspects of its kind
+// that are not among them.
+func (a *Activities) newOf(ctx context.Context, suspects []Suspect) ([]KindCount, error) {
+	status, err := a.Keeper.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the status of reconciliation: %w", err)
+	}
+	told := slices.DeleteFunc(slices.Clone(status.Groups), func(g Group) bool { return g.Over() || !g.Told })
+	if len(told) == 0 {
+		return nil, nil
+	}
+	members, err := a.Keeper.Members(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the orders of incidents: %w", err)
+	}
+	var counts []KindCount
+	for _, g := range told {
+		c := KindCount{Kind: g.Kind}
+		for _, s := range suspects {
+			of := func(b reconcile.Break) bool { return g.Kind.Covers(b.Kind()) }
+			known := func(m Members) bool { return m.Group == g.N && slices.Contains(m.Of, string(s.Order)) }
+			if slices.ContainsFunc(s.Breaks, of) && !slices.ContainsFunc(members, known) {
+				c.Orders++
+			}
+		}
+		counts = append(counts, c)
+	}
+	return counts, nil
 }
 
 // ConfirmedAll is what came of it.

@@ -220,7 +220,7 @@ func (a *Activities) incidents(in Confirm, all []looked, levels levelsLooked, kn
 	fresh := append(reconcile.Incidents(a.Thresholds, in.Looked, findings), reconcile.Incidents(a.Thresholds, in.Compared, stock)...)
 	anew := func(i reconcile.Incident) reconcile.Incident {
 		i.Anew = slices.ContainsFunc(fresh, func(other reconcile.Incident) bool { return other.Kind == i.Kind })
-		return i
+		return a.manyNew(in, i, findings)
 	}
 	var found []reconcile.Incident
 	var blind []reconcile.Kind
@@ -249,8 +249,7 @@ func (a *Activities) incidents(in Confirm, all []looked, levels levelsLooked, kn
 func (a *Activities) counted(in Confirm, findings []reconcile.Finding) []reconcile.Incident {
 	var all []reconcile.Incident
 	for _, c := range in.Counts {
-		acts := func(f reconcile.Finding) bool { return f.Fresh && f.Acts() && f.Step.Break.Kind() == c.Kind }
-		if !a.Thresholds.Reached(c.Orders, in.Looked) || !slices.ContainsFunc(findings, acts) {
+		if !a.tooMany(c, in, findings) {
 			continue
 		}
 		i := reconcile.Tally(c.Kind, in.Looked, findings)
@@ -258,6 +257,24 @@ func (a *Activities) counted(in Confirm, findings []reconcile.Finding) []reconci
 		all = append(all, i)
 	}
 	return all
+}
+
+// tooMany says that so many orders are too many at once, and that something new would be
+// done about one of them here.
+func (a *Activities) tooMany(c KindCount, in Confirm, findings []reconcile.Finding) bool {
+	acts := func(f reconcile.Finding) bool { return f.Fresh && f.Acts() && c.Kind.Covers(f.Step.Break.Kind()) }
+	return a.Thresholds.Reached(c.Orders, in.Looked) && slices.ContainsFunc(findings, acts)
+}
+
+// manyNew says of an incident that was let go whether a run that asks part by part has
+// found too many that are not of it: see counted.
+func (a *Activities) manyNew(in Confirm, i reconcile.Incident, findings []reconcile.Finding) reconcile.Incident {
+	for _, c := range in.New {
+		if c.Kind == i.Kind && a.tooMany(c, in, findings) {
+			i.Anew, i.Orders = true, max(i.Orders, c.Orders)
+		}
+	}
+	return i
 }
 
 // leftTo says, of an order all of whose breaks are left to incidents, what its

@@ -147,8 +147,13 @@ func (d *days) sweep(ctx context.Context) error {
 func (d *days) confirm(ctx context.Context) error {
 	end := min(d.Confirmed+confirmAtOnce, len(d.Swept.Suspects))
 	batch := d.Next*(mostSweepSuspects/confirmAtOnce+1) + d.Confirmed/confirmAtOnce + 1
+	unknown, err := d.a.newOf(ctx, d.Swept.Suspects)
+	if err != nil {
+		return err
+	}
 	done, err := d.act(ctx, Confirm{
-		Run: d.run(), Batch: batch, Suspects: d.Swept.Suspects[d.Confirmed:end], Looked: d.Swept.Looked, Counts: CountKinds(d.Swept.Suspects), Only: true,
+		Run: d.run(), Batch: batch, Suspects: d.Swept.Suspects[d.Confirmed:end], Looked: d.Swept.Looked,
+		Counts: CountKinds(d.Swept.Suspects), New: unknown, Only: true,
 	})
 	if err != nil {
 		return err
