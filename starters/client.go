@@ -259,7 +259,21 @@ func (c *Client) Reconcile(ctx context.Context, in workflows.ReconcileInput) (re
 	if err != nil {
 		return report, err
 	}
-	return report, c.Engine.Result(ctx, id, &report)
+	return report, notGoneOn(c.Engine.Result(ctx, id, &report))
+}
+
+// notGoneOn tells a run by hand that failed from one that somebody stopped: there is
+// nothing to let go on, for the next run does what it did not.
+func notGoneOn(err error) error {
+	over, ok := errors.AsType[*temporal.WorkflowExecutionError](err)
+	if !ok {
+		return err
+	}
+	switch errors.Unwrap(over).(type) {
+	case *temporal.TerminatedError, *temporal.CanceledError, *temporal.TimeoutError:
+		return err
+	}
+	return fmt.Errorf("it failed: %w", over)
 }
 
 // Status reads what the reconciliation workflow knows.

@@ -218,6 +218,36 @@ func TestEngine_OrderThatWasTerminated_SaidAndHoldsUpNothing(t *testing.T) {
 	}
 }
 
+// A run by hand that failed says why. Nothing of it is to be let go on: the next run
+// does what it did not, and what is to be done of an order that was stopped is not said.
+func TestEngine_RunByHandThatFailed_SaysWhy(t *testing.T) {
+	t.Parallel()
+	engine := realEngine(t)
+	w := worker.New(engine, workflows.Queue, worker.Options{})
+	fails := func(context.Context) error {
+		return temporal.NewNonRetryableApplicationError("the warehouse has no list", "declined", nil)
+	}
+	w.RegisterActivity(fails)
+	for _, kind := range []string{workflows.ReconcileType, workflows.SweepType} {
+		w.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
+			ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+			return workflow.ExecuteActivity(ctx, fails).Get(ctx, nil)
+		}, workflow.RegisterOptions{Name: kind})
+	}
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Stop)
+	c := &starters.Client{Engine: &starters.Temporal{Client: engine}, Now: time.Now}
+	_, run := c.Reconcile(t.Context(), workflows.ReconcileInput{})
+	_, sweep := c.Sweep(t.Context(), workflows.SweepInput{Day: time.Now()})
+	for what, err := range map[string]error{"run": run, "sweep": sweep} {
+		if err == nil || errors.Is(err, starters.ErrStopped) || strings.Contains(err.Error(), "reset") || !strings.Contains(err.Error(), "the warehouse has no list") {
+			t.Errorf("the %s is answered %v", what, err)
+		}
+	}
+}
+
 // The embedded engine keeps closed workflows for as long as workers take it to by default.
 func TestEngine_Retention(t *testing.T) {
 	t.Parallel()
