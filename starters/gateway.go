@@ -99,7 +99,7 @@ func NewGateway(o GatewayOptions) (*Gateway, error) {
 	g.route("POST /v1/orders", g.submit)
 	g.route("GET /v1/orders/{id}/verdict", g.verdict)
 	g.route("POST /v1/orders/{id}/cancel", g.cancel)
-	g.told = newGathering(o.Gather, o.Client)
+	g.told = newGathering(o.Gather, o.Client, o.Log)
 	g.wishes()
 	g.route("POST "+webhookPath+"{system}", g.webhook)
 	g.route("GET /healthz", func(*exchange) answer { return answer{status: http.StatusOK, body: health{"alive"}} })

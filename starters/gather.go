@@ -2,10 +2,13 @@ package starters
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
@@ -21,6 +24,7 @@ const maxGathered = 64
 type gathering struct {
 	window time.Duration // 0: nothing is gathered
 	client *Client
+	log    *logrus.Logger
 
 	mu sync.Mutex
 	// of is what is being gathered for each order; a batch leaves it before it is
@@ -40,15 +44,21 @@ type batch struct {
 	first *batch        // to be told before this one; nil: none
 }
 
-func newGathering(window time.Duration, c *Client) *gathering {
-	return &gathering{window: window, client: c, of: map[order.ID]*batch{}, told: map[order.ID]*batch{}}
+func newGathering(window time.Duration, c *Client, log *logrus.Logger) *gathering {
+	return &gathering{window: window, client: c, log: log, of: map[order.ID]*batch{}, told: map[order.ID]*batch{}}
 }
 
-// tellAll hands over what was announced in one request, as Client.TellAll does,
-// and waits until the engine has all of it. No order waits for another.
+// tellAll hands over what was announced in one request, and waits until the engine has
+// all of it. No order waits for another. Repeated it does no harm, for an order takes
+// each notice once.
 func (g *gathering) tellAll(ctx context.Context, all []Told) error {
 	if g.window == 0 {
-		return g.client.TellAll(ctx, all)
+		for _, t := range all {
+			if err := g.tell(ctx, t); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	var waiting []*batch
 	for _, t := range all {
@@ -60,7 +70,7 @@ func (g *gathering) tellAll(ctx context.Context, all []Told) error {
 		if t.Order != "" {
 			continue
 		}
-		if err := g.client.tellOne(ctx, t); err != nil { // what waits in an inbox is of no order yet
+		if err := g.tell(ctx, t); err != nil { // what waits in an inbox is of no order yet
 			return err
 		}
 	}
@@ -73,6 +83,20 @@ func (g *gathering) tellAll(ctx context.Context, all []Told) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	return nil
+}
+
+// tell hands over what one order is told. What the engine takes never is said, and
+// need not be sent again: who announced it would repeat that for days.
+func (g *gathering) tell(ctx context.Context, t Told) error {
+	err := g.client.tellOne(ctx, t)
+	if !errors.Is(err, reconciliation.ErrRefused) {
+		return err
+	}
+	for _, n := range t.Notices.Notices {
+		g.log.WithError(err).WithFields(logrus.Fields{"order": t.Order, "system": n.System, "record": n.Record}).
+			Error("what a webhook said can never be given or kept, and nobody is told of it; look at the record in its system")
 	}
 	return nil
 }
@@ -136,7 +160,7 @@ func (g *gathering) run(ctx context.Context, b *batch) {
 		b.first = nil // or each would keep all before it
 	}
 	if b.err = ctx.Err(); b.err == nil {
-		b.err = g.client.tellOne(ctx, b.what)
+		b.err = g.tell(ctx, b.what)
 	}
 	g.mu.Lock()
 	if g.told[b.what.Order] == b {

@@ -92,17 +92,8 @@ func tell(told []Told, of order.ID, e Event) []Told {
 	return told
 }
 
-// TellAll hands over what was announced; once it returns nil the engine has all
-// of it. Repeated it does no harm, for an order takes each notice once.
-func (c *Client) TellAll(ctx context.Context, told []Told) error {
-	for _, t := range told {
-		if err := c.tellOne(ctx, t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// tellOne tells one order, or keeps what it is told in the inbox when the order is
+// unknown. reconciliation.ErrRefused, once all else is kept, when some of it never can be.
 func (c *Client) tellOne(ctx context.Context, t Told) error {
 	if t.OpenOnly {
 		return c.hint(ctx, t.Notices)
@@ -113,12 +104,18 @@ func (c *Client) tellOne(ctx context.Context, t Told) error {
 			return err
 		}
 	}
+	var never error
 	for _, n := range t.Notices.Notices {
-		if err := c.Keep(ctx, t.Order, n); err != nil {
-			return fmt.Errorf("keep a notice of %s in the inbox: %w", n.System, err)
+		err := c.Keep(ctx, t.Order, n)
+		if err != nil {
+			err = fmt.Errorf("keep a notice of %s in the inbox: %w", n.System, err)
 		}
+		if err != nil && !errors.Is(err, reconciliation.ErrRefused) {
+			return err
+		}
+		never = errors.Join(never, err)
 	}
-	return nil
+	return never
 }
 
 // hint tells an order that is open, and re-opens none.
@@ -127,5 +124,5 @@ func (c *Client) hint(ctx context.Context, n reconciliation.Notices) error {
 	if errors.Is(err, ErrClosed) || errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	return err
+	return refused(err)
 }

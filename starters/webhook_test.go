@@ -96,6 +96,27 @@ func TestWebhook_Payment_ToldToItsOrder(t *testing.T) {
 	contains(t, f.log.String(), `route="POST /v1/webhooks/{system}"`, "order=A-1")
 }
 
+// An order whose workflow somebody terminated takes no notice any more. It is said, and
+// the provider need not send it again for days; what came with it is told.
+func TestWebhook_OrderThatWasStopped_TakenAndSaid(t *testing.T) {
+	t.Parallel()
+	for _, gather := range []time.Duration{0, time.Millisecond} {
+		f := open(t, func(o *starters.GatewayOptions) {
+			o.Gather = gather
+			of := func(context.Context, hubspot.Event) ([]order.ID, error) { return []order.ID{"A-1", "A-2"}, nil }
+			o.Webhooks = []starters.Webhook{starters.HubSpotWebhook{Secrets: []string{hubspotSecret}, PublicURL: publicURL, OrdersOf: of}.Webhook()}
+		})
+		f.expect(f.post("/v1/orders", goodOrder(t, "A-1")), http.StatusCreated)
+		f.expect(f.post("/v1/orders", goodOrder(t, "A-2")), http.StatusCreated)
+		f.engine.Stop("order/A-1")
+		f.expect(f.hubspot([]byte("["+hubspotEvent(1, "deal.creation", 5)+"]")), http.StatusOK)
+		if got := f.notices("order/A-2"); len(got) != 1 {
+			t.Errorf("the other order is told %v", got)
+		}
+		contains(t, f.log.String(), "can never be given", "order=A-1", "temporal workflow reset")
+	}
+}
+
 func TestWebhook_SecondSecretWhileTheFirstIsReplaced(t *testing.T) {
 	t.Parallel()
 	f := withPayments(t, nil)

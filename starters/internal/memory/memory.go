@@ -45,6 +45,7 @@ type Run struct {
 	Number   int // of its runs
 	Closed   bool
 	Messages []starters.Message // signals and updates, in order; repeated updates once
+	stopped  bool
 	result   any
 	answers  map[string]answer // of updates, by id
 }
@@ -76,6 +77,14 @@ func (e *Engine) Close(id string, result any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.runs[id].Closed, e.runs[id].result = true, result
+}
+
+// Stop ends the latest run of a workflow with nothing to go on from, as an operator
+// does who terminates it.
+func (e *Engine) Stop(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.runs[id].Closed, e.runs[id].stopped = true, true
 }
 
 // Run returns a copy of the latest run of a workflow, or nil.
@@ -233,6 +242,9 @@ func (e *Engine) Result(_ context.Context, id string, result any) error {
 	r, known := e.runs[id]
 	if !known {
 		return fmt.Errorf("read the result of %s: %w", id, starters.ErrNotFound)
+	}
+	if r.stopped {
+		return fmt.Errorf("%w %s", starters.ErrStopped, id)
 	}
 	v := r.result
 	if !r.Closed { // a run that the test did not close ends now
