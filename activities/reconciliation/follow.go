@@ -141,6 +141,7 @@ func (a *Activities) pollSystem(ctx context.Context, c *Cursor, found *findings,
 		}
 		found.add(notices)
 		if err != nil {
+			c.Held = time.Time{} // nobody can be told meanwhile: it waits for its order anew
 			return err
 		}
 		span := time.Duration(0)

@@ -26,10 +26,15 @@ type bulk struct {
 	polls []int // how many notices were given in each
 	// failing cannot be told, so many times each.
 	failing map[order.ID]int
+	// It cannot be read from one poll to before another.
+	down, up int
 }
 
 func (b *bulk) List(_ context.Context, r reconcile.ListRequest) (reconcile.Page, error) {
 	var page reconcile.Page
+	if n := len(b.polls); b.down <= n && n < b.up {
+		return page, errors.New("no answer")
+	}
 	from, _ := strconv.Atoi(r.Cursor)
 	for n := from; n < len(b.at); n++ {
 		if b.at[n].Before(r.From) || !b.at[n].Before(r.To) {
@@ -121,6 +126,19 @@ func TestFollowChanges_OneOrderCannotBeTold_TheOthersAreOnce(t *testing.T) {
 		if through := cursors[0].Through; b.now.Sub(through) > time.Minute {
 			t.Errorf("%s: the feed is %s behind", name, b.now.Sub(through))
 		}
+	}
+}
+
+// While a feed cannot be read nobody is told anything: that time is none of the minutes
+// for which it waits for one order.
+func TestFollowChanges_FeedIsDownWhileItWaitsForAnOrder_WaitsOn(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	b := &bulk{now: now, at: []time.Time{now.Add(-time.Minute)}, failing: map[order.ID]int{"order-000000": 3}, down: 2, up: 30}
+	cursors := b.follow(t, now.Add(-2*time.Minute), 40)
+	b.told(t, 1)
+	if through := cursors[0].Through; b.now.Sub(through) > time.Minute {
+		t.Errorf("the feed is %s behind", b.now.Sub(through))
 	}
 }
 
