@@ -200,9 +200,11 @@ func TestCancel(t *testing.T) {
 		x := newTerminal(t)
 		x.run(command.ExitOK, good(t), "submit", "-")
 		x.engine.Answer = func(_ string, m starters.Message) (any, error) {
-			if wish, ok := m.Argument.(workflows.Cancel); !ok || wish.By != "ada" || wish.Reason != "changed my mind" {
+			wish, ok := m.Argument.(workflows.Cancel)
+			if !ok || wish.By != "ada" || wish.Reason != "changed my mind" {
 				t.Errorf("%s: asked %+v", name, m)
 			}
+			c.answer.Call = wish.Call
 			return c.answer, c.err
 		}
 		x.run(c.want, "", "cancel", "A-1001", "--by", "ada", "--reason", "changed my mind")
