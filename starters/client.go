@@ -269,8 +269,10 @@ func notGoneOn(err error) error {
 	if !ok {
 		return err
 	}
-	switch errors.Unwrap(over).(type) {
-	case *temporal.TerminatedError, *temporal.CanceledError, *temporal.TimeoutError:
+	_, terminated := errors.AsType[*temporal.TerminatedError](over)
+	_, canceled := errors.AsType[*temporal.CanceledError](over)
+	_, late := errors.AsType[*temporal.TimeoutError](over)
+	if _, failed := errors.AsType[*temporal.ActivityError](over); (terminated || canceled || late) && !failed {
 		return err
 	}
 	return fmt.Errorf("it failed: %w", over)
