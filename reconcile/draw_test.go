@@ -157,6 +157,24 @@ func (x *living) request(t *rapid.T) {
 	}
 	one(first, gone, x.left)
 	one(second, here, x.rest)
+	x.track(t)
+}
+
+// track gives the parcels that have left a number each, and draws of which of them
+// the customer was told.
+func (x *living) track(t *rapid.T) {
+	for n := range x.w.warehouse.Shipments {
+		s := &x.w.warehouse.Shipments[n]
+		if !s.State.out() {
+			continue
+		}
+		s.Tracking = "1Z" + s.ID
+		for m := range x.i.Shipments {
+			if of := &x.i.Shipments[m]; of.Key == s.Key && rapid.Bool().Draw(t, "told of it") {
+				of.Told = append(of.Told, Told{Shipment: s.ID, Tracking: s.Tracking})
+			}
+		}
+	}
 }
 
 // returns draws goods that come back, announced or not.

@@ -175,6 +175,13 @@ func meantShipment(i Intent, w *world, s Shipment) bool {
 	return n == 1 && s.State.Live() && slices.ContainsFunc(i.Shipments, func(m ShipmentIntent) bool { return m.Key == s.Key })
 }
 
+// toldOf says that the customer was told how to follow a parcel.
+func toldOf(i Intent, s Shipment) bool {
+	return slices.ContainsFunc(i.Shipments, func(of ShipmentIntent) bool {
+		return slices.ContainsFunc(of.Told, func(told Told) bool { return told.Shipment == s.ID })
+	})
+}
+
 func shipmentEdits() []edit {
 	of := func(name string, matters bool, do func(t *rapid.T, w *world, s *Shipment)) edit {
 		return edit{name, order.SystemWarehouse, func(t *rapid.T, i Intent, w *world) bool {
@@ -190,6 +197,16 @@ func shipmentEdits() []edit {
 		return edit{name, order.SystemWarehouse, func(_ *rapid.T, _ Intent, w *world) bool {
 			w.warehouse.Shipments = append(w.warehouse.Shipments, Shipment{ID: w.id(), Key: key(order.Request, 7), State: state, Lines: []order.Quantity{{SKU: "A", Quantity: 1}}})
 			return true
+		}}
+	}
+	numbered := func(name, number string) edit {
+		return edit{name, order.SystemWarehouse, func(t *rapid.T, i Intent, w *world) bool {
+			s := anyOf(t, w.warehouse.Shipments, func(s Shipment) bool { return s.Tracking != "" })
+			if s == nil {
+				return false
+			}
+			s.Tracking = number
+			return toldOf(i, *s)
 		}}
 	}
 	return []edit{
@@ -211,6 +228,8 @@ func shipmentEdits() []edit {
 		of("shipment with more", true, func(t *rapid.T, _ *world, s *Shipment) {
 			s.Lines = append(slices.Clone(s.Lines), order.Quantity{SKU: rapid.SampledFrom([]string{"A", "Z"}).Draw(t, "sku"), Quantity: 1})
 		}),
+		numbered("tracking number changed", "another"),
+		numbered("tracking number taken away", ""),
 		of("shipment went on", false, func(_ *rapid.T, _ *world, s *Shipment) { s.State = ShipmentDelivered }),
 		{"shipment went back", order.SystemWarehouse, func(t *rapid.T, i Intent, w *world) bool {
 			s := anyOf(t, w.warehouse.Shipments, func(s Shipment) bool { return meantShipment(i, w, s) && s.State.Rank() > ShipmentRequested.Rank() })

@@ -148,6 +148,9 @@ func (x *expecting) warehouse() {
 	for _, s := range x.intent.Shipments {
 		x.add(WarehouseShipment, s.Key, AtLeast, string(s.State), 0)
 		x.add(WarehouseLines, s.Key, Must, canonicalLines(s.Lines), 0)
+		if numbers := s.numbers(); numbers != "" {
+			x.add(WarehouseTracking, s.Key, Must, numbers, 0)
+		}
 		if s.State.out() {
 			shipped = append(shipped, s.Lines...)
 		}

@@ -21,6 +21,8 @@ func explain(findings []finding) {
 			f.derived = anyDiffers(findings, CRMDeal, Missing)
 		case WarehouseLines:
 			f.derived = itemDiffers(findings, WarehouseShipment, f.expected.Item)
+		case WarehouseTracking:
+			f.derived = itemDiffers(findings, WarehouseShipment, f.expected.Item) || itemDiffers(findings, WarehouseLines, f.expected.Item)
 		case WarehouseShipped:
 			f.derived = anyDiffers(findings, WarehouseShipment, "") || anyDiffers(findings, WarehouseLines, "")
 		case ERPSale, ERPInvoices, ERPReceipts, ERPCredits:

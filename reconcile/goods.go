@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -44,6 +45,38 @@ func (g *gathering) shipments(i Intent, shipments []Shipment) {
 	for _, q := range order.BySKU(shipped) {
 		g.amount(WarehouseShipped, q.SKU, q.Quantity)
 	}
+	for _, s := range i.Shipments {
+		if numbers := s.following(shipments).numbers(); numbers != "" {
+			g.add(WarehouseTracking, s.Key, numbers, 1, 0)
+		}
+	}
+}
+
+// numbers are those by which the customer was told to follow the parcels of a
+// request, in the order in which they were told.
+func (s ShipmentIntent) numbers() string {
+	var all []string
+	for _, told := range s.Told {
+		if told.Tracking != "" {
+			all = append(all, told.Tracking)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// following is the request with the numbers that its parcels have by now.
+func (s ShipmentIntent) following(shipments []Shipment) ShipmentIntent {
+	told := slices.Clone(s.Told)
+	for n := range told {
+		told[n].Tracking = ""
+		for _, parcel := range shipments {
+			if parcel.ID == told[n].Shipment {
+				told[n].Tracking = parcel.Tracking
+			}
+		}
+	}
+	s.Told = told
+	return s
 }
 
 // returns groups returns by key; see together. Of one that lives more than once

@@ -96,6 +96,14 @@ type ShipmentIntent struct {
 	// State is the least that the warehouse should say by now, of all of it; it
 	// may be further, for the warehouse decides.
 	State ShipmentState `json:"st"`
+	// Told are the parcels of which the customer was told how to follow them.
+	Told []Told `json:"to,omitempty"`
+}
+
+// Told is the number by which the customer was told to follow a parcel.
+type Told struct {
+	Shipment string `json:"s"` // the warehouse's id
+	Tracking string `json:"t"`
 }
 
 // ReturnIntent is goods that come back.

@@ -175,6 +175,9 @@ func (x *planning) warehouse(b Break) Step {
 			letValueStand("the warehouse's lines"), doneByHand)
 	case WarehouseShipped:
 		return ask(b, "the warehouse shipped "+orNothing(b.Observed)+" of "+b.Item+" instead of "+b.Expected, "ask the warehouse", doneByHand)
+	case WarehouseTracking:
+		return ask(b, "the customer was told to follow "+b.Expected+", and the warehouse says "+orNothing(b.Observed),
+			"tell the customer what the warehouse says", letValueStand("the warehouse's number"), doneByHand)
 	case WarehouseReturn:
 		return x.returned(b)
 	case WarehouseDuplicate:

@@ -116,6 +116,10 @@ func warehouseRule(r *Rule) {
 		r.Strength, r.MaxCount = Enforce, 20
 	case WarehouseLines, WarehouseShipped, WarehouseDuplicate:
 		r.Strength, r.Allows = AdoptTheirs, ModeAsk
+	case WarehouseTracking:
+		// What the customer was told stands in a mail, which nobody takes back.
+		r.Followers = []order.System{order.SystemMail}
+		r.Strength, r.Allows = AdoptTheirs, ModeAsk
 	case WarehouseReturn:
 		// What comes back is a fact; only our announcement of it is made again.
 		r.Strength, r.MaxCount = Enforce, 20

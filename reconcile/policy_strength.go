@@ -39,7 +39,7 @@ func (r Rule) pressed() string { return orDash(string(r.decides())) }
 // grant there, and a limit on its repairs would bound nothing.
 func (f Field) repaired() bool {
 	switch f {
-	case PaymentHeld, PaymentRefunded, PaymentDisputed, WarehouseLines, WarehouseShipped, WarehouseDuplicate, ERPBalance:
+	case PaymentHeld, PaymentRefunded, PaymentDisputed, WarehouseLines, WarehouseShipped, WarehouseTracking, WarehouseDuplicate, ERPBalance:
 		return false
 	}
 	return true

@@ -191,7 +191,7 @@ func TestParse_Limit_WhatHasNoEffectIsRefused(t *testing.T) {
 		PaymentHeld, PaymentCaptured, PaymentRefunded, PaymentDisputed, PaymentOpen, PaymentAttempts, InventoryReserved, InventoryLevel,
 		WarehouseShipped, ERPSale, ERPInvoices, ERPReceipts, ERPCredits, ERPBalance, CRMRevenue,
 	}
-	asks := []Field{PaymentHeld, PaymentRefunded, PaymentDisputed, WarehouseLines, WarehouseShipped, WarehouseDuplicate, ERPBalance}
+	asks := []Field{PaymentHeld, PaymentRefunded, PaymentDisputed, WarehouseLines, WarehouseShipped, WarehouseTracking, WarehouseDuplicate, ERPBalance}
 	for _, f := range Fields() {
 		for setting, taken := range map[string]bool{
 			"tolerance": slices.Contains(tolerates, f),

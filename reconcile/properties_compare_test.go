@@ -150,6 +150,38 @@ func TestProperty_Compare_EditThatMatters_IsSeen(t *testing.T) {
 	})
 }
 
+// A tracking number is compared with what the customer was told, parcel by parcel: a
+// person is asked about another number, and one of a parcel that the customer was not
+// told of is nobody's business. What is wrong with the parcel itself says all.
+func TestProperty_Compare_TrackingNumber_AsTheCustomerWasTold(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		i, w := drawLife(t)
+		s := anyOf(t, w.warehouse.Shipments, func(s Shipment) bool { return s.State.out() && meantShipment(i, w, s) })
+		if s == nil {
+			return
+		}
+		told := toldOf(i, *s)
+		s.Tracking = rapid.SampledFrom([]string{"", "another"}).Draw(t, "number")
+		c := compared(i, w)
+		of := func(b Break) bool { return b.Field == WarehouseTracking && b.Item == s.Key }
+		if seen := slices.ContainsFunc(c.Breaks, of); seen != told || len(c.Breaks) > 1 {
+			t.Fatalf("told of it %v, the number is %q, and the breaks are %+v", told, s.Tracking, c.Breaks)
+		}
+		for _, step := range Plan(judged, i, believed(i, judged, w, nil, now), w.read(i.Order, now), nil) {
+			if step.Decision != Ask || step.Operation != "" {
+				t.Fatalf("about a number %s is planned: %s %s", step.Break.Observed, step.Decision, step.Operation)
+			}
+		}
+		s.State = rapid.SampledFrom([]ShipmentState{ShipmentCancelled, ShipmentRequested}).Draw(t, "state")
+		c = compared(i, w)
+		itself := slices.ContainsFunc(c.Breaks, func(b Break) bool { return b.Field == WarehouseShipment && b.Item == s.Key })
+		if itself && slices.ContainsFunc(c.Breaks, of) {
+			t.Fatalf("the parcel is %s, and its number is a break of its own: %+v", s.State, c.Breaks)
+		}
+	})
+}
+
 func TestProperty_Compare_EditOfOneSystem_BreaksNoOther(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -257,7 +289,7 @@ func TestProperty_Compare_Absent_IsAnAnswer(t *testing.T) {
 			missing := slices.ContainsFunc(breaks, func(b Break) bool {
 				return b.Field == e.Field && b.Item == e.Item && b.Situation == Missing && b.Observed == ""
 			})
-			derived := e.Field == CRMRevenue || e.Field == WarehouseLines || e.Field == WarehouseShipped || e.Field == ERPBalance
+			derived := e.Field == CRMRevenue || e.Field == WarehouseLines || e.Field == WarehouseShipped || e.Field == WarehouseTracking || e.Field == ERPBalance
 			if e.System == s && (e.Need == Must || e.Need == AtLeast) && !derived && !missing {
 				t.Fatalf("%s knows nothing of the order, and %+v is not missing: %+v", s, e, breaks)
 			}

@@ -327,6 +327,16 @@ func (x *judging) goodsQuestions() []question {
 			answers: []answer{{order.SystemWarehouse, lines(func(o Observation) []order.Quantity { return inWarehouse(o, ShipmentShipped) })}},
 		},
 		{
+			field: "tracking told", right: x.right(WarehouseTracking), expected: trackingText(x.intent.Shipments), fields: []Field{WarehouseTracking},
+			answers: []answer{{order.SystemWarehouse, func(o Observation) string {
+				by := slices.Clone(x.intent.Shipments)
+				for n, s := range by {
+					by[n] = s.following(of(o.Warehouse).Shipments)
+				}
+				return trackingText(by)
+			}}},
+		},
+		{
 			field: "goods returned", right: x.right(WarehouseReturn), expected: returnsText(back), fields: []Field{WarehouseReturn},
 			answers: []answer{{order.SystemWarehouse, func(o Observation) string {
 				var back []stated
@@ -337,6 +347,15 @@ func (x *judging) goodsQuestions() []question {
 			}}},
 		},
 	}
+}
+
+// trackingText is by which numbers all parcels are followed that the customer was told of.
+func trackingText(all []ShipmentIntent) string {
+	var told ShipmentIntent
+	for _, s := range all {
+		told.Told = append(told.Told, s.Told...)
+	}
+	return told.numbers()
 }
 
 // stated is goods on their way back, and how far they have come.

@@ -52,7 +52,11 @@ func agreeing(i Intent) *world {
 		w.inventory.Reservations = append(w.inventory.Reservations, Reservation{ID: w.id(), Line: n + 1, SKU: q.SKU, Quantity: q.Quantity})
 	}
 	for _, s := range i.Shipments {
-		w.warehouse.Shipments = append(w.warehouse.Shipments, Shipment{ID: w.id(), Key: s.Key, State: s.State, Lines: s.Lines})
+		parcel := Shipment{ID: w.id(), Key: s.Key, State: s.State, Lines: s.Lines}
+		for _, told := range s.Told {
+			parcel.ID, parcel.Tracking = told.Shipment, told.Tracking
+		}
+		w.warehouse.Shipments = append(w.warehouse.Shipments, parcel)
 	}
 	for _, r := range i.Returns {
 		w.warehouse.Returns = append(w.warehouse.Returns, Return{ID: w.id(), Key: r.Key, State: r.State, Lines: r.Lines})

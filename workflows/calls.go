@@ -288,14 +288,18 @@ func (p *process) update(ctx workflow.Context, op Operation) error {
 
 func (p *process) send(ctx workflow.Context, op Operation) error {
 	var result reconcile.Message
+	request := p.message(op)
 	err := workflow.ExecuteActivity(ctx, post.SendMail, repair.Write[mail.SendInput]{Grant: op.Grant, Since: op.First, Request: mail.SendInput{
-		SendRequest: p.message(op), Subject: p.subject(order.SystemMail), LookFirst: p.Adopted || op.Repairs > 0 || op.Grant != nil || op.Doubt || op.Why != "",
+		SendRequest: request, Subject: p.subject(order.SystemMail), LookFirst: p.Adopted || op.Repairs > 0 || op.Grant != nil || op.Doubt || op.Why != "",
 		Unsent: p.unsent(op),
 	}}).Get(ctx, &result)
 	if err != nil {
 		return err
 	}
 	p.find(op.Operation, op.N).Record = result.MessageID
+	if request.Template == reconcile.MailShipped {
+		p.Departures[op.Of-1].Told = request.Content.Tracking
+	}
 	p.learnMessage(workflow.Now(ctx), result)
 	return nil
 }

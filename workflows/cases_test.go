@@ -709,3 +709,34 @@ func TestCase_CancelledOnceMoreAfterItWasPutRight_AskedAgain(t *testing.T) {
 	w.At(5*time.Hour, "a person is asked again", func() { w.theCase("1", reconcile.WarehouseShipment) })
 	w.Run(6 * time.Hour)
 }
+
+// A number by which the customer was told to follow their parcel and which the warehouse
+// corrects afterwards is a case, for the mail cannot be taken back; one that is entered
+// after the mail went without it is nobody's business. What a person lets stand stays so.
+func TestCase_TrackingNumberCorrectedAfterItsMail_APersonTellsTheCustomer(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: "mode: auto\nreturn_window: 240h\n", Pace: byHand})
+	for _, id := range []order.ID{"1", "2"} {
+		w.submit(0, anOrder(string(id)))
+		w.leaves(2*time.Hour, id, 1)
+	}
+	w.At(time.Hour, "the parcel has a number before it leaves", func() { w.edit(w.Warehouse, `{"order":"1","tracking":"1Z1"}`) })
+	w.At(5*time.Hour, "both get another number", func() {
+		w.edit(w.Warehouse, `{"order":"1","tracking":"1Z9"}`)
+		w.edit(w.Warehouse, `{"order":"2","tracking":"1Z2"}`)
+	})
+	w.runs(6 * time.Hour)
+	var decided *replied
+	w.At(7*time.Hour, "look and decide", func() {
+		k := w.open1()
+		if b := k.Step.Break; b.Field != reconcile.WarehouseTracking || b.Expected != "1Z1" || b.Observed != "1Z9" || b.Item != "order/1/request/1" {
+			t.Errorf("the case is about %+v", b)
+		}
+		w.stands("2", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
+		decided = w.on(k.Evidence.Token, "told", k.N, workflows.DecideAccept)
+	})
+	w.runs(8 * time.Hour)
+	w.At(9*time.Hour, "look again", func() { w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed) })
+	w.Run(10 * time.Hour)
+	w.took("the decision", decided)
+}

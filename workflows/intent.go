@@ -193,6 +193,11 @@ func (s *State) intentRequest(i *reconcile.Intent, key string, lines []order.Qua
 			intended.State = reconcile.ShipmentShipped
 		}
 	}
+	for _, d := range s.Departures {
+		if d.Key == key && d.Told != "" {
+			intended.Told = append(intended.Told, reconcile.Told{Shipment: d.Shipment, Tracking: d.Told})
+		}
+	}
 	i.Shipments = append(i.Shipments, intended)
 }
 

@@ -107,6 +107,8 @@ type Departure struct {
 	Lost    bool `json:"lost,omitempty"`
 	Settled bool `json:"settled,omitempty"`
 	Again   bool `json:"again,omitempty"`
+	// Told is the number by which the customer was told to follow it.
+	Told string `json:"told,omitempty"`
 }
 
 // Returning is goods that come back, announced or not.

@@ -28,6 +28,18 @@ var mutants = []mutant{
 		[]string{"Property_Compare_EditThatMatters_IsSeen"},
 	},
 	{
+		"a number that the customer was told is not held against the parcel", "expect.go",
+		"if numbers := s.numbers(); numbers != \"\" {",
+		"if numbers := s.numbers(); numbers == \" \" {",
+		[]string{"Property_Compare_TrackingNumber_AsTheCustomerWasTold", "Property_Compare_EditThatMatters_IsSeen"},
+	},
+	{
+		"a cancelled parcel has another number", "explain.go",
+		"itemDiffers(findings, WarehouseShipment, f.expected.Item) || itemDiffers(findings, WarehouseLines, f.expected.Item)",
+		"itemDiffers(findings, WarehouseLines, f.expected.Item)",
+		[]string{"Property_Compare_TrackingNumber_AsTheCustomerWasTold"},
+	},
+	{
 		"what the mail says is said by everybody", "merge.go",
 		"if o.System != s {",
 		"if o.System != s && o.System != order.SystemMail {",
