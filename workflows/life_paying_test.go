@@ -582,13 +582,15 @@ func TestDispute_Won_AsBefore(t *testing.T) {
 	w := open(t, virtual.Options{})
 	w.submit(0, anOrder("1"))
 	w.At(5*time.Hour, "the customer disputes it", func() { w.edit(w.Payment, `{"order":"1","dispute":"opened"}`) })
+	var refund *replied
 	w.At(6*time.Hour, "a refund is refused while it is open", func() {
 		w.theCase("1", reconcile.PaymentDisputed)
 		w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.NeedsPerson)
-		w.refusedNow("a refund of disputed money", w.refund("1", "r", 100))
+		refund = w.refund("1", "r", 100)
 	})
 	w.At(3*day, "it is won", func() { w.edit(w.Payment, `{"order":"1","dispute":"won"}`) })
 	w.ends(5*day, "1", order.PhaseClosed, delivered())
+	w.refusedNow("a refund of disputed money", refund)
 }
 
 // afterDispute is what the systems say when a delivered order's dispute was lost.
