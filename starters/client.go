@@ -111,8 +111,8 @@ func details(o order.Order) string {
 // known answers a submission of an order whose last run is closed, from what
 // that run returned.
 func (c *Client) known(ctx context.Context, id order.ID, fingerprint string) (workflows.Submitted, error) {
-	var state workflows.State
-	if err := c.Engine.Result(ctx, workflows.OrderWorkflowID(id), &state); err != nil {
+	state, err := c.left(ctx, id)
+	if err != nil {
 		return workflows.Submitted{}, err
 	}
 	if state.Fingerprint != fingerprint {
@@ -120,6 +120,17 @@ func (c *Client) known(ctx context.Context, id order.ID, fingerprint string) (wo
 	}
 	v, err := c.Verdict(ctx, id, false)
 	return workflows.Submitted{Order: id, Phase: state.Phase, Outcome: v.Outcome, Why: state.Failed}, err
+}
+
+// left is the state that the last run of a closed order has left to go on from. ErrStopped
+// when it left none.
+func (c *Client) left(ctx context.Context, id order.ID) (workflows.State, error) {
+	var state workflows.State
+	err := c.Engine.Result(ctx, workflows.OrderWorkflowID(id), &state)
+	if errors.Is(err, ErrNoResult) {
+		err = fmt.Errorf("%w %s: %w", ErrStopped, workflows.OrderWorkflowID(id), err)
+	}
+	return state, err
 }
 
 // Verdict answers whether the order succeeded, with the proof. Fresh reads all
@@ -145,8 +156,8 @@ func (c *Client) message(ctx context.Context, id order.ID, m Message, result any
 // reopen starts the next run of a closed order from the state that the last one
 // returned, with a message.
 func (c *Client) reopen(ctx context.Context, id order.ID, m Message, result any) error {
-	var state workflows.State
-	if err := c.Engine.Result(ctx, workflows.OrderWorkflowID(id), &state); err != nil {
+	state, err := c.left(ctx, id)
+	if err != nil {
 		return err
 	}
 	return c.Engine.Submit(ctx, Start{
@@ -259,23 +270,7 @@ func (c *Client) Reconcile(ctx context.Context, in workflows.ReconcileInput) (re
 	if err != nil {
 		return report, err
 	}
-	return report, notGoneOn(c.Engine.Result(ctx, id, &report))
-}
-
-// notGoneOn tells a run by hand that failed from one that somebody stopped: there is
-// nothing to let go on, for the next run does what it did not.
-func notGoneOn(err error) error {
-	over, ok := errors.AsType[*temporal.WorkflowExecutionError](err)
-	if !ok {
-		return err
-	}
-	_, terminated := errors.AsType[*temporal.TerminatedError](over)
-	_, canceled := errors.AsType[*temporal.CanceledError](over)
-	_, late := errors.AsType[*temporal.TimeoutError](over)
-	if _, failed := errors.AsType[*temporal.ActivityError](over); (terminated || canceled || late) && !failed {
-		return err
-	}
-	return fmt.Errorf("it failed: %w", over)
+	return report, c.Engine.Result(ctx, id, &report)
 }
 
 // Status reads what the reconciliation workflow knows.

@@ -40,8 +40,8 @@ type Engine interface {
 	// Query asks a workflow, running or closed; it changes nothing.
 	Query(ctx context.Context, workflowID, name string, argument, result any) error
 
-	// Result reads what the last run of a closed workflow returned. ErrStopped when it
-	// was stopped instead.
+	// Result reads what the last run of a closed workflow returned. ErrNoResult when it
+	// failed or was stopped instead.
 	Result(ctx context.Context, workflowID string, result any) error
 
 	// List lists workflows by a visibility query, a page at a time. It finds
@@ -112,7 +112,9 @@ var (
 	ErrDiffers     = errors.New("started with something else")
 	// ErrInvalid: sent again as it is, it is refused again.
 	ErrInvalid = errors.New("the engine does not accept it")
-	// ErrStopped: what ran last was terminated, or failed, and left no result to go on from.
+	// ErrNoResult: what ran last failed, or was stopped.
+	ErrNoResult = errors.New("it failed or was stopped in the engine, and left no result")
+	// ErrStopped: an order's last run left no result to go on from.
 	ErrStopped = errors.New("its workflow was stopped in the engine and left nothing to go on from; let it go on there: temporal workflow reset --reason TEXT --type LastWorkflowTask --workflow-id")
 )
 
@@ -278,8 +280,8 @@ func (t *Temporal) Query(ctx context.Context, workflowID, name string, argument,
 // Result implements Engine.
 func (t *Temporal) Result(ctx context.Context, workflowID string, result any) error {
 	err := t.Client.GetWorkflow(ctx, workflowID, "").Get(ctx, result)
-	if stopped, ok := errors.AsType[*temporal.WorkflowExecutionError](err); ok {
-		return fmt.Errorf("%w %s: %w", ErrStopped, workflowID, stopped)
+	if over, ok := errors.AsType[*temporal.WorkflowExecutionError](err); ok {
+		return fmt.Errorf("%w: %w", ErrNoResult, over)
 	}
 	return classify("read the result of "+workflowID, err)
 }

@@ -139,7 +139,7 @@ func (c *Client) Sweep(ctx context.Context, in workflows.SweepInput) (reconcilia
 	if err != nil {
 		return report, err
 	}
-	return report, notSealed(notGoneOn(c.Engine.Result(ctx, id, &report)))
+	return report, notSealed(c.Engine.Result(ctx, id, &report))
 }
 
 // notSealed tells a refusal from an error.

@@ -244,7 +244,7 @@ func (e *Engine) Result(_ context.Context, id string, result any) error {
 		return fmt.Errorf("read the result of %s: %w", id, starters.ErrNotFound)
 	}
 	if r.stopped {
-		return fmt.Errorf("%w %s", starters.ErrStopped, id)
+		return starters.ErrNoResult
 	}
 	v := r.result
 	if !r.Closed { // a run that the test did not close ends now
