@@ -3,7 +3,6 @@ package workflows
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/trueup-orders/trueup/order"
@@ -148,17 +147,9 @@ func (p *process) askReturns(now time.Time) {
 		if op.Operation != order.Refund || op.Status != Unsent || op.Code != unknownRefund || op.Amount == 0 || p.replaced(p.Key(op)) || p.allRefundable() == 0 {
 			continue
 		}
-		p.raise(now, reconcile.Step{
-			Break: reconcile.Break{
-				System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Missing, Item: p.Key(op),
-				Expected: strconv.FormatInt(op.Amount, 10), Observed: "not known", Right: string(order.SystemPayment), Money: op.Amount,
-				FirstSeen: now, Confirmed: now,
-			},
-			Decision: reconcile.Ask, System: order.SystemPayment, Operation: order.Refund, Amount: op.Amount, Key: p.Key(op),
-			Why:          pieces(p.Returns[op.Of-1].Lines) + " came back before our memory begins, and no refund of " + p.amount(op.Amount).String() + " is known",
-			Proposal:     "refund " + p.amount(op.Amount).String(),
-			Alternatives: []string{string(DecideByHand) + ": it was paid back another way", string(DecideAccept) + ": it is not to be paid back"},
-		})
+		worth := p.amount(op.Amount).String()
+		p.refundMissing(now, op, "not known", "refund "+worth,
+			pieces(p.Returns[op.Of-1].Lines)+" came back before our memory begins, and no refund of "+worth+" is known")
 	}
 }
 

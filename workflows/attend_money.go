@@ -161,15 +161,22 @@ func (p *process) refundsGone(now time.Time, b reconcile.Break) int {
 }
 
 func (p *process) refundFailed(now time.Time, op Operation) {
+	p.refundMissing(now, op, "failed", "refund again",
+		"the refund of "+p.amount(op.Amount).String()+" failed after the gateway had accepted it: the customer does not have the money")
+}
+
+// refundMissing asks about money that the customer should have back, and does not have as
+// far as anybody knows.
+func (p *process) refundMissing(now time.Time, op Operation, observed, proposal, why string) {
 	p.raise(now, reconcile.Step{
 		Break: reconcile.Break{
 			System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Missing, Item: p.Key(op),
-			Expected: strconv.FormatInt(op.Amount, 10), Observed: "failed", Right: string(order.SystemPayment), Money: op.Amount,
+			Expected: strconv.FormatInt(op.Amount, 10), Observed: observed, Right: string(order.SystemPayment), Money: op.Amount,
 			FirstSeen: now, Confirmed: now,
 		},
 		Decision: reconcile.Ask, System: order.SystemPayment, Operation: order.Refund, Amount: op.Amount, Key: p.Key(op),
-		Why:          "the refund of " + p.amount(op.Amount).String() + " failed after the gateway had accepted it: the customer does not have the money",
-		Proposal:     "refund again",
+		Why:          why,
+		Proposal:     proposal,
 		Alternatives: []string{string(DecideByHand) + ": it was paid back another way", string(DecideAccept) + ": it is not to be paid back"},
 	})
 }
