@@ -73,15 +73,20 @@ func Write(root, folder, name string, changes []Change) (string, error) {
 		}
 		replace[filepath.Join(root, file)] = to
 	}
-	list, err := json.Marshal(map[string]any{"Replace": replace})
+	return writeList(folder, name, replace)
+}
+
+// writeList writes the list that puts files in the others' place.
+func writeList(folder, name string, replace map[string]string) (string, error) {
+	data, err := json.Marshal(map[string]any{"Replace": replace})
+	list := filepath.Join(folder, name+".json")
+	if err == nil {
+		err = os.WriteFile(list, data, 0o600)
+	}
 	if err != nil {
 		return "", fmt.Errorf("write the overlay: %w", err)
 	}
-	overlay := filepath.Join(folder, name+".json")
-	if err := os.WriteFile(overlay, list, 0o600); err != nil {
-		return "", fmt.Errorf("write the overlay: %w", err)
-	}
-	return overlay, nil
+	return list, nil
 }
 
 // Name makes a name for files of one that is for people.

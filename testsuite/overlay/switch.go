@@ -2,7 +2,6 @@ package overlay
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -66,15 +65,8 @@ func Switch(root, folder, name string, mistakes [][]Change) (list string, within
 			return "", nil, fmt.Errorf("write the mistakes of %s: %w", file, err)
 		}
 	}
-	data, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		return "", nil, fmt.Errorf("write the overlay: %w", err)
-	}
-	list = filepath.Join(folder, name+".json")
-	if err := os.WriteFile(list, data, 0o600); err != nil {
-		return "", nil, fmt.Errorf("write the overlay: %w", err)
-	}
-	return list, within, nil
+	list, err = writeList(folder, name, replace)
+	return list, within, err
 }
 
 // switching collects the mistakes by the files that they change.
