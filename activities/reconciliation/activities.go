@@ -112,7 +112,7 @@ func (a *Activities) CommitStock(ctx context.Context, c StockCommit) error {
 		}
 		if over(err) {
 			failed[q.SKU]++
-			tell(ctx, failed)
+			recordHeartbeat(ctx, failed)
 		}
 		return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("commit %s of order %s: %v", q.SKU, c.Order, err), "unavailable", temporal.ApplicationErrorOptions{})
 	}
@@ -194,7 +194,7 @@ func (a *Activities) FollowChanges(ctx context.Context, f Follow) ([]Cursor, err
 		if cursors, err = a.poll(ctx, f, cursors); err != nil {
 			return nil, err
 		}
-		tell(ctx, cursors)
+		recordHeartbeat(ctx, cursors)
 	}
 	return cursors, nil
 }
@@ -220,7 +220,7 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 	alive := func() { // after each call, for a poll may make many
 		if now := a.Now(); now.Sub(beat) >= time.Second { // each one is encoded, sent or not
 			beat = now
-			tell(ctx, old)
+			recordHeartbeat(ctx, old)
 		}
 	}
 	for _, system := range f.Systems {

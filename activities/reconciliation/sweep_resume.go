@@ -65,10 +65,10 @@ func withBeats(ctx context.Context, b *beating, now func() time.Time) context.Co
 	return context.WithValue(ctx, beatsKey{}, beatsAt{b, now})
 }
 
-// tell sends a heartbeat. What is told within a minute after another is sent later by the
+// recordHeartbeat sends a heartbeat. What is told within a minute after another is sent later by the
 // SDK, with the context of that other; and when that is over by then, as one that ends
 // with a part of the activity, the SDK takes the activity for cancelled.
-func tell(ctx context.Context, details ...any) {
+func recordHeartbeat(ctx context.Context, details ...any) {
 	activity.RecordHeartbeat(context.WithoutCancel(ctx), details...)
 }
 
@@ -78,7 +78,7 @@ func heartbeat(ctx context.Context, at string) {
 		b.alive(ctx, b.now())
 		return
 	}
-	tell(ctx, at)
+	recordHeartbeat(ctx, at)
 }
 
 // beatAfter is how long a sweep says nothing at most.
@@ -106,10 +106,10 @@ func (b *beating) alive(ctx context.Context, now time.Time) {
 	}
 	b.at = now
 	if b.any {
-		tell(ctx, b.last)
+		recordHeartbeat(ctx, b.last)
 		return
 	}
-	tell(ctx)
+	recordHeartbeat(ctx)
 }
 
 // due says whether what was done is worth a heartbeat by now: after pages that
@@ -129,7 +129,7 @@ func (b *beating) beat(ctx context.Context, p progress, now time.Time) {
 		p.Days = &state
 	}
 	b.last, b.any, b.at, b.pages = p, true, now, 0
-	tell(ctx, p)
+	recordHeartbeat(ctx, p)
 }
 
 // beat writes down how far the sweep has come.

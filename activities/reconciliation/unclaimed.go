@@ -77,7 +77,7 @@ func (a *Activities) LookAround(ctx context.Context, u Unclaimed) (Around, error
 		held = held || o.State == reconcile.Present && (o.System == order.SystemPayment || o.System == order.SystemERP)
 		found.Lines = append(found.Lines, said(o, subject.PlacedAt))
 		found.Said = append(found.Said, Said{System: r.System, Value: facts(o), Unreadable: o.State == reconcile.Unreadable})
-		tell(ctx)
+		recordHeartbeat(ctx)
 	}
 	if held {
 		found.Lines = append(found.Lines, fmt.Sprintf("order %s may be older than the engine's memory: submit it again, and it is adopted from the systems as it stands", u.Order))
