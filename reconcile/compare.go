@@ -330,6 +330,10 @@ func (x *comparing) unasked(fact Fact) (finding, bool) {
 	case WarehouseDuplicate:
 		f.situation = Duplicate
 		f.expected.Value = "1"
+	case CRMDeal:
+		if fact.Count > 1 && x.intent.endedWithoutDeal() {
+			f.situation = Duplicate // our write reaches one of them
+		}
 	case PaymentAttempts:
 		f.situation = Duplicate
 		if _, err := strconv.ParseInt(fact.Value, 10, 64); err != nil {

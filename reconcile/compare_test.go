@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -292,6 +293,14 @@ func TestSituations_CRM(t *testing.T) {
 		{"a closed cart is nothing", accepted, func(_ *Intent, w *world) { w.crm.Carts = []Deal{{ID: "c9", Stage: DealLost}} }, nil, nil, nil, nil},
 		{"a deal too early", paying, func(_ *Intent, w *world) { w.crm.Deals = []Deal{{ID: "1", Stage: DealWon}} }, nil,
 			[]string{"crm.deal.unexpected"}, reported, nil},
+		{"a deal of an order that failed", as(order.PhaseFailed, paying), func(_ *Intent, w *world) { w.crm.Deals = []Deal{{ID: "1", Stage: DealWon}} }, nil,
+			[]string{"crm.deal.unexpected"}, repaired, op(order.Upsert)},
+		{"two deals of an order that failed", as(order.PhaseFailed, paying), func(_ *Intent, w *world) {
+			w.crm.Deals = []Deal{{ID: "1", Stage: DealWon}, {ID: "2", Stage: DealWon}}
+		}, nil, []string{"crm.deal.duplicate"}, asked, nil},
+		{"of two deals of an order that failed one is lost", as(order.PhaseFailed, paying), func(_ *Intent, w *world) {
+			w.crm.Deals = []Deal{{ID: "1", Stage: DealLost}, {ID: "2", Stage: DealWon}}
+		}, nil, []string{"crm.deal.unexpected"}, repaired, op(order.Upsert)},
 		{"an edited contact is theirs", accepted, func(_ *Intent, w *world) { w.crm.Contacts[0].Email = "new@example.com" }, nil, nil, nil, nil},
 	})
 }
@@ -372,6 +381,25 @@ func TestCompare_Settling(t *testing.T) {
 	later := changed.Add(settles)
 	if c = Compare(i, auto(), w.read(i.Order, later), nil, []Break{c.Settling[0].Break}, later); len(c.Breaks) != 1 || !c.Breaks[0].FirstSeen.Equal(now) {
 		t.Fatalf("settled: breaks %+v, settling %+v", c.Breaks, c.Settling)
+	}
+}
+
+// Two reads of one moment that differ in a tracking number alone: which of them counts does not
+// depend on the order in which they came.
+func TestCompare_TwoReadsOfAMoment_TheSameOneCounts(t *testing.T) {
+	t.Parallel()
+	i := shippedOrder()
+	i.Shipments[0].Told = []Told{{Shipment: "p1", Tracking: "1Z1"}}
+	read := func(tracking string) Observation {
+		return Observation{
+			System: order.SystemWarehouse, Order: i.Order, State: Present, At: now, Strong: true,
+			Warehouse: &Warehouse{Shipments: []Shipment{{ID: "p1", Key: i.Shipments[0].Key, State: i.Shipments[0].State, Lines: i.Shipments[0].Lines, Tracking: tracking}}},
+		}
+	}
+	told, other := read("1Z1"), read("another")
+	one, two := Compare(i, auto(), []Observation{told, other}, nil, nil, now), Compare(i, auto(), []Observation{other, told}, nil, nil, now)
+	if !reflect.DeepEqual(one, two) {
+		t.Fatalf("one way round %+v, the other %+v", one.Breaks, two.Breaks)
 	}
 }
 

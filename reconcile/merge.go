@@ -110,12 +110,16 @@ func spelled(o Observation) string {
 	for _, f := range Facts(o) {
 		b.WriteString("|" + string(f.Field) + "|" + f.Item + "|" + spelledFact(f))
 	}
-	// Without the order in view facts leave the currency of a revenue out.
-	var currencies []string
+	// Without the order in view facts leave the currency of a revenue out, and by which
+	// numbers parcels are followed.
+	var besides []string
 	for _, d := range of(o.CRM).Deals {
-		currencies = append(currencies, d.ID+" "+string(d.Currency))
+		besides = append(besides, d.ID+" "+string(d.Currency))
 	}
-	slices.Sort(currencies)
-	b.WriteString("|" + strings.Join(currencies, "|"))
+	for _, s := range of(o.Warehouse).Shipments {
+		besides = append(besides, s.ID+" "+s.Tracking)
+	}
+	slices.Sort(besides)
+	b.WriteString("|" + strings.Join(besides, "|"))
 	return b.String()
 }

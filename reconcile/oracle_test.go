@@ -535,9 +535,16 @@ func (s stage) customer(crm CRM, edited bool) sayings {
 		}
 	}
 	if s.deal == "" {
-		lost := !slices.ContainsFunc(crm.Deals, func(d Deal) bool { return d.Stage != DealLost })
+		counting := 0
+		for _, d := range crm.Deals {
+			if d.Stage != DealLost {
+				counting++
+			}
+		}
 		switch { // one that ended without a deal counts as none, and a lost deal then as none
-		case lost && s.phase == order.PhaseFailed:
+		case counting == 0 && s.phase == order.PhaseFailed:
+		case counting > 1 && s.phase == order.PhaseFailed: // two of a kind
+			say[breakID(CRMDeal, Duplicate, "")] = Ask
 		case len(crm.Deals) > 0 && s.phase == order.PhaseFailed:
 			say[breakID(CRMDeal, Unexpected, "")] = Repair
 		case len(crm.Deals) > 0:
