@@ -53,7 +53,7 @@ type roll struct {
 	begun time.Time
 	// It holds what was made in [from, upto), in seconds.
 	from, upto int64
-	ids        map[order.ID][]entry
+	entries    entries
 	// goal is how far back it is to go, and the nameless are between two seconds:
 	// PaymentIntents that name no order yet.
 	goal, firstNameless, lastNameless int64
@@ -73,10 +73,10 @@ type span struct {
 func (r *roll) of(id order.ID, s span, now time.Time) ([]entry, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ids == nil || now.Sub(r.begun) > rollLife || s.since < r.from || s.before > r.upto || r.outdated(s) {
+	if r.entries.none() || now.Sub(r.begun) > rollLife || s.since < r.from || s.before > r.upto || r.outdated(s) {
 		return nil, false
 	}
-	return r.ids[id], true
+	return r.entries.of(id), true
 }
 
 // outdated says that something in a span may have got its name since it was read.
@@ -149,7 +149,7 @@ func (c *Client) bring(ctx context.Context, subject string, r *roll, s span) err
 func (r *roll) pages(alone int, now time.Time) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ids == nil || now.Sub(r.begun) > rollLife {
+	if r.entries.none() || now.Sub(r.begun) > rollLife {
 		return alone
 	}
 	return min(alone, 2)
@@ -161,8 +161,8 @@ func (r *roll) pages(alone int, now time.Time) int {
 func (r *roll) begin(s span, before int64, now time.Time) (from, upto int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ids == nil || now.Sub(r.begun) > rollLife || r.outdated(s) && r.from <= r.goal {
-		r.begun, r.ids, r.from, r.upto = now, map[order.ID][]entry{}, before, before
+	if r.entries.none() || now.Sub(r.begun) > rollLife || r.outdated(s) && r.from <= r.goal {
+		r.begun, r.entries, r.from, r.upto = now, noEntries(), before, before
 		r.goal, r.firstNameless, r.lastNameless = s.since, math.MaxInt64, 0
 	}
 	return r.from, r.upto
@@ -222,12 +222,7 @@ func (c *Client) walk(ctx context.Context, subject string, r *roll, s span, ente
 func (r *roll) enter(of order.ID, e entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, known := range r.ids[of] {
-		if known.id == e.id {
-			return
-		}
-	}
-	r.ids[of] = append(r.ids[of], e)
+	r.entries.enter(of, e)
 }
 
 // unnamed takes note of a PaymentIntent that names no order.
