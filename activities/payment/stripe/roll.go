@@ -53,7 +53,7 @@ type roll struct {
 	begun time.Time
 	// It holds what was made in [from, upto), in seconds.
 	from, upto int64
-	entries    entries
+	entries    *entries
 	// goal is how far back it is to go, and the nameless are between two seconds:
 	// PaymentIntents that name no order yet.
 	goal, firstNameless, lastNameless int64
@@ -73,7 +73,7 @@ type span struct {
 func (r *roll) of(id order.ID, s span, now time.Time) ([]entry, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries.none() || now.Sub(r.begun) > rollLife || s.since < r.from || s.before > r.upto || r.outdated(s) {
+	if r.entries == nil || now.Sub(r.begun) > rollLife || s.since < r.from || s.before > r.upto || r.outdated(s) {
 		return nil, false
 	}
 	return r.entries.of(id), true
@@ -127,7 +127,7 @@ func (c *Client) bring(ctx context.Context, subject string, r *roll, s span) err
 	// As far forward as may be, so that the look-ups after this one read the newest
 	// page alone.
 	before := max(s.before, c.config.Now().Add(-landed).Unix())
-	from, upto := r.begin(s, before, c.config.Now())
+	from, upto := r.begin(s, before, c.current(c.config.Now()), c.config.Now())
 	if upto < before {
 		if err := c.walk(ctx, subject, r, span{since: upto, before: before}, func(int64) {}); err != nil {
 			return err
@@ -149,7 +149,7 @@ func (c *Client) bring(ctx context.Context, subject string, r *roll, s span) err
 func (r *roll) pages(alone int, now time.Time) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries.none() || now.Sub(r.begun) > rollLife {
+	if r.entries == nil || now.Sub(r.begun) > rollLife {
 		return alone
 	}
 	return min(alone, 2)
@@ -158,11 +158,11 @@ func (r *roll) pages(alone int, now time.Time) int {
 // begin makes the roll anew when there is none, or it is too old or outdated, as of a
 // moment, and returns what it holds. What is still on its way back for somebody else
 // gets there first, or orders that come faster than it is read would all wait for ever.
-func (r *roll) begin(s span, before int64, now time.Time) (from, upto int64) {
+func (r *roll) begin(s span, before int64, into *entries, now time.Time) (from, upto int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries.none() || now.Sub(r.begun) > rollLife || r.outdated(s) && r.from <= r.goal {
-		r.begun, r.entries, r.from, r.upto = now, noEntries(), before, before
+	if r.entries == nil || now.Sub(r.begun) > rollLife || r.outdated(s) && r.from <= r.goal {
+		r.begun, r.entries, r.from, r.upto = now, into, before, before
 		r.goal, r.firstNameless, r.lastNameless = s.since, math.MaxInt64, 0
 	}
 	return r.from, r.upto
@@ -189,6 +189,7 @@ func (c *Client) walk(ctx context.Context, subject string, r *roll, s span, ente
 	q := url.Values{
 		"limit": {"100"}, "created[gte]": {strconv.FormatInt(s.since, 10)}, "created[lt]": {strconv.FormatInt(s.before, 10)},
 	}
+	into := r.into()
 	for range c.config.RollPages {
 		var page paymentIntents
 		if err := c.list(ctx, subject, "lookup", "/v1/payment_intents", q, &page); err != nil {
@@ -200,7 +201,7 @@ func (c *Client) walk(ctx context.Context, subject string, r *roll, s span, ente
 				return (&exchange{client: c}).garbage(subject, err.Error())
 			}
 			if whose != "" {
-				r.enter(whose, entry{id: pi.ID, created: pi.Created})
+				into.enter(whose, entry{id: pi.ID, created: pi.Created})
 			} else if pi.Status != api.PaymentIntentStatusCanceled {
 				r.unnamed(pi.Created)
 			}
@@ -218,11 +219,11 @@ func (c *Client) walk(ctx context.Context, subject string, r *roll, s span, ente
 	})
 }
 
-// enter puts a PaymentIntent on the roll, once.
-func (r *roll) enter(of order.ID, e entry) {
+// into is where what is walked past is entered.
+func (r *roll) into() *entries {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.entries.enter(of, e)
+	return r.entries
 }
 
 // unnamed takes note of a PaymentIntent that names no order.

@@ -2,21 +2,27 @@ package stripe
 
 import (
 	"hash/maphash"
+	"sync"
+	"time"
 
 	"github.com/trueup-orders/trueup/order"
 )
 
-// shelves is among how many shelves entries are spread: a million of them are some
-// hundreds on each, which are looked through one by one.
-const shelves = 1 << 12
+// shelves is among how many shelves entries are spread: of a million a thousand are on
+// each, which are looked through one by one.
+const shelves = 1 << 10
 
 // entries is which PaymentIntents name which order, a million of them or more: so it
 // holds no order id, but a digest of it, and the ids of PaymentIntents in one piece. Two
 // orders in four billion billions have one digest; what is found is read by its id and
-// refused where it is the other's. The zero value is empty.
+// refused where it is the other's. What a PaymentIntent names once it names for ever, so
+// all rolls enter into one and the same: each knows for itself from when to when it has
+// been through.
 type entries struct {
-	seed maphash.Seed
-	all  *[shelves]shelf
+	begun time.Time
+	seed  maphash.Seed
+	mu    sync.Mutex
+	all   [shelves]shelf
 }
 
 // shelf is some of the entries: marks of fixed size, and their ids one after the other.
@@ -33,19 +39,33 @@ type mark struct {
 	end     uint32
 }
 
-func noEntries() entries { return entries{maphash.MakeSeed(), new([shelves]shelf)} }
+func newEntries(now time.Time) *entries { return &entries{begun: now, seed: maphash.MakeSeed()} }
 
-// none says that there is nothing to enter into.
-func (e entries) none() bool { return e.all == nil }
+// current is what a roll that is made anew enters into. It is left behind after as long
+// as a roll is used, and kept by those that are not made anew yet.
+func (c *Client) current(now time.Time) *entries {
+	c.entering.Lock()
+	defer c.entering.Unlock()
+	if c.entries == nil || now.Sub(c.entries.begun) > rollLife {
+		c.entries = newEntries(now)
+	}
+	return c.entries
+}
 
 // shelf is where an order's entries are, and the digest that they are marked with.
-func (e entries) shelf(id order.ID) (*shelf, uint64) {
+func (e *entries) shelf(id order.ID) (*shelf, uint64) {
 	digest := maphash.String(e.seed, string(id))
 	return &e.all[digest%shelves], digest
 }
 
 // of returns an order's entries, in the order in which they were entered.
-func (e entries) of(id order.ID) []entry {
+func (e *entries) of(id order.ID) []entry {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.found(id)
+}
+
+func (e *entries) found(id order.ID) []entry {
 	s, digest := e.shelf(id)
 	var found []entry
 	start := uint32(0)
@@ -59,8 +79,10 @@ func (e entries) of(id order.ID) []entry {
 }
 
 // enter adds an entry of an order, once.
-func (e entries) enter(id order.ID, one entry) {
-	for _, known := range e.of(id) {
+func (e *entries) enter(id order.ID, one entry) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, known := range e.found(id) {
 		if known.id == one.id {
 			return
 		}

@@ -11,9 +11,9 @@ import (
 )
 
 // A worker's memory does not grow with the shop: a roll goes back over a million
-// PaymentIntents, and there are three.
+// PaymentIntents, and there are three, which hold what they know once.
 func TestRoll_ManyPaymentIntents_TakeLittleMemory(t *testing.T) {
-	const many, most = 200_000, 64 // bytes for each
+	const many, most = 1_000_000, 56 // bytes for each
 	held := func() uint64 {
 		runtime.GC()
 		runtime.GC()
@@ -21,21 +21,25 @@ func TestRoll_ManyPaymentIntents_TakeLittleMemory(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	r := newRoll()
-	r.begin(span{}, 1_800_000_000, time.Unix(1_800_000_000, 0))
+	now := time.Unix(1_800_000_000, 0)
+	c := &Client{roll: newRoll(), late: newRoll()}
 	before := held()
+	c.roll.begin(span{}, now.Unix(), c.current(now), now)
+	c.late.begin(span{}, now.Unix(), c.current(now), now)
 	for n := range int64(many) {
-		r.enter(order.ID(fmt.Sprintf("order-%09d", n)), entry{id: fmt.Sprintf("pi_3MtwBwLkdIwHu7%010d", n), created: 1_800_000_000 - n})
+		id, one := order.ID(fmt.Sprintf("order-%09d", n)), entry{id: fmt.Sprintf("pi_3MtwBwLkdIwHu7%010d", n), created: now.Unix() - n}
+		c.roll.into().enter(id, one)
+		c.late.into().enter(id, one)
 	}
 	if each := (held() - before) / many; each > most {
-		t.Fatalf("a PaymentIntent on the roll takes %d bytes", each)
+		t.Fatalf("a PaymentIntent on two rolls takes %d bytes", each)
 	}
-	runtime.KeepAlive(&r)
+	runtime.KeepAlive(c)
 }
 
 func TestEntries_OfAnOrder_Once(t *testing.T) {
 	t.Parallel()
-	e := noEntries()
+	e := newEntries(time.Time{})
 	want := map[order.ID][]entry{}
 	for n := range int64(3 * shelves) {
 		id := order.ID(fmt.Sprint("order-", n%(2*shelves)))
@@ -51,5 +55,19 @@ func TestEntries_OfAnOrder_Once(t *testing.T) {
 	}
 	if got := e.of("nobody"); got != nil {
 		t.Fatalf("nobody has %v", got)
+	}
+}
+
+// What was entered is forgotten some time after it is used no more.
+func TestEntries_LeftBehind(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	c := &Client{}
+	first := c.current(now)
+	if c.current(now.Add(rollLife)) != first {
+		t.Fatal("two rolls of one time enter into two")
+	}
+	if c.current(now.Add(rollLife+time.Second)) == first {
+		t.Fatal("it is never left behind")
 	}
 }

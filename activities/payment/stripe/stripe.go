@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,9 @@ type Client struct {
 	roll    roll
 	recent  roll // of look-ups afresh
 	late    roll // of those about orders that come late
+
+	entering sync.Mutex
+	entries  *entries // of all rolls
 }
 
 var _ payment.Gateway = (*Client)(nil)
