@@ -79,6 +79,7 @@ func playWorker(ctx context.Context) error {
 		return err
 	}
 	defer stop()
+	workers.SpareMemory()
 	config, err := workers.Read()
 	if err != nil {
 		return err

@@ -95,6 +95,7 @@ type reconciling struct {
 
 // playSweep runs the role, and says what it measured in one line of JSON.
 func playSweep(ctx context.Context) error {
+	workers.SpareMemory() // as a worker does
 	stop, err := profile(os.Getenv(profileVariable))
 	if err != nil {
 		return err

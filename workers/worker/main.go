@@ -27,6 +27,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	workers.SpareMemory()
 	config, wrong := workers.Read()
 	log, forEngine, err := connect.Logger(os.Getenv("TRUEUP_LOG_LEVEL"), os.Getenv("TRUEUP_LOG_FORMAT"))
 	if err := errors.Join(wrong, err); err != nil {
