@@ -129,11 +129,14 @@ func (p *process) attendPayment(now time.Time) {
 	}
 }
 
-// askedWhetherPaid says that the gateway was read since the deadline of a question: who
-// paid in time and was not heard of is not given up. One that cannot be read is waited
+// askedWhetherPaid says that the gateway was read since the last moment at which anybody
+// could pay: who paid in time and was not heard of is not given up. One that cannot be read is waited
 // for, and after a day a person hears of it.
 func (p *process) askedWhetherPaid(now time.Time, q *Question) bool {
 	by := p.answerBy(q)
+	if until := p.payDeadline(); p.challenged() && until.After(by) {
+		by = until
+	}
 	if p.readSince(order.SystemPayment, by) {
 		return true
 	}
@@ -227,8 +230,12 @@ func (p *process) answerBy(q *Question) time.Time {
 // pending says that an attempt is with the gateway or a bank, or that the customer
 // is at it: whom their bank asks has the time in which anybody may pay, and not for ever.
 func (p *process) pending(now time.Time) bool {
-	challenged := func(a reconcile.Attempt) bool { return a.Challenge }
-	return p.processing() || slices.ContainsFunc(p.attempts(), challenged) && now.Before(p.payDeadline())
+	return p.processing() || p.challenged() && now.Before(p.payDeadline())
+}
+
+// challenged says that a bank asks the customer, by what was read last.
+func (p *process) challenged() bool {
+	return slices.ContainsFunc(p.attempts(), func(a reconcile.Attempt) bool { return a.Challenge })
 }
 
 func (p *process) askCustomer(now time.Time, kind QuestionKind, lines []order.Quantity) {

@@ -36,14 +36,29 @@ func TestQuestion_MailNeverBegun_APersonAsks(t *testing.T) {
 // order goes on without them.
 func TestQuestion_ChallengeThatNobodyAnswers_EndsWithTheTimeToPay(t *testing.T) {
 	t.Parallel()
+	p, _ := challengedLate(order.PhasePaying)
+	deadline := p.answerBy(&p.Questions[0])
+	p.attendPayment(deadline.Add(time.Minute))
+	if !p.Questions[0].Closed.IsZero() {
+		t.Errorf("a minute after the deadline, and two after their bank asked them, the question is closed: %s", p.Questions[0].Why)
+	}
+	p.attendPayment(p.payDeadline())
+	if p.Questions[0].Closed.IsZero() || len(p.Hints) != 1 {
+		t.Errorf("when nobody may pay any more the question is %+v, and to be read are %+v", p.Questions[0], p.Hints)
+	}
+}
+
+// challengedLate is an order whose customer tried to pay anew just before their time to answer
+// was over, and whose bank asks them.
+func challengedLate(phase order.Phase) (p *process, tried time.Time) {
 	began := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	policy := reconcile.Default()
 	o := order.Order{
 		ID: "1", Currency: "EUR", Total: 5000, PlacedAt: began, Lines: []order.Line{{SKU: "MUG", Quantity: 1, UnitPrice: 5000}},
 		Payment: order.Payment{Method: "pm_card", Capture: order.CaptureOnShip},
 	}
-	p := &process{settings: Settings{Policy: policy}, State: &State{Order: o, Phase: order.PhasePaying, Since: began}}
-	tried := began.Add(policy.AnswerWithin - time.Minute) // they tried to pay anew just before
+	p = &process{settings: Settings{Policy: policy}, State: &State{Order: o, Phase: phase, Since: began}}
+	tried = began.Add(policy.AnswerWithin - time.Minute) // they tried to pay anew just before
 	p.Operations = []Operation{
 		{System: order.SystemPayment, Operation: order.Authorize, N: 1, Status: Done, First: began, Ended: began, Amount: 5000, Record: "pi_1"},
 		{System: order.SystemPayment, Operation: order.Authorize, N: 2, Status: Done, First: tried, Ended: tried, Amount: 5000, Record: "pi_2"},
@@ -56,13 +71,24 @@ func TestQuestion_ChallengeThatNobodyAnswers_EndsWithTheTimeToPay(t *testing.T) 
 		}},
 	}}
 	p.askCustomer(began, AskAboutPayment, []order.Quantity{{Line: 1, SKU: "MUG", Quantity: 1}})
-	deadline := p.answerBy(&p.Questions[0])
-	p.attendPayment(deadline.Add(time.Minute))
-	if !p.Questions[0].Closed.IsZero() {
-		t.Errorf("a minute after the deadline, and two after their bank asked them, the question is closed: %s", p.Questions[0].Why)
+	return p, tried
+}
+
+// Past the pivot nobody is given up on a reading of before the end of their time: who paid
+// after it was taken, and was not heard of, has paid.
+func TestQuestion_Challenge_PastThePivot_TheGatewayIsReadWhenTheirTimeIsOver(t *testing.T) {
+	t.Parallel()
+	p, tried := challengedLate(order.PhaseAccepted)
+	p.Payers = []string{"pi_1"}
+	deadline, until := p.answerBy(&p.Questions[0]), p.payDeadline()
+	p.Observed[0].At = deadline.Add(5 * time.Minute) // a verdict was asked for, say
+	p.attendPayment(until.Add(time.Minute))
+	if q := p.Questions[0]; !q.Closed.IsZero() || p.Amendment != nil || len(p.Hints) != 1 {
+		t.Fatalf("tried at %s, read five minutes after the deadline: the question is %+v, the amendment %+v, and to be read are %+v", tried, q, p.Amendment, p.Hints)
 	}
-	p.attendPayment(p.payDeadline())
-	if p.Questions[0].Closed.IsZero() || len(p.Hints) != 1 {
-		t.Errorf("when nobody may pay any more the question is %+v, and to be read are %+v", p.Questions[0], p.Hints)
+	p.Observed[0].At = until
+	p.attendPayment(until.Add(2 * time.Minute))
+	if q := p.Questions[0]; q.Closed.IsZero() || p.Amendment == nil {
+		t.Fatalf("read when their time was over: the question is %+v, the amendment %+v", q, p.Amendment)
 	}
 }
