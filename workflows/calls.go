@@ -304,11 +304,23 @@ func (p *process) send(ctx workflow.Context, op Operation) error {
 	return nil
 }
 
-// unsent says that none of an operation's calls can have had an effect: it never
-// ended, and none of its tries was in doubt, nor can there have been any before our
-// memory begins.
+// unsent says that none of an operation's calls can have had an effect: none was in
+// doubt, nor can there have been any before our memory begins, and it never ended, or in
+// a refusal that a person has it repeated after.
 func (s *State) unsent(op Operation) bool {
-	return (!s.Adopted || s.Traceless) && op.Ended.IsZero() && op.Repairs == 0 && op.Grant == nil && !op.Doubt
+	switch {
+	case op.Repairs > 0 || op.Grant != nil || op.Doubt:
+		return false
+	case op.Was != nil:
+		return op.Was.Status == Refused
+	}
+	return op.Ended.IsZero() && (!s.Adopted || s.Traceless && leavesTrace(reconcile.Template(op.About)))
+}
+
+// leavesTrace says that payment or the ERP knows of an order that a mail went out for. A
+// question may come before anybody has paid, and a cancellation too.
+func leavesTrace(t reconcile.Template) bool {
+	return t != reconcile.MailQuestion && t != reconcile.MailCancellation
 }
 
 // message writes the request of one mail from what is true now.

@@ -185,6 +185,9 @@ func (p *process) endedOperations() int {
 
 // refused deals with an operation that a system refused for good.
 func (p *process) refused(now time.Time, op *Operation) {
+	if q := p.askedIn(*op); q != nil && op.Status == Unknown {
+		p.unasked(now, *q, op.Why)
+	}
 	if op.Status != Refused {
 		return
 	}

@@ -290,10 +290,19 @@ func TestStock_NotAllThereAndNobodyAnswers_WhatIsThereShips(t *testing.T) {
 // the question is, or when it is asked after all.
 func TestStock_QuestionIsRefused_APersonAsks(t *testing.T) {
 	t.Parallel()
-	for name, times := range map[string]int{"the customer answers by telephone": -1, "the address is mended and it is asked once more": 1} {
+	for name, c := range map[string]struct {
+		times     int
+		noJournal bool
+	}{
+		"the customer answers by telephone":               {-1, false},
+		"the address is mended and it is asked once more": {1, false},
+		"mended, and nobody could look for the mail":      {1, true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := open(t, noShirt())
+			times, o := c.times, noShirt()
+			o.NoJournal = c.noJournal
+			w := open(t, o)
 			w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.Rejected, Order: "1", Times: times})
 			w.submit(0, anOrder("1"))
 			var again, answered *replied

@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +74,28 @@ func TestTime_OlderThanOurMemoryAndNothingLeftATraceAndNoJournal_ItsMailsAreSent
 		t.Errorf("%d mails went out; want the confirmation and what was shipped", n)
 	}
 	w.tell("1")
+}
+
+// A question may have gone out before anything left a trace: where nobody can look, it is
+// not sent, and a person asks.
+func TestTime_OlderThanOurMemoryAndNothingLeftATraceAndNoJournal_APersonAsks(t *testing.T) {
+	t.Parallel()
+	options := noShirt()
+	options.NoJournal = true
+	w := open(t, options)
+	o := anOrder("1")
+	o.PlacedAt = virtual.Start.Add(-2 * time.Hour)
+	w.submit(0, o)
+	w.At(time.Hour, "a person is to ask", func() {
+		cases := w.Verdict("1").Cases
+		if len(cases) != 1 || cases[0].Step.Break.Field != "mail.send" || !strings.Contains(cases[0].Step.Why, "nobody can say whether the customer was asked") || cases[0].Step.Key != "" {
+			t.Errorf("the cases are %+v", cases)
+		}
+	})
+	w.Run(2 * time.Hour)
+	if sent := w.effects(w.Mail, order.Send, "1"); len(sent) != 0 {
+		t.Errorf("what went out is %+v", sent)
+	}
 }
 
 func TestTime_OlderThanOurMemoryAndPaid_GoesOnWithItsMoney(t *testing.T) {

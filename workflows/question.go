@@ -300,7 +300,11 @@ func (p *process) unasked(now time.Time, q Question, why string) {
 		Why:      "the customer was not asked, for the mail is not through: " + q.words() + ", and then it goes on without their answer",
 		Proposal: "ask the customer another way and enter their answer",
 	}
-	if op := p.mailed(reconcile.MailQuestion, q.N); op != nil {
+	switch op := p.mailed(reconcile.MailQuestion, q.N); {
+	case op == nil:
+	case op.Status == Unknown: // what may have been sent is not sent again
+		step.Why = "nobody can say whether the customer was asked: " + q.words() + ", and then it goes on without their answer"
+	default:
 		step.Key = p.Key(*op)
 		step.Proposal += ", or have the mail sent again once what refuses it is mended"
 	}
