@@ -3,6 +3,7 @@ package reconcile
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -381,6 +382,44 @@ func TestCompare_Settling(t *testing.T) {
 	later := changed.Add(settles)
 	if c = Compare(i, auto(), w.read(i.Order, later), nil, []Break{c.Settling[0].Break}, later); len(c.Breaks) != 1 || !c.Breaks[0].FirstSeen.Equal(now) {
 		t.Fatalf("settled: breaks %+v, settling %+v", c.Breaks, c.Settling)
+	}
+}
+
+// What a person let stand about one parcel stands when the customer is told of the next one
+// of its request, and says nothing of that one's number.
+func TestCompare_Tracking_LetStandOfOneParcel(t *testing.T) {
+	t.Parallel()
+	i := shippedOrder()
+	request := &i.Shipments[0]
+	request.Told = []Told{{Shipment: "p1", Tracking: "1Z1"}}
+	w := agreeing(i)
+	numbers := func(all ...string) {
+		w.warehouse.Shipments = nil
+		for n, number := range all {
+			s := Shipment{ID: "p" + strconv.Itoa(n+1), Key: request.Key, State: request.State, Tracking: number}
+			if n == 0 {
+				s.Lines = request.Lines
+			}
+			w.warehouse.Shipments = append(w.warehouse.Shipments, s)
+		}
+	}
+	breaks := func() []Break {
+		return slices.DeleteFunc(compared(i, w).Breaks, func(b Break) bool { return b.Field != WarehouseTracking })
+	}
+	numbers("1Z9")
+	seen := breaks()
+	if len(seen) != 1 || seen[0].Item != request.Key+" p1" {
+		t.Fatalf("the breaks are %+v", seen)
+	}
+	i = Accept(i, seen[0], now)
+	request = &i.Shipments[0]
+	request.Told = append(request.Told, Told{Shipment: "p2", Tracking: "1Z2"})
+	if numbers("1Z9", "1Z2"); len(breaks()) != 0 {
+		t.Fatalf("the next parcel left, and the breaks are %+v", breaks())
+	}
+	numbers("1Z9", "1Z8")
+	if seen = breaks(); len(seen) != 1 || seen[0].Item != request.Key+" p2" {
+		t.Fatalf("the next parcel's number is another, and the breaks are %+v", seen)
 	}
 }
 

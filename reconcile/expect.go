@@ -148,8 +148,10 @@ func (x *expecting) warehouse() {
 	for _, s := range x.intent.Shipments {
 		x.add(WarehouseShipment, s.Key, AtLeast, string(s.State), 0)
 		x.add(WarehouseLines, s.Key, Must, canonicalLines(s.Lines), 0)
-		if numbers := s.numbers(); numbers != "" {
-			x.add(WarehouseTracking, s.Key, Must, numbers, 0)
+		for _, told := range s.Told {
+			if told.Tracking != "" {
+				x.add(WarehouseTracking, told.parcelOf(s), Must, told.Tracking, 0)
+			}
 		}
 		if s.State.out() {
 			shipped = append(shipped, s.Lines...)

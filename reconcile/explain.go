@@ -22,7 +22,8 @@ func explain(findings []finding) {
 		case WarehouseLines:
 			f.derived = itemDiffers(findings, WarehouseShipment, f.expected.Item)
 		case WarehouseTracking:
-			f.derived = itemDiffers(findings, WarehouseShipment, f.expected.Item) || itemDiffers(findings, WarehouseLines, f.expected.Item)
+			request := requestOf(f.expected.Item)
+			f.derived = itemDiffers(findings, WarehouseShipment, request) || itemDiffers(findings, WarehouseLines, request)
 		case WarehouseShipped:
 			f.derived = anyDiffers(findings, WarehouseShipment, "") || anyDiffers(findings, WarehouseLines, "")
 		case ERPSale, ERPInvoices, ERPReceipts, ERPCredits:

@@ -25,7 +25,7 @@ const (
 	WarehouseShipment  Field = "warehouse.shipment"  // per key: there, and how far
 	WarehouseLines     Field = "warehouse.lines"     // per key: what is in it
 	WarehouseShipped   Field = "warehouse.shipped"   // per SKU
-	WarehouseTracking  Field = "warehouse.tracking"  // per key: by which numbers its parcels are followed, of those that the customer was told of
+	WarehouseTracking  Field = "warehouse.tracking"  // per parcel: the number by which it is followed, of those that the customer was told of
 	WarehouseDuplicate Field = "warehouse.duplicate" // per key that lives more than once
 	WarehouseReturn    Field = "warehouse.return"    // per key: there, and how far
 

@@ -46,10 +46,21 @@ func (g *gathering) shipments(i Intent, shipments []Shipment) {
 		g.amount(WarehouseShipped, q.SKU, q.Quantity)
 	}
 	for _, s := range i.Shipments {
-		if numbers := s.following(shipments).numbers(); numbers != "" {
-			g.add(WarehouseTracking, s.Key, numbers, 1, 0)
+		for _, now := range s.following(shipments).Told {
+			if now.Tracking != "" {
+				g.add(WarehouseTracking, now.parcelOf(s), now.Tracking, 1, 0)
+			}
 		}
 	}
+}
+
+// parcelOf names a parcel of a request: what was decided about one says nothing of another.
+func (t Told) parcelOf(s ShipmentIntent) string { return s.Key + " " + t.Shipment }
+
+// requestOf is the request that a parcel is of.
+func requestOf(parcel string) string {
+	key, _, _ := strings.Cut(parcel, " ")
+	return key
 }
 
 // numbers are those by which the customer was told to follow the parcels of a

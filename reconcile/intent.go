@@ -9,7 +9,7 @@ import (
 // RulesVersion numbers Expect, Compare, Plan and Judge together. It goes into
 // every report, so that an old decision can be read with the rules it was made
 // by.
-const RulesVersion = 5
+const RulesVersion = 6
 
 // Intent is what an order's own workflow means the six systems to say by now.
 // The workflow keeps it; Expect turns it into expectations. It is small, for it

@@ -164,7 +164,7 @@ func TestProperty_Compare_TrackingNumber_AsTheCustomerWasTold(t *testing.T) {
 		told := toldOf(i, *s)
 		s.Tracking = rapid.SampledFrom([]string{"", "another"}).Draw(t, "number")
 		c := compared(i, w)
-		of := func(b Break) bool { return b.Field == WarehouseTracking && b.Item == s.Key }
+		of := func(b Break) bool { return b.Field == WarehouseTracking && b.Item == s.Key+" "+s.ID }
 		if seen := slices.ContainsFunc(c.Breaks, of); seen != told || len(c.Breaks) > 1 {
 			t.Fatalf("told of it %v, the number is %q, and the breaks are %+v", told, s.Tracking, c.Breaks)
 		}

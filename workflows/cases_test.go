@@ -729,8 +729,13 @@ func TestCase_TrackingNumberCorrectedAfterItsMail_APersonTellsTheCustomer(t *tes
 	var decided *replied
 	w.At(7*time.Hour, "look and decide", func() {
 		k := w.open1()
-		if b := k.Step.Break; b.Field != reconcile.WarehouseTracking || b.Expected != "1Z1" || b.Observed != "1Z9" || b.Item != "order/1/request/1" {
+		if b := k.Step.Break; b.Field != reconcile.WarehouseTracking || b.Expected != "1Z1" || b.Observed != "1Z9" || !strings.HasPrefix(b.Item, "order/1/request/1 ") {
 			t.Errorf("the case is about %+v", b)
+		}
+		for _, o := range k.Evidence.Options { // who has told the customer is done with it
+			if o.Proposed != (o.As == string(workflows.DecideAccept)) {
+				t.Errorf("of the options %+v this one is proposed: %v", o, o.Proposed)
+			}
 		}
 		w.stands("2", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
 		decided = w.on(k.Evidence.Token, "told", k.N, workflows.DecideAccept)

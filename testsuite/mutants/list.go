@@ -29,14 +29,14 @@ var mutants = []mutant{
 	},
 	{
 		"a number that the customer was told is not held against the parcel", "expect.go",
-		"if numbers := s.numbers(); numbers != \"\" {",
-		"if numbers := s.numbers(); numbers == \" \" {",
+		"if told.Tracking != \"\" {",
+		"if told.Tracking == \" \" {",
 		[]string{"Property_Compare_TrackingNumber_AsTheCustomerWasTold", "Property_Compare_EditThatMatters_IsSeen"},
 	},
 	{
 		"a cancelled parcel has another number", "explain.go",
-		"itemDiffers(findings, WarehouseShipment, f.expected.Item) || itemDiffers(findings, WarehouseLines, f.expected.Item)",
-		"itemDiffers(findings, WarehouseLines, f.expected.Item)",
+		"itemDiffers(findings, WarehouseShipment, request) || itemDiffers(findings, WarehouseLines, request)",
+		"itemDiffers(findings, WarehouseLines, request)",
 		[]string{"Property_Compare_TrackingNumber_AsTheCustomerWasTold"},
 	},
 	{
