@@ -350,6 +350,40 @@ func TestAdopt_ANumberThatWeNeverGave_IsNoKeyOfOurs(t *testing.T) {
 	}
 }
 
+// What went back in other amounts may have been for what came back: it is named, and no
+// more than the rest is proposed.
+func TestAdopt_CameBackAndOtherRefundsAreKnown_TheRestIsProposed(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		refunds   []int64
+		want      int64
+		operation order.Operation
+	}{
+		"in two parts": {[]int64{3000, 1000}, 0, ""}, "a part of it": {[]int64{3000}, 1000, order.Refund}, "more": {[]int64{4500}, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := scripted(t, order.CaptureOnShip)
+			w.arrives()
+			w.sys.returns = append(w.sys.returns, reconcile.Return{ID: w.sys.id("in"), State: reconcile.ReturnRestocked, Lines: []order.Quantity{theShirt()}, ReceivedAt: w.now})
+			paid := &w.sys.attempts[0]
+			for _, amount := range tt.refunds {
+				paid.Refunds = append(paid.Refunds, reconcile.Refund{ID: w.sys.id("re"), Amount: amount, State: reconcile.RefundSucceeded})
+				paid.Refunded += amount
+			}
+			w.now = w.now.Add(time.Second)
+			w.seeAll()
+			again := w.forgotten(0)
+			again.adopt(again.now)
+			again.rests()
+			cases := slices.DeleteFunc(again.openCases(), func(k reconcile.Case) bool { return k.Step.Break.Field != reconcile.PaymentRefunded || k.Step.Break.Situation != reconcile.Missing })
+			if len(cases) != 1 || cases[0].Step.Amount != tt.want || cases[0].Step.Operation != tt.operation || !strings.Contains(cases[0].Step.Why, "went back for no return") {
+				t.Fatalf("the cases are %+v", cases)
+			}
+		})
+	}
+}
+
 // What came back while nobody remembered the order is not paid back by itself, for it may
 // have been before: a person is asked, once, and what they decide is done.
 func TestAdopt_CameBackAndNoRefundIsKnown_APersonIsAsked(t *testing.T) {

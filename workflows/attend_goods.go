@@ -141,15 +141,28 @@ func (p *process) payReturns(now time.Time) {
 const unknownRefund = "not_known"
 
 // askReturns asks about what came back before our memory begins and was not paid back as far
-// as anybody knows, as long as there is money to give back.
+// as anybody knows, as long as there is money to give back. What went back for no return
+// that we know of may have been for these: only the rest is proposed.
 func (p *process) askReturns(now time.Time) {
+	unexplained := p.sum(order.Refund, func(op Operation) bool {
+		return op.Status == Done && (op.About == aboutHand || op.About == aboutSurplus)
+	})
 	for _, op := range p.Operations {
 		if op.Operation != order.Refund || op.Status != Unsent || op.Code != unknownRefund || op.Amount == 0 || p.replaced(p.Key(op)) || p.allRefundable() == 0 {
 			continue
 		}
-		worth := p.amount(op.Amount).String()
-		p.refundMissing(now, op, "not known", "refund "+worth,
-			pieces(p.Returns[op.Of-1].Lines)+" came back before our memory begins, and no refund of "+worth+" is known")
+		worth, maybe := p.amount(op.Amount).String(), min(unexplained, op.Amount)
+		unexplained -= maybe
+		why := pieces(p.Returns[op.Of-1].Lines) + " came back before our memory begins, and no refund of " + worth + " is known"
+		if maybe > 0 {
+			why += "; " + p.amount(maybe).String() + " went back for no return that we know of, which may be for this one"
+		}
+		op.Amount -= maybe
+		proposal := "refund " + p.amount(op.Amount).String()
+		if op.Amount == 0 {
+			proposal = string(DecideByHand) + ": it went back with what else was given back"
+		}
+		p.refundMissing(now, op, "not known", proposal, why)
 	}
 }
 

@@ -168,7 +168,7 @@ func (p *process) refundFailed(now time.Time, op Operation) {
 // refundMissing asks about money that the customer should have back, and does not have as
 // far as anybody knows.
 func (p *process) refundMissing(now time.Time, op Operation, observed, proposal, why string) {
-	p.raise(now, reconcile.Step{
+	step := reconcile.Step{
 		Break: reconcile.Break{
 			System: order.SystemPayment, Field: reconcile.PaymentRefunded, Situation: reconcile.Missing, Item: p.Key(op),
 			Expected: strconv.FormatInt(op.Amount, 10), Observed: observed, Right: string(order.SystemPayment), Money: op.Amount,
@@ -178,7 +178,11 @@ func (p *process) refundMissing(now time.Time, op Operation, observed, proposal,
 		Why:          why,
 		Proposal:     proposal,
 		Alternatives: []string{string(DecideByHand) + ": it was paid back another way", string(DecideAccept) + ": it is not to be paid back"},
-	})
+	}
+	if op.Amount == 0 { // a person may still say how much
+		step.Operation, step.Key = "", ""
+	}
+	p.raise(now, step)
 }
 
 // attendDisputes opens a case about what is in dispute. What was lost is the refund.
