@@ -350,6 +350,32 @@ func TestAdopt_ANumberThatWeNeverGave_IsNoKeyOfOurs(t *testing.T) {
 	}
 }
 
+// A delivery that waits under a key that nobody gave may be the one that was requested: the
+// same goods are not requested beside it, but once it is cancelled.
+func TestAdopt_WaitsUnderAKeyThatWeNeverGave_NotRequestedBesideIt(t *testing.T) {
+	t.Parallel()
+	w := scripted(t, order.CaptureOnShip)
+	w.rests()
+	for n := range w.sys.shipments {
+		w.sys.shipments[n].Key = order.Intent{Order: w.Order.ID, Operation: order.Request, N: 20260501}.Key()
+	}
+	w.now = w.now.Add(time.Second)
+	w.seeAll()
+	again := w.forgotten(0)
+	again.adopt(again.now)
+	if due := again.dueRequest(); due != nil || again.Phase != order.PhaseAccepted {
+		t.Fatalf("in phase %s is due %+v beside %+v", again.Phase, due, again.sys.shipments)
+	}
+	for n := range again.sys.shipments {
+		again.sys.shipments[n].State = reconcile.ShipmentCancelled
+	}
+	again.now = again.now.Add(time.Second)
+	again.seeAll()
+	if due := again.dueRequest(); due == nil {
+		t.Fatal("it was cancelled, and nothing is due")
+	}
+}
+
 // What went back in other amounts may have been for what came back: it is named, and no
 // more than the rest is proposed.
 func TestAdopt_CameBackAndOtherRefundsAreKnown_TheRestIsProposed(t *testing.T) {
@@ -376,7 +402,9 @@ func TestAdopt_CameBackAndOtherRefundsAreKnown_TheRestIsProposed(t *testing.T) {
 			again := w.forgotten(0)
 			again.adopt(again.now)
 			again.rests()
-			cases := slices.DeleteFunc(again.openCases(), func(k reconcile.Case) bool { return k.Step.Break.Field != reconcile.PaymentRefunded || k.Step.Break.Situation != reconcile.Missing })
+			cases := slices.DeleteFunc(again.openCases(), func(k reconcile.Case) bool {
+				return k.Step.Break.Field != reconcile.PaymentRefunded || k.Step.Break.Situation != reconcile.Missing
+			})
 			if len(cases) != 1 || cases[0].Step.Amount != tt.want || cases[0].Step.Operation != tt.operation || !strings.Contains(cases[0].Step.Why, "went back for no return") {
 				t.Fatalf("the cases are %+v", cases)
 			}

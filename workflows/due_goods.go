@@ -171,15 +171,33 @@ func (s *State) dueWarehouse(now time.Time) *Operation {
 	return nil
 }
 
-// dueRequest asks the warehouse for what it was not asked for yet.
+// dueRequest asks the warehouse for what it was not asked for yet. Of an order that is
+// older than our memory what waits there under a key of nobody's may be what was asked for:
+// it goes out as it is, or is cancelled first.
 func (s *State) dueRequest() *Operation {
 	lines := s.remaining()
+	if s.Adopted {
+		lines = order.Less(s.Order, lines, s.waitingUnclaimed())
+	}
 	if s.Phase != order.PhaseAccepted || order.Empty(lines) || !order.Within(s.Order, lines, s.Promised) {
 		return nil
 	}
 	op := s.another(order.SystemWarehouse, order.Request)
 	op.Lines = s.about(lines)
 	return op
+}
+
+// waitingUnclaimed is what waits in the warehouse and is of no request that we know of.
+func (s *State) waitingUnclaimed() []order.Quantity {
+	var lines []order.Quantity
+	for _, sh := range s.shipments() {
+		intent, ours := s.ownIntent(sh.Key)
+		ours = ours && intent.Operation == order.Request && s.find(order.Request, intent.N) != nil
+		if !ours && sh.State.Live() && !gone(sh.State) {
+			lines = order.Plus(s.Order, lines, order.Common(s.Order, sh.Lines, s.wanted()))
+		}
+	}
+	return lines
 }
 
 // dueWithdrawal takes back a request that the warehouse has not packed, once
