@@ -289,6 +289,9 @@ func (p *process) update(ctx workflow.Context, op Operation) error {
 func (p *process) send(ctx workflow.Context, op Operation) error {
 	var result reconcile.Message
 	request := p.message(op)
+	if p.unsent(op) { // a later attempt may find this one's mail, whatever the warehouse says by then
+		p.tells(request, op)
+	}
 	err := workflow.ExecuteActivity(ctx, post.SendMail, repair.Write[mail.SendInput]{Grant: op.Grant, Since: op.First, Request: mail.SendInput{
 		SendRequest: request, Subject: p.subject(order.SystemMail), LookFirst: p.Adopted || op.Repairs > 0 || op.Grant != nil || op.Doubt || op.Why != "",
 		Unsent: p.unsent(op),
@@ -297,11 +300,18 @@ func (p *process) send(ctx workflow.Context, op Operation) error {
 		return err
 	}
 	p.find(op.Operation, op.N).Record = result.MessageID
-	if request.Template == reconcile.MailShipped {
-		p.Departures[op.Of-1].Told = request.Content.Tracking
+	if request.Template == reconcile.MailShipped && p.Departures[op.Of-1].Told == "" {
+		p.tells(request, op)
 	}
 	p.learnMessage(workflow.Now(ctx), result)
 	return nil
+}
+
+// tells remembers the number by which a mail has the customer follow a parcel.
+func (p *process) tells(r mail.SendRequest, op Operation) {
+	if r.Template == reconcile.MailShipped {
+		p.Departures[op.Of-1].Told = r.Content.Tracking
+	}
 }
 
 // unsent says that none of an operation's calls can have had an effect: none was in

@@ -710,6 +710,36 @@ func TestCase_CancelledOnceMoreAfterItWasPutRight_AskedAgain(t *testing.T) {
 	w.Run(6 * time.Hour)
 }
 
+// The mail was accepted and its answer was lost; until the journal can be read the number is
+// corrected. What the customer has is the first one.
+func TestCase_TrackingNumberCorrectedWhileItsMailIsInDoubt_APersonTellsTheCustomer(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Policy: "mode: auto\nreturn_window: 240h\n", Pace: byHand})
+	w.submit(0, anOrder("1"))
+	w.At(time.Hour, "the parcel has a number before it leaves", func() {
+		w.edit(w.Warehouse, `{"order":"1","tracking":"1Z1"}`)
+		w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.ResponseLost})
+		w.inject(w.Mail, simulator.Fault{Operation: "lookup", Kind: simulator.Unavailable, Times: -1})
+	})
+	w.leaves(2*time.Hour, "1", 1)
+	w.At(3*time.Hour, "it gets another number", func() { w.edit(w.Warehouse, `{"order":"1","tracking":"1Z9"}`) })
+	w.At(6*time.Hour, "the journal can be read", func() { w.Mail.Frame().Clear("*") })
+	w.runs(9 * time.Hour)
+	w.At(10*time.Hour, "look", func() {
+		if b := w.open1().Step.Break; b.Field != reconcile.WarehouseTracking || b.Expected != "1Z1" || b.Observed != "1Z9" {
+			t.Errorf("the case is about %+v", b)
+		}
+		var sent []string
+		for _, e := range w.effects(w.Mail, order.Send, "1") {
+			sent = append(sent, e.Detail)
+		}
+		if !slices.Equal(sent, []string{"confirmation", "shipped"}) {
+			t.Errorf("what went out is %v", sent)
+		}
+	})
+	w.Run(11 * time.Hour)
+}
+
 // A number by which the customer was told to follow their parcel and which the warehouse
 // corrects afterwards is a case, for the mail cannot be taken back; one that is entered
 // after the mail went without it is nobody's business. What a person lets stand stays so.

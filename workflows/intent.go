@@ -193,8 +193,9 @@ func (s *State) intentRequest(i *reconcile.Intent, key string, lines []order.Qua
 			intended.State = reconcile.ShipmentShipped
 		}
 	}
-	for _, d := range s.Departures {
-		if d.Key == key && d.Told != "" {
+	for n, d := range s.Departures {
+		mail := s.mailed(reconcile.MailShipped, n+1)
+		if d.Key == key && d.Told != "" && mail != nil && mail.Status == Done {
 			intended.Told = append(intended.Told, reconcile.Told{Shipment: d.Shipment, Tracking: d.Told})
 		}
 	}

@@ -107,7 +107,7 @@ type Departure struct {
 	Lost    bool `json:"lost,omitempty"`
 	Settled bool `json:"settled,omitempty"`
 	Again   bool `json:"again,omitempty"`
-	// Told is the number by which the customer was told to follow it.
+	// Told is the number by which the customer was told to follow it, if the mail went out.
 	Told string `json:"told,omitempty"`
 }
 
