@@ -26,9 +26,17 @@ type Client struct {
 	// Now is the one clock outside workflows.
 	Now func() time.Time
 
-	mu    sync.Mutex
-	since time.Time // when this engine's memory began
-	asked time.Time // when that was last asked
+	mu     sync.Mutex
+	memory memory
+}
+
+// memory is what an engine last said of its own.
+type memory struct {
+	since time.Time // when it began
+	asked time.Time // when that was said
+	// chain is the chain of runs of the reconciliation that said so; empty when there was
+	// none, or nobody knows.
+	chain string
 }
 
 // What a client says.
@@ -362,7 +370,7 @@ func (c *Client) Orders(ctx context.Context, filter string, limit int) ([]Listed
 
 // sinceFor is how long it is believed since when the engine remembers: it may lose its
 // data while we live. While nobody answers, as when workers are deployed, it is believed
-// for sinceAtMost: an engine that had lost its data would say that it knows nothing.
+// for sinceAtMost, as long as the engine shows that it is the one that was asked.
 const (
 	sinceFor    = time.Minute
 	sinceAtMost = time.Hour
@@ -371,30 +379,47 @@ const (
 // engineSince returns when this engine's memory began, as far as it can be known
 // now. One without reconciliation begins to remember now: a new one with what is
 // placed just now, and one that knew more has lost it. A zero moment says nothing, and
-// only an order that was placed just now is taken as new.
+// only an order that was placed just now is taken as new. It is asked also for a caller
+// who does not wait: an engine that has lost its data must not be taken for the old one.
 func (c *Client) engineSince(ctx context.Context) time.Time {
 	now := c.Now()
 	c.mu.Lock()
-	since, asked := c.since, c.asked
+	known := c.memory
 	c.mu.Unlock()
-	if !since.IsZero() && now.Sub(asked) < sinceFor {
-		return since
+	if !known.since.IsZero() && now.Sub(known.asked) < sinceFor {
+		return known.since
 	}
-	s, err := c.Status(ctx) // without the lock: several may ask at first
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), acceptance)
+	defer cancel()
+	heard, err := c.askMemory(bounded) // without the lock: several may ask at first
 	switch {
-	case errors.Is(err, ErrNotFound) && since.IsZero():
+	case errors.Is(err, ErrNotFound) && known.since.IsZero():
 		return now.Add(-workflows.JustNow)
 	case errors.Is(err, ErrNotFound):
-		return now
-	case err != nil && now.Sub(asked) < sinceAtMost:
-		return since
+		heard = memory{since: now}
+	case err != nil && heard.chain != "" && heard.chain == known.chain && now.Sub(known.asked) < sinceAtMost:
+		return known.since
 	case err != nil:
 		return time.Time{}
 	}
+	heard.asked = now
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.since, c.asked = s.Since, now
-	return s.Since
+	c.memory = heard
+	return heard.since
+}
+
+// askMemory asks the engine for the chain of reconciliation, which needs no worker, and
+// reconciliation for the rest. The chain comes first: should the engine be emptied in
+// between, the moment is that of the new one, and the old chain is seen no more. On an
+// error the chain is there if it was heard.
+func (c *Client) askMemory(ctx context.Context) (memory, error) {
+	chain, err := c.Engine.Chain(ctx, workflows.ReconciliationID)
+	if errors.Is(err, ErrNotFound) {
+		return memory{}, err
+	}
+	s, err := c.Status(ctx) // it may say so where nobody told the chain
+	return memory{since: s.Since, chain: chain}, err
 }
 
 func digest(parts ...string) string {

@@ -19,17 +19,28 @@ type remembers struct {
 	starters.Engine
 	since time.Time
 	err   error
+	chain string    // of its reconciliation's runs
 	told  time.Time // what the last order that was started was told
 }
 
-func (r *remembers) Query(_ context.Context, id, _ string, _, result any) error {
+func (r *remembers) Query(ctx context.Context, id, _ string, _, result any) error {
 	if id != workflows.ReconciliationID {
 		return errors.New("not asked for here")
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if r.err == nil {
 		result.(*reconciliation.Status).Since = r.since
 	}
 	return r.err
+}
+
+func (r *remembers) Chain(ctx context.Context, _ string) (string, error) {
+	if errors.Is(r.err, starters.ErrNotFound) {
+		return "", r.err
+	}
+	return r.chain, ctx.Err()
 }
 
 func (r *remembers) Submit(_ context.Context, s starters.Start, _ starters.Message, _ any) error {
@@ -40,6 +51,11 @@ func (r *remembers) Submit(_ context.Context, s starters.Start, _ starters.Messa
 // submitted is an order of an hour ago.
 func (r *remembers) submitted(t *testing.T, c *starters.Client) {
 	t.Helper()
+	r.submittedBy(t.Context(), t, c)
+}
+
+func (r *remembers) submittedBy(ctx context.Context, t *testing.T, c *starters.Client) {
+	t.Helper()
 	o := order.Order{
 		ID: "1", PlacedAt: c.Now().Add(-time.Hour), Channel: "shop",
 		Customer: order.Customer{ID: "c-1", Email: "ada@example.com", Name: "Ada Lovelace"},
@@ -47,7 +63,7 @@ func (r *remembers) submitted(t *testing.T, c *starters.Client) {
 		Currency: "EUR", Lines: []order.Line{{SKU: "MUG", Quantity: 1, UnitPrice: 2500}}, Total: 2500,
 		Payment: order.Payment{Method: "pm_card_visa", Capture: order.CaptureOnShip},
 	}
-	if _, err := c.Submit(t.Context(), o); !errors.Is(err, starters.ErrNotAnswered) {
+	if _, err := c.Submit(ctx, o); !errors.Is(err, starters.ErrNotAnswered) {
 		t.Fatal(err)
 	}
 }
@@ -79,13 +95,60 @@ func TestSubmit_SinceWhenTheEngineRemembers_AsFarAsItIsKnown(t *testing.T) {
 func TestSubmit_EngineLostItsDataMeanwhile_IsAskedAgain(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	engine := &remembers{since: now.Add(-30 * 24 * time.Hour)}
+	engine := &remembers{since: now.Add(-30 * 24 * time.Hour), chain: "of then"}
 	c := &starters.Client{Engine: engine, Now: func() time.Time { return now }}
 	engine.submitted(t, c)
 	engine.err = starters.ErrNotFound
 	now = now.Add(time.Hour)
-	if engine.submitted(t, c); !engine.told.Equal(now) {
+	lost := now
+	if engine.submitted(t, c); !engine.told.Equal(lost) {
+		t.Errorf("the order was told %s, want %s", engine.told, lost)
+	}
+	engine.err, engine.chain = context.DeadlineExceeded, "anew" // a worker has just started it
+	now = now.Add(10 * time.Second)
+	if engine.submitted(t, c); !engine.told.Equal(lost) {
+		t.Errorf("then the order was told %s, want %s", engine.told, lost)
+	}
+	now = now.Add(time.Minute)
+	if engine.submitted(t, c); !engine.told.IsZero() {
+		t.Errorf("after a minute the order was told %s; want nothing", engine.told)
+	}
+}
+
+// Who does not wait for an answer is told what the engine says now all the same.
+func TestSubmit_EngineLostItsDataAndTheCallerDoesNotWait_IsAskedAgain(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	engine := &remembers{since: now.Add(-30 * 24 * time.Hour), chain: "of then"}
+	c := &starters.Client{Engine: engine, Now: func() time.Time { return now }}
+	engine.submitted(t, c)
+	engine.err = starters.ErrNotFound
+	now = now.Add(10 * time.Minute)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if engine.submittedBy(over, t, c); !engine.told.Equal(now) {
 		t.Errorf("the order was told %s, want %s", engine.told, now)
+	}
+}
+
+// From the time that workers start reconciliation on an emptied engine until it has
+// begun, nobody answers there either: the engine shows that it is another one.
+func TestSubmit_NobodyAnswersOnAnEngineThatLostItsData_NothingIsBelieved(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	for _, then := range []string{"of then", ""} { // nobody could say which it was
+		engine := &remembers{since: now.Add(-30 * 24 * time.Hour), chain: then}
+		at := now
+		c := &starters.Client{Engine: engine, Now: func() time.Time { return at }}
+		engine.submitted(t, c)
+		engine.err = context.DeadlineExceeded
+		if then != "" {
+			engine.chain = "anew"
+		}
+		at = at.Add(10 * time.Minute)
+		if engine.submitted(t, c); !engine.told.IsZero() {
+			t.Errorf("after %q the order was told %s; want nothing", then, engine.told)
+		}
 	}
 }
 
@@ -93,7 +156,7 @@ func TestSubmit_EngineLostItsDataMeanwhile_IsAskedAgain(t *testing.T) {
 func TestSubmit_NobodyAnswersForAWhile_WhatIsKnownIsBelieved(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	engine := &remembers{since: now.Add(-30 * 24 * time.Hour)}
+	engine := &remembers{since: now.Add(-30 * 24 * time.Hour), chain: "of then"}
 	c := &starters.Client{Engine: engine, Now: func() time.Time { return now }}
 	engine.submitted(t, c)
 	engine.err = context.DeadlineExceeded

@@ -40,6 +40,10 @@ type Engine interface {
 	// Query asks a workflow, running or closed; it changes nothing.
 	Query(ctx context.Context, workflowID, name string, argument, result any) error
 
+	// Chain names the chain of runs, each of which went on as the next, to which the last
+	// one of a workflow belongs. The engine says so, without a worker.
+	Chain(ctx context.Context, workflowID string) (string, error)
+
 	// Result reads what the last run of a closed workflow returned. ErrNoResult when it
 	// failed or was stopped instead.
 	Result(ctx context.Context, workflowID string, result any) error
@@ -275,6 +279,15 @@ func (t *Temporal) Query(ctx context.Context, workflowID, name string, argument,
 		return classify("ask "+workflowID, err)
 	}
 	return value.Get(result)
+}
+
+// Chain implements Engine.
+func (t *Temporal) Chain(ctx context.Context, workflowID string) (string, error) {
+	d, err := t.Client.DescribeWorkflowExecution(ctx, workflowID, "")
+	if err != nil {
+		return "", classify("describe "+workflowID, err)
+	}
+	return d.WorkflowExecutionInfo.FirstRunId, nil
 }
 
 // Result implements Engine.

@@ -115,6 +115,9 @@ func TestEngine_NoWorker(t *testing.T) {
 			continue
 		}
 		t.Logf("%s: %d events", id, d.WorkflowExecutionInfo.HistoryLength)
+		if chain, err := (&starters.Temporal{Client: engine}).Chain(t.Context(), id); err != nil || chain != d.WorkflowExecutionInfo.Execution.RunId {
+			t.Errorf("the chain of %s is %q, %v; want its only run", id, chain, err)
+		}
 	}
 }
 

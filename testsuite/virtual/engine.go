@@ -425,6 +425,18 @@ func (e *engine) Query(ctx context.Context, id, name string, argument, result an
 	return value.Get(result)
 }
 
+// Chain implements starters.Engine. It is not a step: nothing comes of the moment.
+func (e *engine) Chain(_ context.Context, id string) (string, error) {
+	if e.world.isDown(Engine) {
+		return "", fmt.Errorf("describe %s: %w", id, errEngineDown)
+	}
+	r := e.run(id)
+	if r == nil {
+		return "", fmt.Errorf("describe %s: %w", id, starters.ErrNotFound)
+	}
+	return fmt.Sprintf("%s/%d", id, r.number-r.continued), nil
+}
+
 // Result implements starters.Engine.
 func (e *engine) Result(ctx context.Context, id string, result any) error {
 	r := e.run(id)

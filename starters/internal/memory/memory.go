@@ -232,6 +232,20 @@ func (e *Engine) Query(ctx context.Context, id, name string, argument, result an
 	return carry(v, result)
 }
 
+// Chain implements starters.Engine: no run goes on as the next.
+func (e *Engine) Chain(_ context.Context, id string) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.reachable(); err != nil {
+		return "", err
+	}
+	r, known := e.runs[id]
+	if !known {
+		return "", fmt.Errorf("describe %s: %w", id, starters.ErrNotFound)
+	}
+	return fmt.Sprintf("%s/%d", id, r.Number), nil
+}
+
 // Result implements starters.Engine.
 func (e *Engine) Result(_ context.Context, id string, result any) error {
 	e.mu.Lock()
