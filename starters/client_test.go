@@ -3,6 +3,7 @@ package starters_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -192,6 +193,67 @@ func TestCancel_AskedAgainWhileItIsOpen_OneUpdate(t *testing.T) {
 	if len(ids) != 1 {
 		t.Errorf("%d updates are open; want one", len(ids))
 	}
+}
+
+// Who does not wait for an answer opens no more updates than who does.
+func TestCancel_AskedAgainByWhoDoesNotWait_TwoUpdatesAtMost(t *testing.T) {
+	t.Parallel()
+	for name, wants := range map[string]struct {
+		verdict error // what the order says of where it stands
+		ids     int
+	}{
+		"the order says that it is being taken back": {nil, 2},
+		"nobody says where it stands":                {errors.New("no answer"), 1},
+	} {
+		now := noon
+		engine := &sends{Engine: &memory.Engine{}, verdict: wants.verdict, ids: map[string]bool{}}
+		c := &starters.Client{Engine: engine, Now: func() time.Time { return now }}
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 20 {
+			now = now.Add(time.Minute)
+			a, err := c.Cancel(over, "1", workflows.Cancel{By: "ada", Reason: "changed my mind"})
+			switch {
+			case wants.verdict == nil && (err != nil || a.Pending == ""):
+				t.Fatalf("%s: the answer is %+v, %v", name, a, err)
+			case wants.verdict != nil && !errors.Is(err, starters.ErrNotAnswered):
+				t.Fatalf("%s: the answer is %+v, %v; want that nobody answers", name, a, err)
+			}
+		}
+		if len(engine.ids) != wants.ids {
+			t.Errorf("%s: %d updates were sent; want %d", name, len(engine.ids), wants.ids)
+		}
+	}
+}
+
+// sends is an engine that has refused a cancellation once and keeps the next one open.
+type sends struct {
+	*memory.Engine
+	verdict error
+	ids     map[string]bool
+}
+
+func (s *sends) Message(ctx context.Context, _ string, m starters.Message, result any) error {
+	s.ids[m.ID] = true
+	switch {
+	case ctx.Err() != nil:
+		return starters.ErrNotAnswered
+	case len(s.ids) == 1 || strings.Count(m.ID, "-") == 1:
+		*result.(*workflows.CancelAnswer) = workflows.CancelAnswer{Order: "1", Refused: "it is packed", Call: 1}
+	}
+	return nil
+}
+
+func (s *sends) Query(ctx context.Context, _, _ string, _, result any) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	phase := order.PhaseAccepted
+	if len(s.ids) > 1 {
+		phase = order.PhaseCancelling
+	}
+	result.(*reconcile.Verdict).Phase = phase
+	return s.verdict
 }
 
 // What was refused once may be granted by now, and who is refused for the first time

@@ -166,13 +166,26 @@ func (c *Client) Cancel(ctx context.Context, id order.ID, wish workflows.Cancel)
 	name := "cancel-" + digest(wish.By, wish.Reason)
 	answer, err := c.cancel(ctx, id, name, wish)
 	if older := answer.Call != wish.Call && answer.Pending == "" && !answer.Cancelled; err == nil && older {
-		if v, err := c.Verdict(ctx, id, false); err == nil && v.Phase == order.PhaseCancelling {
-			return beingCancelled(id), nil
-		}
-		answer, err = c.cancel(ctx, id, name+"-"+strconv.FormatInt(wish.Call/int64(time.Minute), 10), wish)
+		answer, err = c.cancelAnew(ctx, id, name+"-"+strconv.FormatInt(wish.Call/int64(time.Minute), 10), wish)
 	}
 	answer.Call = 0
 	return answer, err
+}
+
+// cancelAnew sends a wish once more under another name, unless the order is being taken
+// back: nothing is sent either while nobody says so, also to who does not wait, for
+// each name is one more update that may stay open.
+func (c *Client) cancelAnew(ctx context.Context, id order.ID, name string, wish workflows.Cancel) (workflows.CancelAnswer, error) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), acceptance)
+	defer cancel()
+	v, err := c.Verdict(bounded, id, false)
+	switch {
+	case err != nil:
+		return workflows.CancelAnswer{}, fmt.Errorf("cancel order %s: whether it is being taken back: %w: %w", id, ErrNotAnswered, err)
+	case v.Phase == order.PhaseCancelling:
+		return beingCancelled(id), nil
+	}
+	return c.cancel(ctx, id, name, wish)
 }
 
 // cancel sends a wish to cancel under the name of its message.
