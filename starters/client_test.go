@@ -3,9 +3,12 @@ package starters_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
@@ -297,6 +300,40 @@ func TestCancel_RefusedBefore_IsAskedAnew(t *testing.T) {
 	}
 	if a := cancel(2); !a.Cancelled {
 		t.Errorf("asked again the answer is %+v", a)
+	}
+}
+
+// A cancellation that came to nothing in the engine, as when somebody cancelled the
+// workflow there while it was open, is none: the engine answers its name so for ever.
+func TestCancel_TheFirstEndedWithAnError_IsAskedAnew(t *testing.T) {
+	t.Parallel()
+	wrong := errors.New("a nil map")
+	for name, c := range map[string]struct {
+		first error
+		want  error // nil: it is asked anew
+	}{
+		"cancelled in the engine": {temporal.NewCanceledError(), nil},
+		"a worker's mistake":      {temporal.NewNonRetryableApplicationError("a nil map", "PanicError", wrong), nil},
+		"refused":                 {temporal.NewNonRetryableApplicationError("it has failed", workflows.RefusedReason, nil), starters.ErrNotNow},
+		"the engine is away":      {wrong, wrong},
+		"its last run failed":     {fmt.Errorf("%w: %w", starters.ErrStopped, temporal.NewCanceledError()), starters.ErrStopped},
+	} {
+		sent := 0
+		engine := &memory.Engine{Answer: func(_ string, m starters.Message) (any, error) {
+			if m.Name == workflows.VerdictQuery {
+				return reconcile.Verdict{Phase: order.PhaseAccepted}, nil
+			}
+			if sent++; strings.Count(m.ID, "-") == 1 {
+				return nil, c.first
+			}
+			return workflows.CancelAnswer{Order: "1", Cancelled: true}, nil
+		}}
+		client := &starters.Client{Engine: engine, Now: clock}
+		started(t, engine)
+		a, err := client.Cancel(t.Context(), "1", workflows.Cancel{By: "ada", Reason: "changed my mind"})
+		if !errors.Is(err, c.want) || a.Cancelled != (c.want == nil) || c.want != nil && sent != 1 {
+			t.Errorf("%s: the answer is %+v, %v after %d updates", name, a, err, sent)
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/workflows"
@@ -159,17 +161,29 @@ func noun(update string) string {
 // Cancel asks to take an order back. It answers when the warehouse has: granted,
 // or refused because reality won. Asked again while that is open, it is the same wish
 // and the same message: the engine lets only so many of an order be open at a time.
-// Once it was refused it may be granted by now, and is asked anew, once a minute.
+// Once it was refused, or came to nothing, it may be granted by now, and is asked anew,
+// once a minute.
 // ErrNotAnswered when no worker took it: ask again.
 func (c *Client) Cancel(ctx context.Context, id order.ID, wish workflows.Cancel) (workflows.CancelAnswer, error) {
 	wish.Call = c.Now().UnixNano()
 	name := "cancel-" + digest(wish.By, wish.Reason)
 	answer, err := c.cancel(ctx, id, name, wish)
-	if older := answer.Call != wish.Call && answer.Pending == "" && !answer.Cancelled; err == nil && older {
+	older := err == nil && answer.Call != wish.Call && answer.Pending == "" && !answer.Cancelled
+	if older || cameToNothing(err) {
 		answer, err = c.cancelAnew(ctx, id, name+"-"+strconv.FormatInt(wish.Call/int64(time.Minute), 10), wish)
 	}
 	answer.Call = 0
 	return answer, err
+}
+
+// cameToNothing says that an update was taken up and ended with an error, which is no
+// word of the order: its workflow was cancelled in the engine meanwhile, or a worker has
+// made a mistake. The engine gives that answer to its name for ever. What the order says
+// are errors of the client by now, and one that was stopped has no other answer.
+func cameToNothing(err error) bool {
+	_, cancelled := errors.AsType[*temporal.CanceledError](err)
+	_, failed := errors.AsType[*temporal.ApplicationError](err)
+	return (cancelled || failed) && !errors.Is(err, ErrStopped)
 }
 
 // cancelAnew sends a wish once more under another name, unless the order is being taken

@@ -97,6 +97,27 @@ func TestMeet_PackedThenCancelled_ShipsAndIsACase(t *testing.T) {
 	}
 }
 
+// Whoever waits for the warehouse's word has it, also when somebody cancels the
+// workflow in the engine meanwhile.
+func TestMeet_CancelledAndCancelledInTheEngine_TheWishIsAnswered(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{Pace: byHand})
+	w.submit(0, anOrder("1"))
+	var asked *cancelled
+	w.At(time.Hour, "cancelled while the warehouse is down", func() {
+		w.inject(w.Warehouse, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+		asked = w.cancel("1")
+	})
+	w.At(2*time.Hour, "and in the engine", func() { w.Cancel(workflows.OrderWorkflowID("1")) })
+	w.At(3*time.Hour, "the warehouse is back", func() { w.Warehouse.Frame().Clear("*") })
+	w.Run(2 * day)
+	w.tell("1")
+	w.closedAs("1", order.PhaseCancelled)
+	if asked.Err != nil || !asked.Cancelled {
+		t.Errorf("the cancellation is answered %+v", asked)
+	}
+}
+
 func TestMeet_ShippedThenCancelled_IsACaseAndNothingGoesBack(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{Policy: month})

@@ -241,11 +241,13 @@ func (p *process) cancellable(_ workflow.Context, _ Cancel) error {
 	}
 }
 
-// cancel takes the order back and waits for the warehouse's word. Asked again,
-// it answers what became of the first wish.
+// cancel takes the order back and waits for the warehouse's word, also when the
+// workflow is cancelled in the engine meanwhile, for the engine would answer a wish that
+// failed with it for ever. Asked again, it answers what became of the first wish.
 func (p *process) cancel(ctx workflow.Context, c Cancel) (CancelAnswer, error) {
 	p.wish(workflow.Now(ctx), c)
-	err := workflow.Await(ctx, func() bool { return p.Cancel.Done || p.Cancel.Refused != "" || p.Phase.Ended() })
+	work, _ := workflow.NewDisconnectedContext(ctx)
+	err := workflow.Await(work, func() bool { return p.Cancel.Done || p.Cancel.Refused != "" || p.Phase.Ended() })
 	if err != nil {
 		return CancelAnswer{}, err
 	}
