@@ -24,10 +24,9 @@ const (
 	// after each run whose repairs are all verified so many times as many.
 	firstFew = 3
 	fewer    = 5
-	// groupSample orders are shown of an incident, and groupMembers looked at again
-	// by every run until it is over.
-	groupSample  = 5
-	groupMembers = 500
+	// groupSample orders are shown of an incident, and reconciliation.MostMembers looked
+	// at again by every run until it is over.
+	groupSample = 5
 	// closedGroups are remembered.
 	closedGroups = 10
 )
@@ -58,7 +57,7 @@ func (s *KeeperState) join(g *reconciliation.Group, members []string) {
 	}
 	all := slices.Clone(s.Members[n].Of)
 	for _, one := range members {
-		if len(all) < groupMembers && !slices.Contains(all, one) {
+		if len(all) < reconciliation.MostMembers && !slices.Contains(all, one) {
 			all = append(all, one)
 		}
 	}

@@ -34,8 +34,8 @@ type Confirm struct {
 	// Counts are how many orders the caller suspects of each kind, of all that it
 	// looked at, where these suspects are only a part: see CountKinds.
 	Counts []KindCount `json:"counts,omitempty"`
-	// New are how many of those are none of the orders of an incident that was let go,
-	// by its kind: see Group.Told.
+	// New are how many of those are new to an incident that was let go, by its kind, where
+	// that can be told: see Group.Told.
 	New []KindCount `json:"new,omitempty"`
 	// Blind are the incidents that stay as they are, for most of their members could
 	// not be compared.
@@ -71,7 +71,9 @@ func CountKinds(suspects []Suspect) []KindCount {
 }
 
 // newOf counts, of each incident that was let go to its orders, the suspects of its kind
-// that are not among them.
+// that are new: they are not among them, and do not say themselves that something is
+// broken. Of an incident that may have more orders than are kept nobody can tell, and
+// only what is new in one part counts.
 func (a *Activities) newOf(ctx context.Context, suspects []Suspect) ([]KindCount, error) {
 	status, err := a.Keeper.Status(ctx)
 	if err != nil {
@@ -87,11 +89,17 @@ func (a *Activities) newOf(ctx context.Context, suspects []Suspect) ([]KindCount
 	}
 	var counts []KindCount
 	for _, g := range told {
+		var its []string
+		if n := slices.IndexFunc(members, func(m Members) bool { return m.Group == g.N }); n >= 0 {
+			its = members[n].Of
+		}
+		if len(its) >= MostMembers {
+			continue
+		}
 		c := KindCount{Kind: g.Kind}
 		for _, s := range suspects {
 			of := func(b reconcile.Break) bool { return g.Kind.Covers(b.Kind()) }
-			known := func(m Members) bool { return m.Group == g.N && slices.Contains(m.Of, string(s.Order)) }
-			if slices.ContainsFunc(s.Breaks, of) && !slices.ContainsFunc(members, known) {
+			if !s.Broken && slices.ContainsFunc(s.Breaks, of) && !slices.Contains(its, string(s.Order)) {
 				c.Orders++
 			}
 		}

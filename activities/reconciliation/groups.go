@@ -209,6 +209,9 @@ func Amounts(sums []reconcile.Sum) string {
 	return strings.Join(parts, ", ")
 }
 
+// MostMembers of an incident are kept.
+const MostMembers = 500
+
 // Members are the orders of an incident that is not over, as far as they are
 // kept: every run looks at them again. Of levels they are the SKUs.
 type Members struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -25,25 +26,36 @@ func TestIncidents_LetGoAndASweepFindsManyMoreInParts_AskedAnew(t *testing.T) {
 	t.Parallel()
 	kind := reconcile.Kind{System: order.SystemCRM, Field: reconcile.CRMDeal, Situation: reconcile.Mismatch}
 	b := reconcile.Break{System: kind.System, Field: kind.Field, Situation: kind.Situation, FirstSeen: noon}
-	var suspects []Suspect
-	var all []looked
-	var names []string
-	for n := range 60 {
-		s := Suspect{Order: order.ID(fmt.Sprintf("%02d", n)), Breaks: []reconcile.Break{b}}
-		suspects, names = append(suspects, s), append(names, string(s.Order))
-		all = append(all, looked{suspect: s, would: Rehearsed{Steps: []reconcile.Step{{Break: b, Decision: reconcile.Ask}}, Fresh: []bool{true}}})
+	var names, others []string
+	for n := range MostMembers {
+		names, others = append(names, fmt.Sprintf("%02d", n)), append(others, fmt.Sprintf("other-%d", n))
 	}
+	names = names[:60]
 	for name, c := range map[string]struct {
 		told    bool
 		members []Members
+		broken  int // so many of the orders say themselves that something is broken
 		anew    bool
 	}{
-		"all are new":                    {true, nil, true},
-		"another incident's":             {true, []Members{{Group: 2, Of: names}}, true},
-		"all were let go with it":        {true, []Members{{Group: 1, Of: names}}, false},
-		"most were":                      {true, []Members{{Group: 1, Of: names[:40]}}, false},
-		"it is not let go, or not again": {false, nil, false},
+		"all are new":                     {true, nil, 0, true},
+		"another incident's":              {true, []Members{{Group: 2, Of: names}}, 0, true},
+		"all were let go with it":         {true, []Members{{Group: 1, Of: names}}, 0, false},
+		"most were":                       {true, []Members{{Group: 1, Of: names[:40]}}, 0, false},
+		"it has as many as can be named":  {true, []Members{{Group: 1, Of: others}}, 0, false},
+		"almost as many, and all are new": {true, []Members{{Group: 1, Of: others[1:]}}, 0, true},
+		"another has":                     {true, []Members{{Group: 2, Of: others}}, 0, true},
+		"most know it themselves":         {true, nil, 40, false},
+		"it is not let go, or not again":  {false, nil, 0, false},
 	} {
+		var suspects []Suspect
+		var all []looked
+		for n, id := range names {
+			s := Suspect{Order: order.ID(id), Breaks: []reconcile.Break{b}, Broken: n >= 60-c.broken}
+			suspects = append(suspects, s)
+			// Of what is new of the incident one is enough in a part.
+			would := Rehearsed{Steps: []reconcile.Step{{Break: b, Decision: reconcile.Ask}}, Fresh: []bool{n == 0}}
+			all = append(all, looked{suspect: s, would: would})
+		}
 		g := Group{N: 1, Kind: kind, State: GroupTrying, Told: c.told}
 		a := &Activities{
 			Keeper: incidentsKept{status: Status{Groups: []Group{g}}, members: c.members}, Thresholds: reconcile.DefaultThresholds(), Policy: reconcile.Default(),
@@ -56,6 +68,20 @@ func TestIncidents_LetGoAndASweepFindsManyMoreInParts_AskedAnew(t *testing.T) {
 		got := a.incidents(in, all[:12], levelsLooked{}, []Group{g})
 		if len(got) != 1 || got[0].Anew != c.anew || c.anew && got[0].Orders != 60 {
 			t.Errorf("%s: got %+v; want it asked about anew: %t", name, got, c.anew)
+		}
+	}
+}
+
+// A sweep says of its suspects what their orders say of themselves.
+func TestSweep_SuspectThatSaysItselfThatSomethingIsBroken_IsMarked(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []bool{true, false} {
+		s := &sweeping{a: &Activities{Policy: reconcile.Default(), Now: func() time.Time { return noon }}}
+		found := s.lookUpOne(t.Context(), Known{Intent: reconcile.Intent{Order: "1", PlacedAt: noon}, Broken: broken}, nil, nil)
+		found.news = []order.System{order.SystemCRM}
+		s.file("1", found)
+		if len(s.out.Suspects) != 1 || s.out.Suspects[0].Broken != broken {
+			t.Errorf("the suspects are %+v; want one that says that something is broken: %t", s.out.Suspects, broken)
 		}
 	}
 }

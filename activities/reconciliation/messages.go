@@ -116,4 +116,6 @@ type Suspect struct {
 	Breaks  []reconcile.Break `json:"breaks"`
 	// Subject is how its records are found.
 	Subject reconcile.Subject `json:"subject,omitzero"`
+	// Broken says that its order had open breaks when it last looked.
+	Broken bool `json:"broken,omitempty"`
 }
