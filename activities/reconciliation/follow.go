@@ -117,8 +117,8 @@ func (a *Activities) holdBack(began, cursors []Cursor, of order.System, what str
 	}
 }
 
-// pollSystem walks what changed since the cursor, and moves the cursor only
-// when every page was read.
+// pollSystem walks what changed since the cursor, with which this poll of the system
+// began, and moves the cursor only when every page was read.
 func (a *Activities) pollSystem(ctx context.Context, c *Cursor, found *findings, alive func()) error {
 	now := a.Now()
 	through, most := now, mostPolled
@@ -141,14 +141,20 @@ func (a *Activities) pollSystem(ctx context.Context, c *Cursor, found *findings,
 		}
 		found.add(notices)
 		if err != nil {
-			c.Held = time.Time{} // nobody can be told meanwhile: it waits for its order anew
+			if c.Unread.IsZero() {
+				c.Unread = now
+			}
 			return err
+		}
+		if was := &found.began[len(found.began)-1]; !c.Unread.IsZero() && !was.Held.IsZero() {
+			was.Held = was.Held.Add(now.Sub(c.Unread)) // nobody could be told meanwhile
 		}
 		span := time.Duration(0)
 		if through.Before(now) {
 			span = 2 * through.Sub(c.Through)
 		}
-		c.Through, c.Recent, c.Span, c.Held = through, recent[max(0, len(recent)-mostPolled):], span, time.Time{}
+		c.Through, c.Recent, c.Span = through, recent[max(0, len(recent)-mostPolled):], span
+		c.Held, c.Unread = time.Time{}, time.Time{}
 		return nil
 	}
 }

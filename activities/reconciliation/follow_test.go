@@ -26,13 +26,13 @@ type bulk struct {
 	polls []int // how many notices were given in each
 	// failing cannot be told, so many times each.
 	failing map[order.ID]int
-	// It cannot be read from one poll to before another.
-	down, up int
+	// It cannot be read from one poll to before another, nor in the last of each flaky.
+	down, up, flaky int
 }
 
 func (b *bulk) List(_ context.Context, r reconcile.ListRequest) (reconcile.Page, error) {
 	var page reconcile.Page
-	if n := len(b.polls); b.down <= n && n < b.up {
+	if n := len(b.polls); b.down <= n && n < b.up || b.flaky > 0 && n%b.flaky == 0 {
 		return page, errors.New("no answer")
 	}
 	from, _ := strconv.Atoi(r.Cursor)
@@ -139,6 +139,26 @@ func TestFollowChanges_FeedIsDownWhileItWaitsForAnOrder_WaitsOn(t *testing.T) {
 	b.told(t, 1)
 	if through := cursors[0].Through; b.now.Sub(through) > time.Minute {
 		t.Errorf("the feed is %s behind", b.now.Sub(through))
+	}
+}
+
+// A feed that cannot be read now and then does not wait for one order for ever.
+func TestFollowChanges_FeedFailsNowAndThenWhileAnOrderCannotBeTold_GoesOnWithoutIt(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	for _, flaky := range []int{2, 3} {
+		b := &bulk{now: now, failing: map[order.ID]int{"order-000000": 1000}, flaky: flaky}
+		b.at = []time.Time{now.Add(-time.Minute), now.Add(time.Minute)}
+		cursors := b.follow(t, now.Add(-2*time.Minute), 121)
+		if through := cursors[0].Through; b.now.Sub(through) > time.Minute {
+			t.Errorf("of %d polls one fails: the feed is %s behind", flaky, b.now.Sub(through))
+		}
+		if tries := 1000 - b.failing["order-000000"]; tries < 10 || tries > 40 {
+			t.Errorf("of %d polls one fails: one order was tried %d times", flaky, tries)
+		}
+		if b.given["order-000001"] != 1 {
+			t.Errorf("of %d polls one fails: the other was told %d times", flaky, b.given["order-000001"])
+		}
 	}
 }
 

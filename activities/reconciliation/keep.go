@@ -396,8 +396,10 @@ type Cursor struct {
 	Recent []string `json:"recent,omitempty"`
 	// Span is how much a poll takes at most while it works off more than one takes.
 	Span time.Duration `json:"span,omitempty"`
-	// Held is since when it waits for an order that cannot be told.
-	Held time.Time `json:"held,omitzero"`
+	// Held is since when it waits for an order that cannot be told. The time in which the
+	// feed cannot be read, since Unread, is none of that.
+	Held   time.Time `json:"held,omitzero"`
+	Unread time.Time `json:"unread,omitzero"`
 }
 
 // Known is an order as visibility lists it: a candidate, never the truth.
