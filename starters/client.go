@@ -377,10 +377,11 @@ const (
 )
 
 // engineSince returns when this engine's memory began, as far as it can be known
-// now. One without reconciliation begins to remember now: a new one with what is
-// placed just now, and one that knew more has lost it. A zero moment says nothing, and
-// only an order that was placed just now is taken as new. It is asked also for a caller
-// who does not wait: an engine that has lost its data must not be taken for the old one.
+// now. One without reconciliation begins to remember now, for it may have known more and
+// lost it: what was placed before is looked up, and one that left no trace is new. A zero
+// moment says nothing, and only an order that was placed just now is taken as new. It is
+// asked also for a caller who does not wait: an engine that has lost its data must not be
+// taken for the old one.
 func (c *Client) engineSince(ctx context.Context) time.Time {
 	now := c.Now()
 	c.mu.Lock()
@@ -393,8 +394,6 @@ func (c *Client) engineSince(ctx context.Context) time.Time {
 	defer cancel()
 	heard, err := c.askMemory(bounded) // without the lock: several may ask at first
 	switch {
-	case errors.Is(err, ErrNotFound) && known.since.IsZero():
-		return now.Add(-workflows.JustNow)
 	case errors.Is(err, ErrNotFound):
 		heard = memory{since: now}
 	case err != nil && heard.chain != "" && heard.chain == known.chain && now.Sub(known.asked) < sinceAtMost:

@@ -81,7 +81,7 @@ func TestSubmit_SinceWhenTheEngineRemembers_AsFarAsItIsKnown(t *testing.T) {
 		want time.Time
 	}{
 		"it says":                           {nil, began},
-		"nobody has started reconciliation": {starters.ErrNotFound, now.Add(-workflows.JustNow)},
+		"nobody has started reconciliation": {starters.ErrNotFound, now},
 		"nobody answers":                    {context.DeadlineExceeded, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {

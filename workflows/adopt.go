@@ -90,6 +90,22 @@ func (s *State) keysSeen() []string {
 	return keys
 }
 
+// untouched says that no system holds anything that we did for the order before its first
+// mail goes out: what the customer paid at the checkout carries no key of ours. What
+// cannot be read says nothing.
+func (s *State) untouched() bool {
+	for _, system := range []order.System{order.SystemInventory, order.SystemWarehouse, order.SystemERP} {
+		if s.observed(system).State != reconcile.Absent {
+			return false
+		}
+	}
+	ours := func(key string) bool {
+		intent, is := order.ParseKey(key)
+		return is && intent.Order == s.Order.ID
+	}
+	return s.observed(order.SystemPayment).State != reconcile.Unreadable && !slices.ContainsFunc(s.keysSeen(), ours)
+}
+
 // fillGaps takes each number that no record carries for an intent that came to
 // nothing: it was refused, or what it made was closed. Its key was used, and is not
 // given out again.

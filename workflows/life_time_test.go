@@ -98,6 +98,25 @@ func TestTime_OlderThanOurMemoryAndNothingLeftATraceAndNoJournal_APersonAsks(t *
 	}
 }
 
+// What the customer paid at the checkout is no trace of ours either.
+func TestTime_OlderThanOurMemoryAndOnlyPaidAtTheCheckoutAndNoJournal_ItsMailsAreSent(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{NoJournal: true})
+	o := atOnce("")
+	o.PlacedAt = virtual.Start.Add(-20 * time.Second)
+	w.At(0, "the customer pays, and its order comes", func() {
+		id, err := w.Payment.Start("1", checkout(visa))
+		w.Check(err)
+		o.Payment.Intent = id
+		w.Submit(o)
+	})
+	w.Run(5 * day)
+	if n := len(w.effects(w.Mail, order.Send, "1")); n != 2 {
+		t.Errorf("%d mails went out; want the confirmation and what was shipped", n)
+	}
+	w.tell("1")
+}
+
 func TestTime_OlderThanOurMemoryAndPaid_GoesOnWithItsMoney(t *testing.T) {
 	t.Parallel()
 	w := open(t, virtual.Options{})

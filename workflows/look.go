@@ -246,11 +246,11 @@ func (p *process) look(ctx workflow.Context, system order.System, again int) wor
 	panic("unreachable: system " + string(system))
 }
 
-// JustNow is the age, when it was submitted, at which an order is new although nobody
+// justNow is the age, when it was submitted, at which an order is new although nobody
 // could say since when the engine remembers. Looking costs a reading of every system;
 // what was done that shortly before is done again under the same keys, and no goods have
 // come back yet.
-const JustNow = 5 * time.Minute
+const justNow = 5 * time.Minute
 
 // recall looks into payment and ERP before anything is done for an order that
 // is older than our memory: what is found there is adopted as it stands.
@@ -261,7 +261,7 @@ func (p *process) recall(ctx workflow.Context, engineSince time.Time) error {
 	now := workflow.Now(ctx)
 	oldest := now.Add(-min(p.settings.Retention, p.settings.Policy.Horizon))
 	if engineSince.IsZero() { // nobody could say; it may have waited long for a worker since
-		engineSince = workflow.GetInfo(ctx).WorkflowStartTime.Add(-JustNow)
+		engineSince = workflow.GetInfo(ctx).WorkflowStartTime.Add(-justNow)
 	}
 	if engineSince.After(oldest) {
 		oldest = engineSince
@@ -287,6 +287,7 @@ func (p *process) recall(ctx workflow.Context, engineSince time.Time) error {
 			continue
 		}
 		if payment.State == reconcile.Present || erp.State == reconcile.Present {
+			p.Traceless = p.untouched()
 			p.adopt(now)
 			return nil
 		}

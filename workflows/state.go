@@ -22,8 +22,8 @@ type State struct {
 	// Adopted says that the order is older than the engine's memory, so that
 	// what we may have done before is looked up.
 	Adopted bool `json:"adopted,omitempty"`
-	// Traceless says that payment and ERP knew nothing of it then: it was not paid, and
-	// no mail went out that says so.
+	// Traceless says that payment and ERP knew nothing of it then, or no system anything
+	// of our doing: no mail went out that says that it was paid.
 	Traceless bool `json:"traceless,omitempty"`
 	// ShipTo is where it goes now, when that was changed; Moves counts the changes.
 	ShipTo *order.Address `json:"ship_to,omitempty"`
