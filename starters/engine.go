@@ -416,7 +416,7 @@ func classify(operation string, err error) error {
 		return fmt.Errorf("%s: %w", operation, ErrClosed)
 	case errors.As(err, &missing):
 		return fmt.Errorf("%s: %w", operation, ErrNotFound)
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid) && !isFull(invalid.Message):
 		return fmt.Errorf("%s: %w: %w", operation, ErrInvalid, err)
 	}
 	return fmt.Errorf("%s: %w", operation, err)
@@ -425,3 +425,9 @@ func classify(operation string, err error) error {
 // isCompleted tells a closed workflow from an unknown one: the engine uses one
 // code for both, and says which in the text.
 func isCompleted(message string) bool { return message == "workflow execution already completed" }
+
+// isFull tells a run that has as many signals as it takes from what is refused for
+// ever: the next run takes it, and the engine uses one code for both.
+func isFull(message string) bool {
+	return message == "exceeded workflow execution limit for signal events"
+}

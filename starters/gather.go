@@ -2,7 +2,6 @@ package starters
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -90,15 +89,12 @@ func (g *gathering) tellAll(ctx context.Context, all []Told) error {
 // tell hands over what one order is told. What the engine takes never is said, and
 // need not be sent again: who announced it would repeat that for days.
 func (g *gathering) tell(ctx context.Context, t Told) error {
-	err := g.client.tellOne(ctx, t)
-	if !errors.Is(err, reconciliation.ErrRefused) {
-		return err
-	}
-	for _, n := range t.Notices.Notices {
-		g.log.WithError(err).WithFields(logrus.Fields{"order": t.Order, "system": n.System, "record": n.Record}).
+	never, err := g.client.tellOne(ctx, t)
+	for _, n := range never {
+		g.log.WithError(n.err).WithFields(logrus.Fields{"order": t.Order, "system": n.System, "record": n.Record}).
 			Error("what a webhook said can never be given or kept, and nobody is told of it; look at the record in its system")
 	}
-	return nil
+	return err
 }
 
 // join adds what an order is told to what is being gathered for it, and returns

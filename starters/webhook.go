@@ -92,30 +92,53 @@ func tell(told []Told, of order.ID, e Event) []Told {
 	return told
 }
 
+// lost is a notice that the engine takes never, and why.
+type lost struct {
+	reconciliation.Notice
+	err error
+}
+
+// allLost are the notices of an order that are refused together.
+func allLost(n reconciliation.Notices, err error) []lost {
+	all := make([]lost, len(n.Notices))
+	for i, one := range n.Notices {
+		all[i] = lost{one, err}
+	}
+	return all
+}
+
 // tellOne tells one order, or keeps what it is told in the inbox when the order is
-// unknown. reconciliation.ErrRefused, once all else is kept, when some of it never can be.
-func (c *Client) tellOne(ctx context.Context, t Told) error {
-	if t.OpenOnly {
-		return c.hint(ctx, t.Notices)
+// unknown. It returns what of it the engine takes never, once all else is kept.
+func (c *Client) tellOne(ctx context.Context, t Told) ([]lost, error) {
+	var err error
+	switch {
+	case t.OpenOnly:
+		err = c.hint(ctx, t.Notices)
+	case t.Order != "":
+		err = c.Notify(ctx, t.Notices)
+	default:
+		err = ErrUnknownOrder
 	}
-	if t.Order != "" {
-		err := c.Notify(ctx, t.Notices)
-		if !errors.Is(err, ErrUnknownOrder) {
-			return err
-		}
+	switch {
+	case errors.Is(err, reconciliation.ErrRefused):
+		return allLost(t.Notices, err), nil
+	case !errors.Is(err, ErrUnknownOrder):
+		return nil, err
 	}
-	var never error
+	var never []lost
 	for _, n := range t.Notices.Notices {
 		err := c.Keep(ctx, t.Order, n)
 		if err != nil {
 			err = fmt.Errorf("keep a notice of %s in the inbox: %w", n.System, err)
 		}
 		if err != nil && !errors.Is(err, reconciliation.ErrRefused) {
-			return err
+			return nil, err
 		}
-		never = errors.Join(never, err)
+		if err != nil {
+			never = append(never, lost{n, err})
+		}
 	}
-	return never
+	return never, nil
 }
 
 // hint tells an order that is open, and re-opens none.

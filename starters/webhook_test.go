@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/crm/hubspot"
@@ -114,6 +116,75 @@ func TestWebhook_OrderThatWasStopped_TakenAndSaid(t *testing.T) {
 			t.Errorf("the other order is told %v", got)
 		}
 		contains(t, f.log.String(), "can never be given", "order=A-1", "temporal workflow reset")
+	}
+}
+
+// refusing is an engine that takes one workflow never.
+type refusing struct {
+	starters.Engine
+	id string
+}
+
+func (r *refusing) Submit(ctx context.Context, s starters.Start, m starters.Message, result any) error {
+	if s.ID == r.id {
+		return fmt.Errorf("signal %s: %w", s.ID, starters.ErrInvalid)
+	}
+	return r.Engine.Submit(ctx, s, m, result)
+}
+
+// Of what came together what cannot be kept is said, and of the rest, which is kept,
+// nobody hears that it is lost.
+func TestWebhook_OneOfSeveralRecordsIsRefused_OnlyThatIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, gather := range []time.Duration{0, time.Millisecond} {
+		f := open(t, func(o *starters.GatewayOptions) {
+			o.Gather = gather
+			o.Client = &starters.Client{Engine: &refusing{o.Client.Engine, workflows.InboxWorkflowID(order.SystemCRM, "6")}, Now: clock}
+			of := func(context.Context, hubspot.Event) ([]order.ID, error) { return []order.ID{"A-9"}, nil }
+			o.Webhooks = []starters.Webhook{starters.HubSpotWebhook{Secrets: []string{hubspotSecret}, PublicURL: publicURL, OrdersOf: of}.Webhook()}
+		})
+		events := []string{hubspotEvent(1, "deal.creation", 5), hubspotEvent(2, "deal.creation", 6), hubspotEvent(3, "deal.creation", 7)}
+		f.expect(f.hubspot([]byte("["+strings.Join(events, ",")+"]")), http.StatusOK)
+		for _, record := range []string{"5", "7"} {
+			if run := f.engine.Run(workflows.InboxWorkflowID(order.SystemCRM, record)); run == nil || len(run.Messages) != 1 {
+				t.Errorf("what was said of %s is not kept: %+v", record, run)
+			}
+		}
+		if n := strings.Count(f.log.String(), "can never be given"); n != 1 {
+			t.Errorf("%d records are said to be lost, of one: %s", n, f.log.String())
+		}
+		contains(t, f.log.String(), "can never be given", "record=6")
+	}
+}
+
+// signalled is an engine's client that answers each signal alike.
+type signalled struct {
+	client.Client
+	err error
+}
+
+func (s signalled) SignalWorkflow(context.Context, string, string, string, any) error { return s.err }
+
+func (s signalled) SignalWithStartWorkflow(context.Context, string, string, any, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
+	return nil, s.err
+}
+
+// A run takes so many signals, and the next one goes on: what it refuses until then is
+// not refused for ever.
+func TestWebhook_RunHasAsManySignalsAsItTakes_SentAgain(t *testing.T) {
+	t.Parallel()
+	for text, never := range map[string]bool{
+		"exceeded workflow execution limit for signal events": false,
+		"WorkflowId length exceeds limit.":                    true,
+	} {
+		c := &starters.Client{Engine: &starters.Temporal{Client: signalled{err: serviceerror.NewInvalidArgument(text)}}, Now: clock}
+		told := c.Notify(t.Context(), reconciliation.Notices{Order: "A-1"})
+		kept := c.Keep(t.Context(), "A-1", reconciliation.Notice{System: order.SystemCRM, Record: "5"})
+		for _, err := range []error{told, kept} {
+			if err == nil || errors.Is(err, reconciliation.ErrRefused) != never || !strings.Contains(err.Error(), text) {
+				t.Errorf("of %q it is said: %v; refused for ever: %t", text, err, never)
+			}
+		}
 	}
 }
 
