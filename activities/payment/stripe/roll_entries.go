@@ -89,5 +89,5 @@ func (e *entries) enter(id order.ID, one entry) {
 	}
 	s, digest := e.shelf(id)
 	s.ids = append(s.ids, one.id...)
-	s.marks = append(s.marks, mark{of: digest, created: uint32(one.created), end: uint32(len(s.ids))}) //nolint:gosec // seconds since 1970, and what a shelf holds
+	s.marks = append(s.marks, mark{of: digest, created: uint32(one.created), end: uint32(len(s.ids))})
 }
