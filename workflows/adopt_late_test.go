@@ -382,10 +382,12 @@ func TestAdopt_CameBackAndOtherRefundsAreKnown_TheRestIsProposed(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		refunds   []int64
+		twice     bool // and the whole was paid a second time, which went back
 		want      int64
 		operation order.Operation
 	}{
-		"in two parts": {[]int64{3000, 1000}, 0, ""}, "a part of it": {[]int64{3000}, 1000, order.Refund}, "more": {[]int64{4500}, 0, ""},
+		"in two parts": {[]int64{3000, 1000}, false, 0, ""}, "a part of it": {[]int64{3000}, false, 1000, order.Refund}, "more": {[]int64{4500}, false, 0, ""},
+		"of a second payment": {nil, true, 4000, order.Refund},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -397,6 +399,13 @@ func TestAdopt_CameBackAndOtherRefundsAreKnown_TheRestIsProposed(t *testing.T) {
 				paid.Refunds = append(paid.Refunds, reconcile.Refund{ID: w.sys.id("re"), Amount: amount, State: reconcile.RefundSucceeded})
 				paid.Refunded += amount
 			}
+			if tt.twice {
+				all := paid.Captured
+				w.sys.attempts = append(w.sys.attempts, reconcile.Attempt{
+					ID: w.sys.id("pi"), State: reconcile.AttemptCaptured, Currency: "EUR", Amount: all, Captured: all, Refunded: all, Created: w.now,
+					Refunds: []reconcile.Refund{{ID: w.sys.id("re"), Amount: all, State: reconcile.RefundSucceeded}},
+				})
+			}
 			w.now = w.now.Add(time.Second)
 			w.seeAll()
 			again := w.forgotten(0)
@@ -405,7 +414,7 @@ func TestAdopt_CameBackAndOtherRefundsAreKnown_TheRestIsProposed(t *testing.T) {
 			cases := slices.DeleteFunc(again.openCases(), func(k reconcile.Case) bool {
 				return k.Step.Break.Field != reconcile.PaymentRefunded || k.Step.Break.Situation != reconcile.Missing
 			})
-			if len(cases) != 1 || cases[0].Step.Amount != tt.want || cases[0].Step.Operation != tt.operation || !strings.Contains(cases[0].Step.Why, "went back for no return") {
+			if len(cases) != 1 || cases[0].Step.Amount != tt.want || cases[0].Step.Operation != tt.operation || strings.Contains(cases[0].Step.Why, "went back for no return") == tt.twice {
 				t.Fatalf("the cases are %+v", cases)
 			}
 		})

@@ -141,11 +141,11 @@ func (p *process) payReturns(now time.Time) {
 const unknownRefund = "not_known"
 
 // askReturns asks about what came back before our memory begins and was not paid back as far
-// as anybody knows, as long as there is money to give back. What went back for no return
-// that we know of may have been for these: only the rest is proposed.
+// as anybody knows, as long as there is money to give back. What went back of what it was
+// paid with, for no return that we know of, may have been for these: only the rest is proposed.
 func (p *process) askReturns(now time.Time) {
 	unexplained := p.sum(order.Refund, func(op Operation) bool {
-		return op.Status == Done && (op.About == aboutHand || op.About == aboutSurplus)
+		return op.Status == Done && op.About == aboutHand
 	})
 	for _, op := range p.Operations {
 		if op.Operation != order.Refund || op.Status != Unsent || op.Code != unknownRefund || op.Amount == 0 || p.replaced(p.Key(op)) || p.allRefundable() == 0 {

@@ -287,7 +287,7 @@ func (p *process) update(ctx workflow.Context, op Operation) error {
 }
 
 func (p *process) send(ctx workflow.Context, op Operation) error {
-	var result reconcile.Message
+	var result mail.Sent
 	request := p.message(op)
 	if p.unsent(op) { // a later attempt may find this one's mail, whatever the warehouse says by then
 		p.tells(request, op)
@@ -300,10 +300,10 @@ func (p *process) send(ctx workflow.Context, op Operation) error {
 		return err
 	}
 	p.find(op.Operation, op.N).Record = result.MessageID
-	if request.Template == reconcile.MailShipped && p.Departures[op.Of-1].Told == "" {
+	if !result.Found {
 		p.tells(request, op)
 	}
-	p.learnMessage(workflow.Now(ctx), result)
+	p.learnMessage(workflow.Now(ctx), result.Message)
 	return nil
 }
 
@@ -324,13 +324,15 @@ func (s *State) unsent(op Operation) bool {
 	case op.Was != nil:
 		return op.Was.Status == Refused
 	}
-	return op.Ended.IsZero() && (!s.Adopted || s.Traceless && leavesTrace(reconcile.Template(op.About)))
+	return op.Ended.IsZero() && (!s.Adopted || s.Traceless && s.leavesTrace(reconcile.Template(op.About)))
 }
 
-// leavesTrace says that payment or the ERP knows of an order that a mail went out for. A
-// question may come before anybody has paid, and a cancellation too.
-func leavesTrace(t reconcile.Template) bool {
-	return t != reconcile.MailQuestion && t != reconcile.MailCancellation
+// leavesTrace says that payment or the ERP would know of an order for which a mail had gone
+// out before our memory begins. A question may come before anybody has paid, and a
+// cancellation too; what follows on a confirmation of ours is none of those.
+func (s *State) leavesTrace(t reconcile.Template) bool {
+	confirmed := s.mailed(reconcile.MailConfirmation, 1)
+	return t != reconcile.MailQuestion && t != reconcile.MailCancellation || confirmed != nil && confirmed.Status == Done
 }
 
 // message writes the request of one mail from what is true now.

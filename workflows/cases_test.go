@@ -711,14 +711,27 @@ func TestCase_CancelledOnceMoreAfterItWasPutRight_AskedAgain(t *testing.T) {
 }
 
 // The mail was accepted and its answer was lost; until the journal can be read the number is
-// corrected. What the customer has is the first one.
-func TestCase_TrackingNumberCorrectedWhileItsMailIsInDoubt_APersonTellsTheCustomer(t *testing.T) {
+// corrected. What the customer has is the first one, and the second where it was not accepted.
+func TestCase_TrackingNumberCorrectedWhileItsMailIsInDoubt_WhatTheMailSaid(t *testing.T) {
 	t.Parallel()
+	for name, accepted := range map[string]bool{"it went out": true, "it did not": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			correctedInDoubt(t, accepted)
+		})
+	}
+}
+
+func correctedInDoubt(t *testing.T, accepted bool) {
+	lost := simulator.Fault{Operation: order.Send, Kind: simulator.ResponseLost}
+	if !accepted { // it would land long after the test
+		lost = simulator.Fault{Operation: order.Send, Kind: simulator.Late, Delay: 1000 * time.Hour}
+	}
 	w := open(t, virtual.Options{Policy: "mode: auto\nreturn_window: 240h\n", Pace: byHand})
 	w.submit(0, anOrder("1"))
 	w.At(time.Hour, "the parcel has a number before it leaves", func() {
 		w.edit(w.Warehouse, `{"order":"1","tracking":"1Z1"}`)
-		w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.ResponseLost})
+		w.inject(w.Mail, lost)
 		w.inject(w.Mail, simulator.Fault{Operation: "lookup", Kind: simulator.Unavailable, Times: -1})
 	})
 	w.leaves(2*time.Hour, "1", 1)
@@ -726,7 +739,9 @@ func TestCase_TrackingNumberCorrectedWhileItsMailIsInDoubt_APersonTellsTheCustom
 	w.At(6*time.Hour, "the journal can be read", func() { w.Mail.Frame().Clear("*") })
 	w.runs(9 * time.Hour)
 	w.At(10*time.Hour, "look", func() {
-		if b := w.open1().Step.Break; b.Field != reconcile.WarehouseTracking || b.Expected != "1Z1" || b.Observed != "1Z9" {
+		if !accepted {
+			w.stands("1", order.PhaseShipped, reconcile.Succeeded, reconcile.Agreed)
+		} else if b := w.open1().Step.Break; b.Field != reconcile.WarehouseTracking || b.Expected != "1Z1" || b.Observed != "1Z9" {
 			t.Errorf("the case is about %+v", b)
 		}
 		var sent []string

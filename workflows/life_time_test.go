@@ -76,6 +76,21 @@ func TestTime_OlderThanOurMemoryAndNothingLeftATraceAndNoJournal_ItsMailsAreSent
 	w.tell("1")
 }
 
+// What follows on a confirmation of ours is no mail of before our memory.
+func TestTime_OlderThanOurMemoryAndNothingLeftATraceAndNoJournal_CancelledAfterItsConfirmation_IsTold(t *testing.T) {
+	t.Parallel()
+	w := open(t, virtual.Options{NoJournal: true, Pace: byHand})
+	o := anOrder("1")
+	o.PlacedAt = virtual.Start.Add(-2 * time.Hour)
+	w.submit(0, o)
+	w.At(time.Hour, "the customer cancels", func() { w.cancel("1") })
+	w.Run(day)
+	if sent := w.effects(w.Mail, order.Send, "1"); len(sent) != 2 || sent[1].Detail != "cancellation" {
+		t.Errorf("what went out is %+v", sent)
+	}
+	w.tell("1")
+}
+
 // A question may have gone out before anything left a trace: where nobody can look, it is
 // not sent, and a person asks.
 func TestTime_OlderThanOurMemoryAndNothingLeftATraceAndNoJournal_APersonAsks(t *testing.T) {

@@ -38,22 +38,29 @@ func (a *Activities) ReadMail(ctx context.Context, s reconcile.Subject) (reconci
 // order that was adopted, looks into the journal first: found there, it was
 // sent. Absent counts only twice, the visibility lag apart. Without a journal it is
 // refused where an earlier attempt may have sent it, for nobody can know.
-func (a *Activities) SendMail(ctx context.Context, in repair.Write[SendInput]) (reconcile.Message, error) {
+func (a *Activities) SendMail(ctx context.Context, in repair.Write[SendInput]) (Sent, error) {
 	if err := a.Switches.Check(in.Request.Target(), in.Grant); err != nil {
-		return reconcile.Message{}, apierr.ToEngine("send mail", err)
+		return Sent{}, apierr.ToEngine("send mail", err)
 	}
 	if in.Request.LookFirst || in.Grant != nil || activity.GetInfo(ctx).Attempt > 1 {
 		found, err := a.before(ctx, in)
 		if err != nil || found.MessageID != "" {
-			return found, apierr.ToEngine("send mail: look into the journal first", err)
+			return Sent{found, true}, apierr.ToEngine("send mail: look into the journal first", err)
 		}
 	}
 	message, err := a.Mailer.Send(ctx, in.Request.SendRequest)
 	if err != nil && apierr.CodeOf(err) == apierr.InDoubt {
 		// It may still be accepted: only after that time does the journal tell.
-		return message, apierr.ToEngineAfter("send mail", err, a.Abilities.Lateness)
+		return Sent{}, apierr.ToEngineAfter("send mail", err, a.Abilities.Lateness)
 	}
-	return message, apierr.ToEngine("send mail", err)
+	return Sent{message, false}, apierr.ToEngine("send mail", err)
+}
+
+// Sent is a message that went out: by this call, or found in the journal, whatever this
+// call would have said by now.
+type Sent struct {
+	reconcile.Message
+	Found bool `json:"found,omitempty"`
 }
 
 // NoJournalReason is the reason of the error when a message may have been sent
