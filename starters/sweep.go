@@ -119,7 +119,7 @@ func knownOf(id order.ID, l Listed) reconciliation.Known {
 	}
 	var stakes workflows.Stakes
 	_ = l.DecodeMemo(workflows.StakesMemo, &stakes) // one that has not said yet has none
-	return reconciliation.Known{Intent: intent, Changed: l.Changed, Running: l.Running, Agreed: l.Agreement == string(reconcile.Agreed), Broken: len(l.Breaks) > 0, Short: stakes.Short, Subject: reconcile.Subject{
+	return reconciliation.Known{Intent: intent, Changed: l.Changed, Running: l.Running, Agreed: l.Agreement == string(reconcile.Agreed), Breaks: l.Breaks, Short: stakes.Short, Subject: reconcile.Subject{
 		Order: intent.Order, PlacedAt: intent.PlacedAt, Currency: intent.Currency,
 		Customer: intent.Customer, Cart: intent.CartID, Known: intent.Payments,
 	}}

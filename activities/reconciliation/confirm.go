@@ -71,8 +71,7 @@ func CountKinds(suspects []Suspect) []KindCount {
 }
 
 // newOf counts, of each incident that was let go to its orders, the suspects of its kind
-// that are new: they are not among them, and do not say themselves that something is
-// broken. Of an incident that may have more orders than are kept nobody can tell, and
+// that are new: they are not among them, and do not say themselves that this is broken. Of an incident that may have more orders than are kept nobody can tell, and
 // only what is new in one part counts.
 func (a *Activities) newOf(ctx context.Context, suspects []Suspect) ([]KindCount, error) {
 	status, err := a.Keeper.Status(ctx)
@@ -99,13 +98,21 @@ func (a *Activities) newOf(ctx context.Context, suspects []Suspect) ([]KindCount
 		c := KindCount{Kind: g.Kind}
 		for _, s := range suspects {
 			of := func(b reconcile.Break) bool { return g.Kind.Covers(b.Kind()) }
-			if !s.Broken && slices.ContainsFunc(s.Breaks, of) && !slices.Contains(its, string(s.Order)) {
+			if !s.says(g.Kind) && slices.ContainsFunc(s.Breaks, of) && !slices.Contains(its, string(s.Order)) {
 				c.Orders++
 			}
 		}
 		counts = append(counts, c)
 	}
 	return counts, nil
+}
+
+// says that an order knows of a break of a kind itself.
+func (s Suspect) says(k reconcile.Kind) bool {
+	return slices.ContainsFunc(s.Says, func(said string) bool {
+		other, err := reconcile.ParseKind(said)
+		return err == nil && k.Covers(other)
+	})
 }
 
 // ConfirmedAll is what came of it.

@@ -3,6 +3,7 @@ package reconciliation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,23 +35,28 @@ func TestIncidents_LetGoAndASweepFindsManyMoreInParts_AskedAnew(t *testing.T) {
 	for name, c := range map[string]struct {
 		told    bool
 		members []Members
-		broken  int // so many of the orders say themselves that something is broken
+		say     int    // so many of the orders say themselves that something is broken
+		what    string // that is
 		anew    bool
 	}{
-		"all are new":                     {true, nil, 0, true},
-		"another incident's":              {true, []Members{{Group: 2, Of: names}}, 0, true},
-		"all were let go with it":         {true, []Members{{Group: 1, Of: names}}, 0, false},
-		"most were":                       {true, []Members{{Group: 1, Of: names[:40]}}, 0, false},
-		"it has as many as can be named":  {true, []Members{{Group: 1, Of: others}}, 0, false},
-		"almost as many, and all are new": {true, []Members{{Group: 1, Of: others[1:]}}, 0, true},
-		"another has":                     {true, []Members{{Group: 2, Of: others}}, 0, true},
-		"most know it themselves":         {true, nil, 40, false},
-		"it is not let go, or not again":  {false, nil, 0, false},
+		"all are new":                     {true, nil, 0, kind.String(), true},
+		"another incident's":              {true, []Members{{Group: 2, Of: names}}, 0, kind.String(), true},
+		"all were let go with it":         {true, []Members{{Group: 1, Of: names}}, 0, kind.String(), false},
+		"most were":                       {true, []Members{{Group: 1, Of: names[:40]}}, 0, kind.String(), false},
+		"it has as many as can be named":  {true, []Members{{Group: 1, Of: others}}, 0, kind.String(), false},
+		"almost as many, and all are new": {true, []Members{{Group: 1, Of: others[1:]}}, 0, kind.String(), true},
+		"another has":                     {true, []Members{{Group: 2, Of: others}}, 0, kind.String(), true},
+		"most know it themselves":         {true, nil, 40, kind.String(), false},
+		"most know of something else":     {true, nil, 40, "erp.balance.mismatch", true},
+		"it is not let go, or not again":  {false, nil, 0, kind.String(), false},
 	} {
 		var suspects []Suspect
 		var all []looked
 		for n, id := range names {
-			s := Suspect{Order: order.ID(id), Breaks: []reconcile.Break{b}, Broken: n >= 60-c.broken}
+			s := Suspect{Order: order.ID(id), Breaks: []reconcile.Break{b}}
+			if n >= 60-c.say {
+				s.Says = []string{c.what}
+			}
 			suspects = append(suspects, s)
 			// Of what is new of the incident one is enough in a part.
 			would := Rehearsed{Steps: []reconcile.Step{{Break: b, Decision: reconcile.Ask}}, Fresh: []bool{n == 0}}
@@ -75,13 +81,13 @@ func TestIncidents_LetGoAndASweepFindsManyMoreInParts_AskedAnew(t *testing.T) {
 // A sweep says of its suspects what their orders say of themselves.
 func TestSweep_SuspectThatSaysItselfThatSomethingIsBroken_IsMarked(t *testing.T) {
 	t.Parallel()
-	for _, broken := range []bool{true, false} {
+	for _, broken := range [][]string{{"crm.deal.mismatch"}, nil} {
 		s := &sweeping{a: &Activities{Policy: reconcile.Default(), Now: func() time.Time { return noon }}}
-		found := s.lookUpOne(t.Context(), Known{Intent: reconcile.Intent{Order: "1", PlacedAt: noon}, Broken: broken}, nil, nil)
+		found := s.lookUpOne(t.Context(), Known{Intent: reconcile.Intent{Order: "1", PlacedAt: noon}, Breaks: broken}, nil, nil)
 		found.news = []order.System{order.SystemCRM}
 		s.file("1", found)
-		if len(s.out.Suspects) != 1 || s.out.Suspects[0].Broken != broken {
-			t.Errorf("the suspects are %+v; want one that says that something is broken: %t", s.out.Suspects, broken)
+		if len(s.out.Suspects) != 1 || !slices.Equal(s.out.Suspects[0].Says, broken) {
+			t.Errorf("the suspects are %+v; want one that says %q", s.out.Suspects, broken)
 		}
 	}
 }

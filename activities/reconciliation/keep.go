@@ -410,8 +410,8 @@ type Known struct {
 	Running bool              `json:"running"`
 	// Agreed says that the order agreed when it last looked.
 	Agreed bool `json:"agreed,omitempty"`
-	// Broken says that it had open breaks then.
-	Broken bool `json:"broken,omitempty"`
+	// Breaks are the kinds of the breaks that were open then, as "crm.deal.mismatch".
+	Breaks []string `json:"breaks,omitempty"`
 	// Short says that a person was asked then about stock that is not enough for it.
 	Short bool `json:"short,omitempty"`
 }

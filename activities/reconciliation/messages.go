@@ -116,6 +116,6 @@ type Suspect struct {
 	Breaks  []reconcile.Break `json:"breaks"`
 	// Subject is how its records are found.
 	Subject reconcile.Subject `json:"subject,omitzero"`
-	// Broken says that its order had open breaks when it last looked.
-	Broken bool `json:"broken,omitempty"`
+	// Says are the kinds of the breaks that were open when its order last looked.
+	Says []string `json:"says,omitempty"`
 }

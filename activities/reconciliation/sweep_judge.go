@@ -266,14 +266,15 @@ type lookedUp struct {
 	breaks   []reconcile.Break
 	settling int
 	news     []order.System // that have gone further than the order knows
-	// broken says that its order has breaks by its own word, and over that none is there
-	// any more.
-	broken, over bool
-	why          string // why it could not be compared
+	// says are the kinds of the breaks that its order has by its own word, and over that none
+	// is there any more.
+	says []string
+	over bool
+	why  string // why it could not be compared
 }
 
 func (s *sweeping) lookUpOne(ctx context.Context, k Known, streams []*stream, ahead aheadOf) lookedUp {
-	out := lookedUp{broken: k.Broken}
+	out := lookedUp{says: k.Breaks}
 	var observations []reconcile.Observation
 	for _, st := range streams {
 		if st.isDown() {
@@ -307,7 +308,7 @@ func (s *sweeping) lookUpOne(ctx context.Context, k Known, streams []*stream, ah
 			out.news = append(out.news, o.System)
 		}
 	}
-	out.over = out.broken && len(c.Judged) == len(order.Systems()) && len(out.breaks)+out.settling+len(out.news) == 0
+	out.over = len(out.says) > 0 && len(c.Judged) == len(order.Systems()) && len(out.breaks)+out.settling+len(out.news) == 0
 	if len(c.Judged) < len(observations) && out.why == "" {
 		out.why = "an operation is under way"
 	}
@@ -334,7 +335,7 @@ func (s *sweeping) file(id order.ID, f lookedUp) {
 			s.miss("suspects%s: more than %d; the others are found by the next sweep", s.where(), mostSweepSuspects)
 			return
 		}
-		s.out.Suspects = append(s.out.Suspects, Suspect{Order: id, Breaks: f.breaks, Systems: concerned(f), Broken: f.broken})
+		s.out.Suspects = append(s.out.Suspects, Suspect{Order: id, Breaks: f.breaks, Systems: concerned(f), Says: f.says})
 	}
 	if f.why == "" {
 		return
