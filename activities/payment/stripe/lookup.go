@@ -65,11 +65,13 @@ func (c *Client) Lookup(ctx context.Context, s reconcile.Subject) (reconcile.Obs
 		return reconcile.Observation{}, err
 	}
 	for _, id := range found {
-		a, err := c.attempt(ctx, subject, s.Order, id)
+		a, still, err := c.named(ctx, subject, s.Order, id)
 		if err != nil {
 			return reconcile.Observation{}, err
 		}
-		attempts = append(attempts, a)
+		if still {
+			attempts = append(attempts, a)
+		}
 	}
 	if missing || len(attempts) == 0 {
 		if err := c.verifyAccount(ctx, subject); err != nil {
@@ -146,6 +148,24 @@ func (c *Client) attempt(ctx context.Context, subject string, of order.ID, id st
 	if err != nil {
 		return reconcile.Attempt{}, x.fail(subject, err)
 	}
+	return c.whole(ctx, subject, of, id, pi, x)
+}
+
+// named reads one that a listing showed under the order's reference, and says whether it
+// still is: somebody may have written another one on it since.
+func (c *Client) named(ctx context.Context, subject string, of order.ID, id string) (a reconcile.Attempt, still bool, err error) {
+	pi, x, err := c.read(ctx, id)
+	if err != nil {
+		return a, false, x.fail(subject, err)
+	}
+	if whose, err := c.owner(pi); err == nil && pi.ID == id && whose != of {
+		return a, false, nil
+	}
+	a, err = c.whole(ctx, subject, of, id, pi, x)
+	return a, true, err
+}
+
+func (c *Client) whole(ctx context.Context, subject string, of order.ID, id string, pi *api.PaymentIntent, x *exchange) (reconcile.Attempt, error) { //nolint:revive // one read, and what was asked
 	a, err := c.own(pi, id, of, true)
 	if err != nil {
 		return reconcile.Attempt{}, x.garbage(subject, err.Error())

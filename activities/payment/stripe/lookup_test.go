@@ -377,6 +377,46 @@ func TestLookup_NamedAfterTheRollWentPast_FoundAfresh(t *testing.T) {
 	}
 }
 
+// Somebody may write another order's reference on a PaymentIntent that is on the roll: it is
+// not the first one's any more, and neither can no longer be read.
+func TestLookup_GivenToAnotherOrderAfterTheRollWentPast_IsThatOnes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, gateway.Settings{})
+	id := w.authorize("41", total).ID
+	w.clock.advance(time.Hour)
+	for i := range 150 {
+		w.authorize(order.ID(fmt.Sprintf("more-%d", i)), 100)
+	}
+	w.clock.advance(5 * time.Minute)
+	client := w.newClient(func(c *stripe.Config) { c.LookupPages = 1 })
+	read := func(of order.ID, afresh bool) reconcile.Observation {
+		t.Helper()
+		s := w.subject(of)
+		if afresh {
+			s.Afresh = w.clock.Now()
+		}
+		o, err := client.Lookup(context.Background(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	if a := w.only(read("41", false)); a.ID != id {
+		t.Fatalf("got %+v", a)
+	}
+	w.name(id, "42")
+	w.clock.advance(time.Minute)
+	for _, afresh := range []bool{false, true} {
+		if o := read("41", afresh); o.State != reconcile.Absent {
+			t.Errorf("afresh %t: it is another order's, and there is %+v", afresh, o)
+		}
+	}
+	seen, err := client.LookupMany(context.Background(), []reconcile.Subject{w.subject("41"), w.subject("more-1")})
+	if err != nil || seen[0].State != reconcile.Absent || seen[1].State != reconcile.Present {
+		t.Errorf("got %+v, %v", seen, err)
+	}
+}
+
 // An order that comes late has a window of many days, and what it takes to read them
 // is its own affair: an order of today waits for none of it.
 func TestLookup_AfreshWhileALateOrderIsLookedUp_ReadsItsOwnDayAlone(t *testing.T) {

@@ -193,7 +193,9 @@ func (m *many) read(ctx context.Context, entries []entry, unlisted map[string]or
 			}
 		}
 		if !m.taken[first.id] { // alone, or no longer where the roll has it
-			if err := m.one(ctx, first.of, first.id); err != nil {
+			m.taken[first.id] = true
+			a, still, err := m.client.named(ctx, m.name, first.of, first.id)
+			if err = m.add(first.of, a, still, err); err != nil {
 				return err
 			}
 		}
@@ -223,14 +225,19 @@ func sorted(ids map[string]order.ID) []string {
 func (m *many) one(ctx context.Context, of order.ID, id string) error {
 	m.taken[id] = true
 	a, err := m.client.attempt(ctx, m.name, of, id)
-	if err != nil && apierr.CodeOf(err) == apierr.NotFound {
+	return m.add(of, a, true, err)
+}
+
+// add adds what one read has shown to an order's attempts.
+func (m *many) add(of order.ID, a reconcile.Attempt, its bool, err error) error {
+	switch {
+	case err != nil && apierr.CodeOf(err) == apierr.NotFound:
 		m.missing = true // the strong read says that it is not there
-		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case its:
+		m.attempts[of] = append(m.attempts[of], a)
 	}
-	m.attempts[of] = append(m.attempts[of], a)
 	return nil
 }
 

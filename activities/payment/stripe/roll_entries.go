@@ -15,7 +15,7 @@ const shelves = 1 << 10
 // entries is which PaymentIntents name which order, a million of them or more: so it
 // holds no order id, but a digest of it, and the ids of PaymentIntents in one piece. Two
 // orders in four billion billions have one digest; what is found is read by its id and
-// refused where it is the other's. What a PaymentIntent names once it names for ever, so
+// left out where it is another's, as when somebody has written another reference on it. So
 // all rolls enter into one and the same: each knows for itself from when to when it has
 // been through.
 type entries struct {
