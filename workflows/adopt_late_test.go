@@ -366,6 +366,14 @@ func TestAdopt_WaitsUnderAKeyThatWeNeverGave_NotRequestedBesideIt(t *testing.T) 
 	if due := again.dueRequest(); due != nil || again.Phase != order.PhaseAccepted {
 		t.Fatalf("in phase %s is due %+v beside %+v", again.Phase, due, again.sys.shipments)
 	}
+	again.attend(again.now)
+	k := again.openCaseOf(reconcile.WarehouseShipment, unclaimedItem)
+	if k == nil || again.proposed(*k) != DecideAccept {
+		t.Fatalf("the cases are %+v", again.Cases)
+	}
+	if !slices.ContainsFunc(again.mails(), func(m reconcile.MailIntent) bool { return m.Template == reconcile.MailConfirmation }) {
+		t.Errorf("the mails are %+v", again.mails())
+	}
 	for n := range again.sys.shipments {
 		again.sys.shipments[n].State = reconcile.ShipmentCancelled
 	}
@@ -373,6 +381,9 @@ func TestAdopt_WaitsUnderAKeyThatWeNeverGave_NotRequestedBesideIt(t *testing.T) 
 	again.seeAll()
 	if due := again.dueRequest(); due == nil {
 		t.Fatal("it was cancelled, and nothing is due")
+	}
+	if again.attend(again.now); again.openCaseOf(reconcile.WarehouseShipment, unclaimedItem) != nil {
+		t.Errorf("it was cancelled, and the cases are %+v", again.Cases)
 	}
 }
 

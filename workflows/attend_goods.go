@@ -42,6 +42,7 @@ func (p *process) attendGoods(now time.Time) {
 		p.attendGivenUp(now)
 		p.attendNotThere(now)
 	}
+	p.attendUnclaimed(now)
 	if order.Empty(p.unshipped()) {
 		p.closeShort(now)
 	}
@@ -204,6 +205,33 @@ func (p *process) attendGivenUp(now time.Time) {
 			Proposal: "request it again", Alternatives: []string{string(DecideCancel) + ": take the order back", string(DecideRelease) + ": give up what has not shipped"},
 		})
 	}
+}
+
+// unclaimedItem is what a case about goods is about that wait under a key of nobody's.
+const unclaimedItem = "unclaimed"
+
+// attendUnclaimed asks about what is not requested because it waits under a key of
+// nobody's: where no run cancels that, only a person can say whether it will leave.
+func (p *process) attendUnclaimed(now time.Time) {
+	lines := order.Common(p.Order, p.remaining(), p.waitingUnclaimed())
+	if !p.Adopted || p.Phase != order.PhaseAccepted || order.Empty(lines) {
+		if k := p.openCaseOf(reconcile.WarehouseShipment, unclaimedItem); k != nil {
+			p.closeCase(now, k.N, "nothing waits under a key of nobody's any more")
+		}
+		return
+	}
+	p.raise(now, reconcile.Step{
+		Break: reconcile.Break{
+			System: order.SystemWarehouse, Field: reconcile.WarehouseShipment, Situation: reconcile.Conflict, Item: unclaimedItem,
+			Expected: "requested by us", Observed: "waits under a key of nobody's", Right: string(order.SystemWarehouse), FirstSeen: now, Confirmed: now,
+		},
+		Decision: reconcile.Ask, System: order.SystemWarehouse,
+		Why:      pieces(lines) + " waits in the warehouse under a key that we did not give, and is not requested beside it",
+		Proposal: string(DecideAccept) + ": the warehouse sends what waits there",
+		Alternatives: []string{
+			string(DecideByHand) + ": it was cancelled in the warehouse, and is requested under our own key",
+		},
+	})
 }
 
 func (p *process) closeGivenUp(now time.Time, key string) {

@@ -354,6 +354,9 @@ func (s *State) acceptedAt() time.Time {
 			return op.Ended
 		}
 	}
+	if s.Adopted && (len(s.Departures) > 0 || !order.Empty(s.waitingUnclaimed())) {
+		return s.Order.PlacedAt // under a key of nobody's
+	}
 	return time.Time{}
 }
 
