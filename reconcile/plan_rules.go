@@ -177,7 +177,7 @@ func (x *planning) warehouse(b Break) Step {
 		return ask(b, "the warehouse shipped "+orNothing(b.Observed)+" of "+b.Item+" instead of "+b.Expected, "ask the warehouse", doneByHand)
 	case WarehouseTracking:
 		return ask(b, "the customer was told to follow "+b.Expected+", and the warehouse says "+orNothing(b.Observed),
-			"accept: tell the customer what the warehouse says, and let it stand", "done_by_hand: the warehouse says again what the customer was told")
+			"accept: tell the customer what the warehouse says, and let it stand", doneByHand)
 	case WarehouseReturn:
 		return x.returned(b)
 	case WarehouseDuplicate:
