@@ -49,11 +49,17 @@ type run struct {
 	number    int
 	continued int // how often it continued as new
 	between   bool
-	result    []byte
-	err       error
-	closed    chan struct{} // closed with it
-	wake      []func()      // who waits for its end
-	forgotten bool          // its retention is over: nobody knows it any more
+	wake      []func() // who waits for its end
+	forgotten bool     // its retention is over: nobody knows it any more
+	*outcome
+}
+
+// outcome is what became of a run, once it is closed: whoever waited for it and comes
+// late reads its own, and not that of the run that has taken its place.
+type outcome struct {
+	result []byte
+	err    error
+	closed chan struct{} // closed with it
 }
 
 func (r *run) isClosed() bool {
@@ -153,10 +159,10 @@ func (e *engine) began(info *workflow.Info) *asked {
 	r := e.runs[info.WorkflowExecution.ID]
 	switch {
 	case r == nil:
-		r = &run{closed: make(chan struct{})}
+		r = &run{outcome: &outcome{closed: make(chan struct{})}}
 		e.runs[info.WorkflowExecution.ID] = r
 	case r.isClosed():
-		r.closed = make(chan struct{})
+		r.outcome = &outcome{closed: make(chan struct{})}
 	}
 	r.info, r.kind, r.result, r.err = info, info.WorkflowType.Name, nil, nil
 	r.number++
@@ -446,7 +452,7 @@ func (e *engine) Result(ctx context.Context, id string, result any) error {
 	if err := e.awaitEnd(ctx, id, r.closed); err != nil {
 		return err
 	}
-	if r = e.run(id); r.err != nil {
+	if r.err != nil {
 		return r.err
 	}
 	return json.Unmarshal(r.result, result)
