@@ -95,25 +95,33 @@ func TestSubmit_SinceWhenTheEngineRemembers_AsFarAsItIsKnown(t *testing.T) {
 	}
 }
 
+// remembered is an engine that has remembered for a month, by a client that has asked it,
+// at a moment that goes on as it is moved.
+func remembered(t *testing.T) (now *time.Time, engine *remembers, c *starters.Client) {
+	t.Helper()
+	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	engine = &remembers{since: at.Add(-30 * 24 * time.Hour), chain: "of then"}
+	c = &starters.Client{Engine: engine, Now: func() time.Time { return at }}
+	engine.submitted(t, c)
+	return &at, engine, c
+}
+
 // An engine that has lost its data is not taken for the one that was asked before.
 func TestSubmit_EngineLostItsDataMeanwhile_IsAskedAgain(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	engine := &remembers{since: now.Add(-30 * 24 * time.Hour), chain: "of then"}
-	c := &starters.Client{Engine: engine, Now: func() time.Time { return now }}
-	engine.submitted(t, c)
+	now, engine, c := remembered(t)
 	engine.err = starters.ErrNotFound
-	now = now.Add(time.Hour)
-	lost := now
+	*now = now.Add(time.Hour)
+	lost := *now
 	if engine.submitted(t, c); !engine.told.Equal(lost) {
 		t.Errorf("the order was told %s, want %s", engine.told, lost)
 	}
 	engine.err, engine.chain = context.DeadlineExceeded, "anew" // a worker has just started it
-	now = now.Add(10 * time.Second)
+	*now = now.Add(10 * time.Second)
 	if engine.submitted(t, c); !engine.told.Equal(lost) {
 		t.Errorf("then the order was told %s, want %s", engine.told, lost)
 	}
-	now = now.Add(time.Minute)
+	*now = now.Add(time.Minute)
 	if engine.submitted(t, c); !engine.told.IsZero() {
 		t.Errorf("after a minute the order was told %s; want nothing", engine.told)
 	}
@@ -122,16 +130,13 @@ func TestSubmit_EngineLostItsDataMeanwhile_IsAskedAgain(t *testing.T) {
 // Who does not wait for an answer is told what the engine says now all the same.
 func TestSubmit_EngineLostItsDataAndTheCallerDoesNotWait_IsAskedAgain(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	engine := &remembers{since: now.Add(-30 * 24 * time.Hour), chain: "of then"}
-	c := &starters.Client{Engine: engine, Now: func() time.Time { return now }}
-	engine.submitted(t, c)
+	now, engine, c := remembered(t)
 	engine.err = starters.ErrNotFound
-	now = now.Add(10 * time.Minute)
+	*now = now.Add(10 * time.Minute)
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if engine.submittedBy(over, t, c); !engine.told.Equal(now) {
-		t.Errorf("the order was told %s, want %s", engine.told, now)
+	if engine.submittedBy(over, t, c); !engine.told.Equal(*now) {
+		t.Errorf("the order was told %s, want %s", engine.told, *now)
 	}
 }
 
@@ -159,16 +164,13 @@ func TestSubmit_NobodyAnswersOnAnEngineThatLostItsData_NothingIsBelieved(t *test
 // While workers are deployed nobody answers, and the engine remembers all the same.
 func TestSubmit_NobodyAnswersForAWhile_WhatIsKnownIsBelieved(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	engine := &remembers{since: now.Add(-30 * 24 * time.Hour), chain: "of then"}
-	c := &starters.Client{Engine: engine, Now: func() time.Time { return now }}
-	engine.submitted(t, c)
+	now, engine, c := remembered(t)
 	engine.err = context.DeadlineExceeded
-	now = now.Add(10 * time.Minute)
+	*now = now.Add(10 * time.Minute)
 	if engine.submitted(t, c); !engine.told.Equal(engine.since) {
 		t.Errorf("the order was told %s, want %s", engine.told, engine.since)
 	}
-	now = now.Add(time.Hour)
+	*now = now.Add(time.Hour)
 	if engine.submitted(t, c); !engine.told.IsZero() {
 		t.Errorf("after more than an hour the order was told %s; want nothing", engine.told)
 	}

@@ -214,7 +214,7 @@ const unclaimedItem = "unclaimed"
 // nobody's: where no run cancels that, only a person can say whether it will leave.
 func (p *process) attendUnclaimed(now time.Time) {
 	lines := order.Common(p.Order, p.remaining(), p.waitingUnclaimed())
-	if !p.Adopted || p.Phase != order.PhaseAccepted || order.Empty(lines) {
+	if p.Phase != order.PhaseAccepted || order.Empty(lines) {
 		if k := p.openCaseOf(reconcile.WarehouseShipment, unclaimedItem); k != nil {
 			p.closeCase(now, k.N, "nothing waits under a key of nobody's any more")
 		}

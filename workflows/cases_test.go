@@ -744,11 +744,7 @@ func correctedInDoubt(t *testing.T, accepted bool) {
 		} else if b := w.open1().Step.Break; b.Field != reconcile.WarehouseTracking || b.Expected != "1Z1" || b.Observed != "1Z9" {
 			t.Errorf("the case is about %+v", b)
 		}
-		var sent []string
-		for _, e := range w.effects(w.Mail, order.Send, "1") {
-			sent = append(sent, e.Detail)
-		}
-		if !slices.Equal(sent, []string{"confirmation", "shipped"}) {
+		if sent := w.mails("1"); !slices.Equal(sent, []string{"confirmation", "shipped"}) {
 			t.Errorf("what went out is %v", sent)
 		}
 	})

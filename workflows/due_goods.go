@@ -175,10 +175,7 @@ func (s *State) dueWarehouse(now time.Time) *Operation {
 // older than our memory what waits there under a key of nobody's may be what was asked for:
 // it goes out as it is, or is cancelled first.
 func (s *State) dueRequest() *Operation {
-	lines := s.remaining()
-	if s.Adopted {
-		lines = order.Less(s.Order, lines, s.waitingUnclaimed())
-	}
+	lines := order.Less(s.Order, s.remaining(), s.waitingUnclaimed())
 	if s.Phase != order.PhaseAccepted || order.Empty(lines) || !order.Within(s.Order, lines, s.Promised) {
 		return nil
 	}
@@ -187,8 +184,12 @@ func (s *State) dueRequest() *Operation {
 	return op
 }
 
-// waitingUnclaimed is what waits in the warehouse and is of no request that we know of.
+// waitingUnclaimed is what waits in the warehouse for an order that is older than our
+// memory, and is of no request that we know of.
 func (s *State) waitingUnclaimed() []order.Quantity {
+	if !s.Adopted {
+		return nil
+	}
 	var lines []order.Quantity
 	for _, sh := range s.shipments() {
 		intent, ours := s.ownIntent(sh.Key)

@@ -183,7 +183,8 @@ func (p *process) endedOperations() int {
 	return n*16 + len(p.Phase)
 }
 
-// refused deals with an operation that a system refused for good.
+// refused deals with an operation that a system refused for good, and with a question of
+// which nobody can say whether it went out.
 func (p *process) refused(now time.Time, op *Operation) {
 	if q := p.askedIn(*op); q != nil && op.Status == Unknown {
 		p.unasked(now, *q, op.Why)

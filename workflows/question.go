@@ -130,8 +130,8 @@ func (p *process) attendPayment(now time.Time) {
 }
 
 // askedWhetherPaid says that the gateway was read since the last moment at which anybody
-// could pay: who paid in time and was not heard of is not given up. One that cannot be read is waited
-// for, and after a day a person hears of it.
+// could pay: who paid in time and was not heard of is not given up. One that cannot be
+// read is waited for, and after a day a person hears of it.
 func (p *process) askedWhetherPaid(now time.Time, q *Question) bool {
 	by := p.answerBy(q)
 	if until := p.payDeadline(); p.challenged() && until.After(by) {

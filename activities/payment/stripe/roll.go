@@ -53,7 +53,7 @@ type roll struct {
 	begun time.Time
 	// It holds what was made in [from, upto), in seconds.
 	from, upto int64
-	entries    *entries
+	index      *index
 	// goal is how far back it is to go, and the nameless are between two seconds:
 	// PaymentIntents that name no order yet.
 	goal, firstNameless, lastNameless int64
@@ -73,10 +73,10 @@ type span struct {
 func (r *roll) of(id order.ID, s span, now time.Time) ([]entry, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries == nil || now.Sub(r.begun) > rollLife || s.since < r.from || s.before > r.upto || r.outdated(s) {
+	if r.index == nil || now.Sub(r.begun) > rollLife || s.since < r.from || s.before > r.upto || r.outdated(s) {
 		return nil, false
 	}
-	return r.entries.of(id), true
+	return r.index.of(id), true
 }
 
 // outdated says that something in a span may have got its name since it was read.
@@ -149,7 +149,7 @@ func (c *Client) bring(ctx context.Context, subject string, r *roll, s span) err
 func (r *roll) pages(alone int, now time.Time) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries == nil || now.Sub(r.begun) > rollLife {
+	if r.index == nil || now.Sub(r.begun) > rollLife {
 		return alone
 	}
 	return min(alone, 2)
@@ -158,11 +158,11 @@ func (r *roll) pages(alone int, now time.Time) int {
 // begin makes the roll anew when there is none, or it is too old or outdated, as of a
 // moment, and returns what it holds. What is still on its way back for somebody else
 // gets there first, or orders that come faster than it is read would all wait for ever.
-func (r *roll) begin(s span, before int64, into *entries, now time.Time) (from, upto int64) {
+func (r *roll) begin(s span, before int64, into *index, now time.Time) (from, upto int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.entries == nil || now.Sub(r.begun) > rollLife || r.outdated(s) && r.from <= r.goal {
-		r.begun, r.entries, r.from, r.upto = now, into, before, before
+	if r.index == nil || now.Sub(r.begun) > rollLife || r.outdated(s) && r.from <= r.goal {
+		r.begun, r.index, r.from, r.upto = now, into, before, before
 		r.goal, r.firstNameless, r.lastNameless = s.since, math.MaxInt64, 0
 	}
 	return r.from, r.upto
@@ -220,10 +220,10 @@ func (c *Client) walk(ctx context.Context, subject string, r *roll, s span, ente
 }
 
 // into is where what is walked past is entered.
-func (r *roll) into() *entries {
+func (r *roll) into() *index {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.entries
+	return r.index
 }
 
 // unnamed takes note of a PaymentIntent that names no order.

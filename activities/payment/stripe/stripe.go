@@ -83,8 +83,8 @@ type Client struct {
 	recent  roll // of look-ups afresh
 	late    roll // of those about orders that come late
 
-	entering sync.Mutex
-	entries  *entries // of all rolls
+	indexing sync.Mutex
+	index    *index // of all rolls
 }
 
 var _ payment.Gateway = (*Client)(nil)

@@ -37,9 +37,9 @@ func TestRoll_ManyPaymentIntents_TakeLittleMemory(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
-func TestEntries_OfAnOrder_Once(t *testing.T) {
+func TestIndex_OfAnOrder_Once(t *testing.T) {
 	t.Parallel()
-	e := newEntries(time.Time{})
+	e := newIndex(time.Time{})
 	want := map[order.ID][]entry{}
 	for n := range int64(3 * shelves) {
 		id := order.ID(fmt.Sprint("order-", n%(2*shelves)))
@@ -59,7 +59,7 @@ func TestEntries_OfAnOrder_Once(t *testing.T) {
 }
 
 // What was entered is forgotten some time after it is used no more.
-func TestEntries_LeftBehind(t *testing.T) {
+func TestIndex_LeftBehind(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	c := &Client{}
