@@ -38,15 +38,11 @@ func (w *World) CrashAt(c virtual.Crash) (fired func() bool) {
 func (x *crashes) due(system order.System, c simulator.Call, done bool) (virtual.Boundary, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, crash := range x.all {
-		if crash.Fired || crash.System != system || crash.Operation != "*" && crash.Operation != c.Operation ||
-			crash.Order != "" && crash.Order != c.Order || (crash.Boundary == virtual.Before) == done {
-			continue
-		}
-		if crash.Skip > 0 {
-			crash.Skip--
-			continue
-		}
+	boundaries := []virtual.Boundary{virtual.Before}
+	if done {
+		boundaries = []virtual.Boundary{virtual.After, virtual.Acknowledged}
+	}
+	if crash := virtual.Due(x.all, system, c, boundaries...); crash != nil {
 		crash.Fired = true
 		return crash.Boundary, true
 	}

@@ -57,8 +57,9 @@ type plan struct {
 	calls []Seen
 }
 
-// prepare lets the blows wait for their calls. Of two at one operation the
-// second does not see the call that the first one hits.
+// prepare lets the blows wait for their calls. Of two faults at one operation the
+// second does not see the call that the first one hits; deaths see every call
+// that comes.
 func (p *player) prepare(blows []Blow) {
 	p.plan.count = map[Call]int{}
 	for _, system := range order.Systems() {
@@ -73,7 +74,7 @@ func (p *player) prepare(blows []Blow) {
 	for i, b := range blows {
 		skip := b.Call.N - 1
 		if at, dies := deaths[b.Kind]; dies {
-			fired := p.world.CrashAt(virtual.Crash{Boundary: at, System: b.Call.System, Operation: b.Call.Operation, Order: b.Call.Order, Skip: skip})
+			fired := p.world.CrashAt(virtual.Crash{Boundary: at, System: b.Call.System, Operation: b.Call.Operation, Order: b.Call.Order, Orderless: b.Call.Order == "", Skip: skip})
 			p.exercised(0, b.String(), fired)
 			continue
 		}
@@ -85,7 +86,7 @@ func (p *player) prepare(blows []Blow) {
 		}
 		frame := p.world.Desk(b.Call.System).Frame()
 		id, err := frame.Inject(simulator.Fault{
-			Operation: b.Call.Operation, Order: b.Call.Order, Kind: b.Kind, Skip: skip, Delay: b.Delay,
+			Operation: b.Call.Operation, Order: b.Call.Order, Orderless: b.Call.Order == "", Kind: b.Kind, Skip: skip, Delay: b.Delay,
 		})
 		if err != nil {
 			p.stage.Errorf("%s: %v", b, err)

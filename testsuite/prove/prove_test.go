@@ -82,6 +82,24 @@ func TestPairs_OfACallThatTheFirstFaultCaused_Struck(t *testing.T) {
 	}
 }
 
+// Two deaths at one operation strike the calls that they name: the second is the
+// last of its kind in this story, and nobody would notice it one call later.
+func TestPlan_TwoDeathsAtOneOperation_BothStruck(t *testing.T) {
+	all, err := scenarios("S-04")
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepare := func(n int) play.Call { return play.Call{System: order.SystemERP, Operation: "prepare", N: n} }
+	for _, second := range []simulator.FaultKind{play.DiesBefore, play.DiesAfter} {
+		one := plan{scenario: all[0], seed: 1, blows: []play.Blow{
+			{Call: prepare(1), Kind: play.DiesAfter}, {Call: prepare(2), Kind: second},
+		}}
+		if r := one.play(nil); !r.Passed() {
+			t.Errorf("%s: %q", one, r.Wrong)
+		}
+	}
+}
+
 func TestState_GoesOnWhereItStopped_AndBeginsAnewForOtherPairs(t *testing.T) {
 	var out bytes.Buffer
 	c := campaign{out: &out, seed: 7, statePath: filepath.Join(t.TempDir(), "state.json")}

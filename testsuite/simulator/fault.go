@@ -49,10 +49,11 @@ type Fault struct {
 	ID        int             `json:"id"`
 	Operation order.Operation `json:"operation"` // "*": any; else as "capture", "lookup", "list"
 	Kind      FaultKind       `json:"kind"`
-	Times     int             `json:"times"`           // calls that suffer it; 0: once; -1: until cleared
-	Skip      int             `json:"skip,omitempty"`  // calls that pass before the first one suffers
-	Delay     time.Duration   `json:"delay,omitempty"` // of Late and Stale
-	Order     order.ID        `json:"order,omitempty"` // only calls about this order
+	Times     int             `json:"times"`               // calls that suffer it; 0: once; -1: until cleared
+	Skip      int             `json:"skip,omitempty"`      // calls that pass before the first one suffers
+	Delay     time.Duration   `json:"delay,omitempty"`     // of Late and Stale
+	Order     order.ID        `json:"order,omitempty"`     // only calls about this order
+	Orderless bool            `json:"orderless,omitempty"` // only calls about no single order, as listings
 	Fired     int             `json:"fired"`
 	Cleared   bool            `json:"cleared,omitempty"`
 }
@@ -134,7 +135,7 @@ func (f *faults) next(operation order.Operation, of order.ID) Fault {
 	for i := range f.all {
 		x := &f.all[i]
 		switch {
-		case x.Cleared, x.Operation != "*" && x.Operation != operation, x.Order != "" && x.Order != of:
+		case x.Cleared, x.Operation != "*" && x.Operation != operation, x.Order != "" && x.Order != of, x.Orderless && of != "":
 			continue
 		case x.Times > 0 && x.Fired >= x.Times:
 			continue

@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/trueup-orders/trueup/order"
@@ -32,7 +33,8 @@ type Crash struct {
 	System    order.System
 	Operation order.Operation // "*": any
 	Order     order.ID        // of the call; empty: any
-	Skip      int             // calls that pass before
+	Orderless bool            // only a call about no single order, as a listing
+	Skip      int             // calls that come before
 	Fired     bool
 }
 
@@ -65,27 +67,53 @@ func (w *World) Crashes() []Crash {
 	return all
 }
 
+// Due returns the one of the crashes at these boundaries that a call meets, or
+// nil, and counts the call for those that wait for a later one: also when
+// another one strikes it, unless the call then never comes.
+func Due(all []*Crash, system order.System, c simulator.Call, boundaries ...Boundary) *Crash {
+	var due *Crash
+	var waiting []*Crash
+	for _, x := range all {
+		switch {
+		case x.Fired || !slices.Contains(boundaries, x.Boundary) || !x.meets(system, c):
+		case x.Skip > 0:
+			waiting = append(waiting, x)
+		case due == nil:
+			due = x
+		}
+	}
+	if due == nil || due.Boundary != Before {
+		for _, x := range waiting {
+			x.Skip--
+		}
+	}
+	return due
+}
+
+func (c *Crash) meets(system order.System, call simulator.Call) bool {
+	switch {
+	case c.System != system || c.Operation != call.Operation && c.Operation != "*":
+		return false
+	case c.Orderless:
+		return call.Order == ""
+	default:
+		return c.Order == "" || c.Order == call.Order
+	}
+}
+
 // next returns the crash that a call meets; one that waits for the end of its
 // attempt has not fired yet.
-func (x *crashes) next(a *attempt, system order.System, operation order.Operation, of order.ID) *Crash {
+func (x *crashes) next(a *attempt, system order.System, call simulator.Call) *Crash {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, c := range x.all {
-		if c.Fired || c.System != system || c.Operation != operation && c.Operation != "*" || c.Order != "" && c.Order != of {
-			continue
-		}
-		if c.Skip > 0 {
-			c.Skip--
-			continue
-		}
-		if c.Boundary == Acknowledged {
-			a.fatal = append(a.fatal, c)
-			continue
-		}
-		c.Fired = true
-		return c
+	if c := Due(x.all, system, call, Acknowledged); c != nil {
+		a.fatal = append(a.fatal, c)
 	}
-	return nil
+	c := Due(x.all, system, call, Before, After)
+	if c != nil {
+		c.Fired = true
+	}
+	return c
 }
 
 // Dies implements simulator.Witness: it says whether the worker that calls dies.
@@ -94,7 +122,7 @@ func (w *World) Dies(ctx context.Context, system order.System, c simulator.Call)
 	if a == nil || a.isDead() {
 		return simulator.Lives
 	}
-	crash := w.crashes.next(a, system, c.Operation, c.Order)
+	crash := w.crashes.next(a, system, c)
 	if crash == nil {
 		return simulator.Lives
 	}
