@@ -22,6 +22,9 @@ type Call struct {
 }
 
 func (c Call) String() string {
+	if c.Order == "" {
+		return fmt.Sprintf("%s.%s #%d", c.System, c.Operation, c.N)
+	}
 	return fmt.Sprintf("%s.%s %s #%d", c.System, c.Operation, c.Order, c.N)
 }
 

@@ -3,11 +3,11 @@
 // that come double and at any moment, and the same stories in other orders of
 // what happens at once:
 //
-//	go run ./testsuite/prove [-singles 20m] [-for 15m] [-seed N] [-state FILE] [-only S-01] [-match TEXT]
+//	go run ./testsuite/prove [-singles 20m] [-for 15m] [-seed N] [-state FILE] [-only S-01] [-match TEXT] [-again PLAN]
 //
 // It prints what was played, how many faults of each kind struck, and every
-// plan that broke a law or ended otherwise than its scenario says, with what it
-// takes to play it again. It exits with 1 when there is one.
+// plan that broke a law or ended otherwise than its scenario says; -again plays it
+// again by the name under which it was printed. It exits with 1 when there is one.
 package main
 
 import (
@@ -41,8 +41,20 @@ func run(args []string, out io.Writer) int {
 	only := flags.String("only", "", "one scenario, as S-01")
 	flags.StringVar(&c.match, "match", "", "play the single faults alone whose name contains this, as \"response_lost at payment.capture\", and tell their stories")
 	flags.IntVar(&c.every, "every", 1, "play every n-th single fault alone, and nothing else when it is more than 1")
+	one := flags.String("again", "", "play one plan as a violation names it, as \"S-04, refused at erp.record O1 #1, twice at mail.send O1 #1\", and tell its story")
 	if flags.Parse(args) != nil || flags.NArg() > 0 {
 		return 2
+	}
+	if *one != "" {
+		passed, err := again(out, *one)
+		switch {
+		case err != nil:
+			fmt.Fprintln(out, "prove:", err)
+			return 2
+		case !passed:
+			return 1
+		}
+		return 0
 	}
 	debug.SetGCPercent(400) // thousands of small worlds, one after the other
 	scenarios, err := scenarios(*only)
