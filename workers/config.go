@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -82,6 +83,8 @@ type Cases struct {
 	URL string `split_words:"true"` // empty: nowhere
 	// Secret signs; several while one replaces another.
 	Secret []string `split_words:"true"`
+	// Transport is nil but where a test brings its own.
+	Transport http.RoundTripper `ignored:"true" json:"-"`
 }
 
 // Moment is a time as RFC 3339 writes it; empty is none.
@@ -238,7 +241,7 @@ func (c Config) plantable(p reconcile.Policy) error {
 func (c Config) receiver(now func() time.Time) (*announce.Receiver, error) {
 	switch {
 	case c.Cases.URL != "":
-		return announce.New(c.Cases.URL, c.Cases.Secret, now)
+		return announce.New(c.Cases.URL, c.Cases.Secret, c.Cases.Transport, now)
 	case len(c.Cases.Secret) > 0:
 		return nil, errors.New("TRUEUP_CASES_URL is missing, but TRUEUP_CASES_SECRET is set")
 	}

@@ -15,28 +15,30 @@ import (
 // asked once.
 func TestOrder_CaptureVanishesAtTheGateway_NothingIsLetGoAndAPersonIsAsked(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{ReconcileEvery: time.Hour})
-	o := anOrder("vanished")
-	w.inject(w.Payment, simulator.Fault{Operation: order.Capture, Kind: simulator.Vanishes})
-	w.At(time.Minute, "submit", func() { w.Submit(o) })
-	w.At(20*time.Hour, "asked", func() {
-		v := w.Verdict(o.ID)
-		open := 0
-		for _, c := range v.Cases {
-			if c.Open() {
-				open++
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{ReconcileEvery: time.Hour})
+		o := anOrder("vanished")
+		w.inject(w.Payment, simulator.Fault{Operation: order.Capture, Kind: simulator.Vanishes})
+		w.At(time.Minute, "submit", func() { w.Submit(o) })
+		w.At(20*time.Hour, "asked", func() {
+			v := w.Verdict(o.ID)
+			open := 0
+			for _, c := range v.Cases {
+				if c.Open() {
+					open++
+				}
 			}
+			if v.Agreement != reconcile.NeedsPerson || open != 1 || len(v.Cases) != 1 {
+				t.Errorf("%s with %d cases, %d of them open: %s", v.Agreement, len(v.Cases), open, v.Summary)
+			}
+		})
+		w.Run(20*time.Hour + time.Minute)
+		if voided := w.effects(w.Payment, order.Void, o.ID); len(voided) != 0 {
+			t.Errorf("let go: %+v", voided)
 		}
-		if v.Agreement != reconcile.NeedsPerson || open != 1 || len(v.Cases) != 1 {
-			t.Errorf("%s with %d cases, %d of them open: %s", v.Agreement, len(v.Cases), open, v.Summary)
+		if n := w.Payment.Frame().Faults()[0].Fired; n != 1 {
+			t.Errorf("the fault fired %d times", n)
 		}
+		w.tell(o.ID)
 	})
-	w.Run(20*time.Hour + time.Minute)
-	if voided := w.effects(w.Payment, order.Void, o.ID); len(voided) != 0 {
-		t.Errorf("let go: %+v", voided)
-	}
-	if n := w.Payment.Frame().Faults()[0].Fired; n != 1 {
-		t.Errorf("the fault fired %d times", n)
-	}
-	w.tell(o.ID)
 }

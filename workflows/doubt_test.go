@@ -51,32 +51,34 @@ func TestDoubt_DownForThreeDaysAfterTheEffect_EndsInACaseAndInAnAnswer(t *testin
 	} {
 		t.Run(fmt.Sprintf("%s.%s", tt.system, tt.operation), func(t *testing.T) {
 			t.Parallel()
-			w := open(t, virtual.Options{Policy: "mode: auto\nreturn_window: 240h\n", FollowEvery: 3 * time.Hour})
-			d, field := tt.desk(w), reconcile.Field(string(tt.system)+"."+string(tt.operation))
-			w.submit(0, anOrder("1"))
-			w.goesDownAfter(d, tt.operation, "1")
-			// A parcel leaves some hours after its order: the capture is as much later.
-			start := 12 * time.Hour
-			w.At(start, "its effect has happened", func() {
-				if n := len(w.effects(d, tt.operation, "1")); n == 0 || n > tt.effects {
-					t.Errorf("%s has %d effects; want the one whose answer was lost", field, n)
+			virtual.Bubble(t, func(t *testing.T) {
+				w := open(t, virtual.Options{Policy: "mode: auto\nreturn_window: 240h\n", FollowEvery: 3 * time.Hour})
+				d, field := tt.desk(w), reconcile.Field(string(tt.system)+"."+string(tt.operation))
+				w.submit(0, anOrder("1"))
+				w.goesDownAfter(d, tt.operation, "1")
+				// A parcel leaves some hours after its order: the capture is as much later.
+				start := 12 * time.Hour
+				w.At(start, "its effect has happened", func() {
+					if n := len(w.effects(d, tt.operation, "1")); n == 0 || n > tt.effects {
+						t.Errorf("%s has %d effects; want the one whose answer was lost", field, n)
+					}
+					if v := w.Verdict("1"); len(v.Cases) != 0 {
+						t.Errorf("a person is asked within half a day:\n%s", v.Table())
+					}
+				})
+				w.At(start+26*time.Hour, "more than a day later", func() { w.theCase("1", field) })
+				w.At(tt.down, "it is back", func() { d.Frame().Clear("*") })
+				w.At(tt.down+6*time.Hour, "it has answered", func() {
+					if v := w.Verdict("1"); len(v.Cases) != 0 {
+						t.Errorf("the case is still open:\n%s", v.Table())
+					}
+				})
+				w.Run(tt.down + 7*time.Hour)
+				if n := len(w.effects(d, tt.operation, "1")); n != tt.effects {
+					t.Errorf("%s has %d effects in the end; want %d", field, n, tt.effects)
 				}
-				if v := w.Verdict("1"); len(v.Cases) != 0 {
-					t.Errorf("a person is asked within half a day:\n%s", v.Table())
-				}
+				w.tell("1")
 			})
-			w.At(start+26*time.Hour, "more than a day later", func() { w.theCase("1", field) })
-			w.At(tt.down, "it is back", func() { d.Frame().Clear("*") })
-			w.At(tt.down+6*time.Hour, "it has answered", func() {
-				if v := w.Verdict("1"); len(v.Cases) != 0 {
-					t.Errorf("the case is still open:\n%s", v.Table())
-				}
-			})
-			w.Run(tt.down + 7*time.Hour)
-			if n := len(w.effects(d, tt.operation, "1")); n != tt.effects {
-				t.Errorf("%s has %d effects in the end; want %d", field, n, tt.effects)
-			}
-			w.tell("1")
 		})
 	}
 }
@@ -85,25 +87,27 @@ func TestDoubt_DownForThreeDaysAfterTheEffect_EndsInACaseAndInAnAnswer(t *testin
 // paid is in doubt too, and not in silence.
 func TestDoubt_GatewayUnreadableForThreeDays_ACaseUntilItAnswers(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{})
-	o := anOrder("1")
-	o.Payment.Method = "pm_card_threeDSecure2Required"
-	w.submit(0, o)
-	w.At(25*time.Minute, "the gateway goes down", func() {
-		w.inject(w.Payment, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
-	})
-	w.At(20*time.Hour, "within a day", func() {
-		if v := w.Verdict("1"); len(v.Cases) != 0 || v.Outcome != reconcile.OutcomeInDoubt {
-			t.Errorf("want in doubt without a case:\n%s", v.Table())
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{})
+		o := anOrder("1")
+		o.Payment.Method = "pm_card_threeDSecure2Required"
+		w.submit(0, o)
+		w.At(25*time.Minute, "the gateway goes down", func() {
+			w.inject(w.Payment, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+		})
+		w.At(20*time.Hour, "within a day", func() {
+			if v := w.Verdict("1"); len(v.Cases) != 0 || v.Outcome != reconcile.OutcomeInDoubt {
+				t.Errorf("want in doubt without a case:\n%s", v.Table())
+			}
+		})
+		w.At(27*time.Hour, "more than a day later", func() { w.theCase("1", "payment.held") })
+		w.At(3*day, "the gateway comes back", func() { w.Payment.Frame().Clear("*") })
+		w.Run(3*day + 4*time.Hour)
+		w.expect("1", untouched())
+		if state := w.closedAs("1", order.PhaseFailed); len(state.Cases) != 1 || state.Cases[0].Open() {
+			t.Errorf("its cases are %+v", state.Cases)
 		}
 	})
-	w.At(27*time.Hour, "more than a day later", func() { w.theCase("1", "payment.held") })
-	w.At(3*day, "the gateway comes back", func() { w.Payment.Frame().Clear("*") })
-	w.Run(3*day + 4*time.Hour)
-	w.expect("1", untouched())
-	if state := w.closedAs("1", order.PhaseFailed); len(state.Cases) != 1 || state.Cases[0].Open() {
-		t.Errorf("its cases are %+v", state.Cases)
-	}
 }
 
 // Without a journal what may have been sent is never sent again; but a provider that
@@ -113,25 +117,27 @@ func TestMail_ProviderDownForHoursAndNoJournal_SentOnceWhereItCannotHaveBeen(t *
 	for name, lost := range map[string]bool{"nothing went out": false, "an answer was lost first": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := open(t, virtual.Options{NoJournal: true})
-			if lost {
-				w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.ResponseLost})
-			}
-			w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.Unavailable, Times: -1})
-			w.submit(0, anOrder("1"))
-			w.At(5*time.Hour, "it is back", func() { w.Mail.Frame().Clear("*") })
-			w.At(8*time.Hour, "look", func() {
-				var sent []string
-				for _, e := range w.effects(w.Mail, order.Send, "1") {
-					sent = append(sent, e.Detail)
+			virtual.Bubble(t, func(t *testing.T) {
+				w := open(t, virtual.Options{NoJournal: true})
+				if lost {
+					w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.ResponseLost})
 				}
-				slices.Sort(sent)
-				if !slices.Equal(sent, []string{"confirmation", "shipped"}) {
-					t.Errorf("what went out is %v", sent)
-				}
+				w.inject(w.Mail, simulator.Fault{Operation: order.Send, Kind: simulator.Unavailable, Times: -1})
+				w.submit(0, anOrder("1"))
+				w.At(5*time.Hour, "it is back", func() { w.Mail.Frame().Clear("*") })
+				w.At(8*time.Hour, "look", func() {
+					var sent []string
+					for _, e := range w.effects(w.Mail, order.Send, "1") {
+						sent = append(sent, e.Detail)
+					}
+					slices.Sort(sent)
+					if !slices.Equal(sent, []string{"confirmation", "shipped"}) {
+						t.Errorf("what went out is %v", sent)
+					}
+				})
+				w.Run(9 * time.Hour)
+				w.tell("1")
 			})
-			w.Run(9 * time.Hour)
-			w.tell("1")
 		})
 	}
 }

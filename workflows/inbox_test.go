@@ -37,48 +37,52 @@ func (w *world) inbox() string {
 
 func TestInbox_OrderAppears_GetsWhatWasKept(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{})
-	w.announce(0, "9")
-	w.submit(10*time.Minute, anOrder("9"))
-	w.At(30*time.Minute, "look", func() {
-		if _, _, open := w.Runs(w.inbox()); open {
-			t.Error("twenty minutes after its order the inbox is still open")
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{})
+		w.announce(0, "9")
+		w.submit(10*time.Minute, anOrder("9"))
+		w.At(30*time.Minute, "look", func() {
+			if _, _, open := w.Runs(w.inbox()); open {
+				t.Error("twenty minutes after its order the inbox is still open")
+			}
+		})
+		w.Run(4 * day)
+		w.expect("9", delivered())
+		state := w.closedAs("9", order.PhaseClosed)
+		if !slices.ContainsFunc(state.Seen, func(id string) bool { return strings.HasPrefix(id, "payment/evt_") }) || len(state.Seen) < 4 {
+			t.Errorf("the order has seen %v", state.Seen)
 		}
 	})
-	w.Run(4 * day)
-	w.expect("9", delivered())
-	state := w.closedAs("9", order.PhaseClosed)
-	if !slices.ContainsFunc(state.Seen, func(id string) bool { return strings.HasPrefix(id, "payment/evt_") }) || len(state.Seen) < 4 {
-		t.Errorf("the order has seen %v", state.Seen)
-	}
 }
 
 func TestInbox_NoOrder_CaseAfterAnHourAndForgottenBeyondTheHorizon(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{FollowEvery: 12 * time.Hour})
-	w.announce(0, "9")
-	w.At(55*time.Minute, "look", func() {
-		if l := w.Published(w.inbox()); l.Agreement != "" {
-			t.Errorf("within the hour it says %+v", l)
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{FollowEvery: 12 * time.Hour})
+		w.announce(0, "9")
+		w.At(55*time.Minute, "look", func() {
+			if l := w.Published(w.inbox()); l.Agreement != "" {
+				t.Errorf("within the hour it says %+v", l)
+			}
+		})
+		w.At(75*time.Minute, "look", func() {
+			if l := w.Published(w.inbox()); l.Agreement != "needs_person" || len(l.Breaks) != 1 {
+				t.Errorf("after the hour it says %+v", l)
+			}
+		})
+		w.At(13*day, "look", func() {
+			if _, _, open := w.Runs(w.inbox()); !open {
+				t.Error("it was forgotten within the horizon")
+			}
+		})
+		w.Run(15 * day)
+		if _, _, open := w.Runs(w.inbox()); open {
+			t.Error("beyond the horizon it is still open")
+		}
+		if runs, _, _ := w.Runs(workflows.OrderWorkflowID("9")); runs != 0 {
+			t.Error("an event started an order")
 		}
 	})
-	w.At(75*time.Minute, "look", func() {
-		if l := w.Published(w.inbox()); l.Agreement != "needs_person" || len(l.Breaks) != 1 {
-			t.Errorf("after the hour it says %+v", l)
-		}
-	})
-	w.At(13*day, "look", func() {
-		if _, _, open := w.Runs(w.inbox()); !open {
-			t.Error("it was forgotten within the horizon")
-		}
-	})
-	w.Run(15 * day)
-	if _, _, open := w.Runs(w.inbox()); open {
-		t.Error("beyond the horizon it is still open")
-	}
-	if runs, _, _ := w.Runs(workflows.OrderWorkflowID("9")); runs != 0 {
-		t.Error("an event started an order")
-	}
 }
 
 func (w *world) decideInbox(system order.System, record string, d workflows.DecideInbox) error {
@@ -98,67 +102,71 @@ func (w *world) unclaimed(system order.System, record string) workflows.InboxCas
 // Whoever sends a mail in our name chooses its Message-ID, and stops no feed by it.
 func TestInbox_MailWithALongMessageID_KeptAndTheFeedsGoOn(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{})
-	w.unannounced()
-	long := "<" + strings.Repeat("x", 1500) + "@elsewhere.example>"
-	w.At(time.Hour, "an odd mail", func() {
-		w.edit(w.Mail, `{"do":"put","message_id":"`+long+`","order":"unheard","key":"nonsense","template":"confirmation"}`)
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{})
+		w.unannounced()
+		long := "<" + strings.Repeat("x", 1500) + "@elsewhere.example>"
+		w.At(time.Hour, "an odd mail", func() {
+			w.edit(w.Mail, `{"do":"put","message_id":"`+long+`","order":"unheard","key":"nonsense","template":"confirmation"}`)
+		})
+		w.At(2*time.Hour, "a shipment of an order that nobody knows", func() { w.edit(w.Warehouse, `{"order":"stranger","state":"waiting"}`) })
+		w.At(4*time.Hour, "both are cases", func() {
+			if k := w.unclaimed(order.SystemMail, long); k.Asked.IsZero() || len(k.Notices) != 1 || k.Notices[0].Record != long {
+				t.Errorf("the mail is %+v", k)
+			}
+			if k := w.unclaimed(order.SystemWarehouse, "order-stranger"); k.Asked.IsZero() {
+				t.Errorf("the shipment is %+v", k)
+			}
+			_, listed, _ := workflows.InboxOf(workflows.InboxWorkflowID(order.SystemMail, long))
+			w.Check(w.decideInbox(order.SystemMail, listed, workflows.DecideInbox{Leave: true}))
+		})
+		w.Run(5 * time.Hour)
 	})
-	w.At(2*time.Hour, "a shipment of an order that nobody knows", func() { w.edit(w.Warehouse, `{"order":"stranger","state":"waiting"}`) })
-	w.At(4*time.Hour, "both are cases", func() {
-		if k := w.unclaimed(order.SystemMail, long); k.Asked.IsZero() || len(k.Notices) != 1 || k.Notices[0].Record != long {
-			t.Errorf("the mail is %+v", k)
-		}
-		if k := w.unclaimed(order.SystemWarehouse, "order-stranger"); k.Asked.IsZero() {
-			t.Errorf("the shipment is %+v", k)
-		}
-		_, listed, _ := workflows.InboxOf(workflows.InboxWorkflowID(order.SystemMail, long))
-		w.Check(w.decideInbox(order.SystemMail, listed, workflows.DecideInbox{Leave: true}))
-	})
-	w.Run(5 * time.Hour)
 }
 
 func TestInbox_Left_IsRememberedAndNotAskedAboutAgain(t *testing.T) {
 	t.Parallel()
-	w := deaf(t, virtual.Options{})
-	w.submit(time.Minute, anOrder("1"))
-	w.At(2*time.Hour, "a deal of an order that nobody knows", func() { w.edit(w.CRM, `{"order":"stranger","stage":"won"}`) })
-	w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
-	w.sweep(18*time.Hour+10*time.Minute, workflows.SweepInput{Day: firstDay}) // which sees it again
-	id := workflows.InboxWorkflowID(order.SystemCRM, "order-stranger")
-	w.At(18*time.Hour+30*time.Minute, "it is no case yet, and can be decided about all the same", func() {
-		if k := w.unclaimed(order.SystemCRM, "order-stranger"); !k.Asked.IsZero() || len(k.Notices) != 1 {
-			t.Errorf("within the hour it is %+v", k)
+	virtual.Bubble(t, func(t *testing.T) {
+		w := deaf(t, virtual.Options{})
+		w.submit(time.Minute, anOrder("1"))
+		w.At(2*time.Hour, "a deal of an order that nobody knows", func() { w.edit(w.CRM, `{"order":"stranger","stage":"won"}`) })
+		w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+		w.sweep(18*time.Hour+10*time.Minute, workflows.SweepInput{Day: firstDay}) // which sees it again
+		id := workflows.InboxWorkflowID(order.SystemCRM, "order-stranger")
+		w.At(18*time.Hour+30*time.Minute, "it is no case yet, and can be decided about all the same", func() {
+			if k := w.unclaimed(order.SystemCRM, "order-stranger"); !k.Asked.IsZero() || len(k.Notices) != 1 {
+				t.Errorf("within the hour it is %+v", k)
+			}
+		})
+		w.At(20*time.Hour, "a person looks", func() {
+			k := w.unclaimed(order.SystemCRM, "order-stranger")
+			told := strings.Join(k.Evidence, "\n")
+			if !strings.Contains(told, "crm holds of order stranger: deal is won") || !strings.Contains(told, "payment holds nothing of order stranger") {
+				t.Errorf("the evidence is\n%s", told)
+			}
+			if err := w.decideInbox(order.SystemCRM, "order-stranger", workflows.DecideInbox{Link: "stranger"}); !errors.Is(err, starters.ErrNotNow) {
+				t.Errorf("linked to an order that nobody knows: %v", err)
+			}
+			w.Check(w.decideInbox(order.SystemCRM, "order-stranger", workflows.DecideInbox{Leave: true}))
+			if err := w.decideInbox(order.SystemCRM, "order-stranger", workflows.DecideInbox{Link: "1"}); !errors.Is(err, starters.ErrNotNow) {
+				t.Errorf("decided twice: %v", err)
+			}
+		})
+		again := w.sweep(21*time.Hour, workflows.SweepInput{Day: firstDay})
+		w.At(30*time.Hour, "after the next sweep", func() {
+			runs, _, open := w.Runs(id)
+			if l := w.Published(id); l.Agreement != "agreed" || len(l.Breaks) != 0 || runs != 1 || !open {
+				t.Errorf("what was left is asked about again: %+v, run %d, open %t", l, runs, open)
+			}
+		})
+		w.Run(16 * day)
+		if again.Swept.Kept != 1 {
+			t.Errorf("the next sweep saw it %d times", again.Swept.Kept)
+		}
+		if _, _, open := w.Runs(id); open {
+			t.Error("beyond the horizon it is still open")
 		}
 	})
-	w.At(20*time.Hour, "a person looks", func() {
-		k := w.unclaimed(order.SystemCRM, "order-stranger")
-		told := strings.Join(k.Evidence, "\n")
-		if !strings.Contains(told, "crm holds of order stranger: deal is won") || !strings.Contains(told, "payment holds nothing of order stranger") {
-			t.Errorf("the evidence is\n%s", told)
-		}
-		if err := w.decideInbox(order.SystemCRM, "order-stranger", workflows.DecideInbox{Link: "stranger"}); !errors.Is(err, starters.ErrNotNow) {
-			t.Errorf("linked to an order that nobody knows: %v", err)
-		}
-		w.Check(w.decideInbox(order.SystemCRM, "order-stranger", workflows.DecideInbox{Leave: true}))
-		if err := w.decideInbox(order.SystemCRM, "order-stranger", workflows.DecideInbox{Link: "1"}); !errors.Is(err, starters.ErrNotNow) {
-			t.Errorf("decided twice: %v", err)
-		}
-	})
-	again := w.sweep(21*time.Hour, workflows.SweepInput{Day: firstDay})
-	w.At(30*time.Hour, "after the next sweep", func() {
-		runs, _, open := w.Runs(id)
-		if l := w.Published(id); l.Agreement != "agreed" || len(l.Breaks) != 0 || runs != 1 || !open {
-			t.Errorf("what was left is asked about again: %+v, run %d, open %t", l, runs, open)
-		}
-	})
-	w.Run(16 * day)
-	if again.Swept.Kept != 1 {
-		t.Errorf("the next sweep saw it %d times", again.Swept.Kept)
-	}
-	if _, _, open := w.Runs(id); open {
-		t.Error("beyond the horizon it is still open")
-	}
 }
 
 // nameless has a customer begin to pay, after two hours, without our reference.
@@ -174,63 +182,67 @@ func (w *world) nameless() *string {
 
 func TestInbox_Linked_IsGivenToItsOrder(t *testing.T) {
 	t.Parallel()
-	w := deaf(t, virtual.Options{})
-	w.submit(time.Minute, anOrder("1"))
-	record := w.nameless()
-	w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
-	w.At(20*time.Hour, "a person knows whose it is", func() {
-		if k := w.unclaimed(order.SystemPayment, *record); k.Asked.IsZero() || len(k.Evidence) != 2 || !strings.Contains(k.Evidence[0], "a payment of 7.00 EUR") {
-			t.Errorf("the case is %+v", k)
+	virtual.Bubble(t, func(t *testing.T) {
+		w := deaf(t, virtual.Options{})
+		w.submit(time.Minute, anOrder("1"))
+		record := w.nameless()
+		w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+		w.At(20*time.Hour, "a person knows whose it is", func() {
+			if k := w.unclaimed(order.SystemPayment, *record); k.Asked.IsZero() || len(k.Evidence) != 2 || !strings.Contains(k.Evidence[0], "a payment of 7.00 EUR") {
+				t.Errorf("the case is %+v", k)
+			}
+			w.Check(w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Link: "1"}))
+		})
+		w.At(21*time.Hour, "it has ended", func() {
+			id := workflows.InboxWorkflowID(order.SystemPayment, *record)
+			if _, _, open := w.Runs(id); open || w.Published(id).Agreement != "agreed" {
+				t.Errorf("what was linked is open: %t, %+v", open, w.Published(id))
+			}
+		})
+		w.leaves(22*time.Hour, "1", newest)
+		w.At(22*time.Hour+time.Minute, "the order hears of it", func() {
+			w.Check(w.Client.Notify(t.Context(), reconciliation.Notices{Order: "1", Notices: []reconciliation.Notice{
+				{ID: "feed/x", System: order.SystemWarehouse, Type: "changed", At: w.Now()},
+			}}))
+		})
+		w.At(46*time.Hour+time.Minute, "and that it arrived", func() {
+			w.Check(w.Client.Notify(t.Context(), reconciliation.Notices{Order: "1", Notices: []reconciliation.Notice{
+				{ID: "feed/y", System: order.SystemWarehouse, Type: "changed", At: w.Now()},
+			}}))
+		})
+		w.Run(10 * day)
+		state := w.closedAs("1", order.PhaseClosed)
+		if !slices.ContainsFunc(state.Seen, func(id string) bool { return strings.Contains(id, *record) }) {
+			t.Errorf("the order has seen %v, and not %s", state.Seen, *record)
 		}
-		w.Check(w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Link: "1"}))
 	})
-	w.At(21*time.Hour, "it has ended", func() {
-		id := workflows.InboxWorkflowID(order.SystemPayment, *record)
-		if _, _, open := w.Runs(id); open || w.Published(id).Agreement != "agreed" {
-			t.Errorf("what was linked is open: %t, %+v", open, w.Published(id))
-		}
-	})
-	w.leaves(22*time.Hour, "1", newest)
-	w.At(22*time.Hour+time.Minute, "the order hears of it", func() {
-		w.Check(w.Client.Notify(t.Context(), reconciliation.Notices{Order: "1", Notices: []reconciliation.Notice{
-			{ID: "feed/x", System: order.SystemWarehouse, Type: "changed", At: w.Now()},
-		}}))
-	})
-	w.At(46*time.Hour+time.Minute, "and that it arrived", func() {
-		w.Check(w.Client.Notify(t.Context(), reconciliation.Notices{Order: "1", Notices: []reconciliation.Notice{
-			{ID: "feed/y", System: order.SystemWarehouse, Type: "changed", At: w.Now()},
-		}}))
-	})
-	w.Run(10 * day)
-	state := w.closedAs("1", order.PhaseClosed)
-	if !slices.ContainsFunc(state.Seen, func(id string) bool { return strings.Contains(id, *record) }) {
-		t.Errorf("the order has seen %v, and not %s", state.Seen, *record)
-	}
 }
 
 // A record may be linked again, for it names its order only now: the order looks again.
 func TestInbox_LinkedAgain_OrderLooksAgain(t *testing.T) {
 	t.Parallel()
-	w := deaf(t, virtual.Options{})
-	w.submit(time.Minute, anOrder("1"))
-	record := w.nameless()
-	looked := func() int {
-		all, err := w.Payment.Frame().Ledger(0, "1")
-		w.fatal(err)
-		return len(slices.DeleteFunc(all, func(e simulator.Entry) bool { return e.Operation != "lookup" }))
-	}
-	var before [2]int
-	for n, age := range []time.Duration{20 * time.Hour, 24 * time.Hour} {
-		w.sweep(age-2*time.Hour, workflows.SweepInput{Day: firstDay})
-		w.At(age, "a person knows whose it is", func() {
-			before[n] = looked()
-			w.Check(w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Link: "1"}))
-		})
-		w.At(age+10*time.Minute, "its order has looked", func() {
-			if after := looked(); after <= before[n] {
-				t.Errorf("linked for the %d. time: its order has looked %d times, and had %d times before", n+1, after, before[n])
-			}
-		})
-	}
-	w.Run(25 * time.Hour)
+	virtual.Bubble(t, func(t *testing.T) {
+		w := deaf(t, virtual.Options{})
+		w.submit(time.Minute, anOrder("1"))
+		record := w.nameless()
+		looked := func() int {
+			all, err := w.Payment.Frame().Ledger(0, "1")
+			w.fatal(err)
+			return len(slices.DeleteFunc(all, func(e simulator.Entry) bool { return e.Operation != "lookup" }))
+		}
+		var before [2]int
+		for n, age := range []time.Duration{20 * time.Hour, 24 * time.Hour} {
+			w.sweep(age-2*time.Hour, workflows.SweepInput{Day: firstDay})
+			w.At(age, "a person knows whose it is", func() {
+				before[n] = looked()
+				w.Check(w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Link: "1"}))
+			})
+			w.At(age+10*time.Minute, "its order has looked", func() {
+				if after := looked(); after <= before[n] {
+					t.Errorf("linked for the %d. time: its order has looked %d times, and had %d times before", n+1, after, before[n])
+				}
+			})
+		}
+		w.Run(25 * time.Hour)
+	})
 }

@@ -40,33 +40,35 @@ func TestBooks_TwoParcelsAndAReturn_AddUpInEveryCurrency(t *testing.T) {
 	for _, c := range []order.Currency{"EUR", "JPY", "KWD"} {
 		t.Run(string(c), func(t *testing.T) {
 			t.Parallel()
-			w := open(t, virtual.Options{
-				Stock: map[string]int{"MUG": 10, "TSHIRT": 10, "POSTER": 10}, Policy: month, FollowEvery: 107 * time.Minute,
-				Pace: warehouse.Pace{Return: day},
+			virtual.Bubble(t, func(t *testing.T) {
+				w := open(t, virtual.Options{
+					Stock: map[string]int{"MUG": 10, "TSHIRT": 10, "POSTER": 10}, Policy: month, FollowEvery: 107 * time.Minute,
+					Pace: warehouse.Pace{Return: day},
+				})
+				o := intricate(c)
+				w.submit(0, o)
+				w.At(30*time.Minute, "the warehouse makes two of it", func() {
+					w.edit(w.Warehouse, `{"order":"1","split":{"lines":[{"sku":"MUG","quantity":1},{"sku":"TSHIRT","quantity":2}]}}`)
+				})
+				w.leaves(3*time.Hour, "1", 1)
+				w.leaves(9*time.Hour, "1", 2)
+				w.At(40*time.Hour, "a mug and a shirt come back", func() {
+					w.took("the return", w.sendBack("1", "a", pieces(1, 1), pieces(2, 1)))
+				})
+				back := o.Total - order.ValueOf(o, []order.Quantity{pieces(1, 2), pieces(2, 1), pieces(3, 1)})
+				want := inTwo().money(o.Total, back)
+				want.Invoiced, want.Credited, want.Returns, want.Mails = o.Total, back, []string{"done"}, append(want.Mails, "refund")
+				want.Levels = map[string]int64{"MUG": 8, "TSHIRT": 9, "POSTER": 9}
+				want.OnHand = maps.Clone(want.Levels)
+				w.ends(9*day, "1", order.PhaseClosed, want)
+				books, err := w.ERP.Holds("1")
+				w.fatal(err)
+				first := order.ValueOf(o, []order.Quantity{pieces(1, 2), pieces(3, 1)})
+				w.documents("invoices", books.Invoices, c, first, o.Total-first)
+				w.documents("receipts", books.Receipts, c, first, o.Total-first, -back)
+				w.documents("credit notes", books.Credits, c, -back)
+				w.promptly("1")
 			})
-			o := intricate(c)
-			w.submit(0, o)
-			w.At(30*time.Minute, "the warehouse makes two of it", func() {
-				w.edit(w.Warehouse, `{"order":"1","split":{"lines":[{"sku":"MUG","quantity":1},{"sku":"TSHIRT","quantity":2}]}}`)
-			})
-			w.leaves(3*time.Hour, "1", 1)
-			w.leaves(9*time.Hour, "1", 2)
-			w.At(40*time.Hour, "a mug and a shirt come back", func() {
-				w.took("the return", w.sendBack("1", "a", pieces(1, 1), pieces(2, 1)))
-			})
-			back := o.Total - order.ValueOf(o, []order.Quantity{pieces(1, 2), pieces(2, 1), pieces(3, 1)})
-			want := inTwo().money(o.Total, back)
-			want.Invoiced, want.Credited, want.Returns, want.Mails = o.Total, back, []string{"done"}, append(want.Mails, "refund")
-			want.Levels = map[string]int64{"MUG": 8, "TSHIRT": 9, "POSTER": 9}
-			want.OnHand = maps.Clone(want.Levels)
-			w.ends(9*day, "1", order.PhaseClosed, want)
-			books, err := w.ERP.Holds("1")
-			w.fatal(err)
-			first := order.ValueOf(o, []order.Quantity{pieces(1, 2), pieces(3, 1)})
-			w.documents("invoices", books.Invoices, c, first, o.Total-first)
-			w.documents("receipts", books.Receipts, c, first, o.Total-first, -back)
-			w.documents("credit notes", books.Credits, c, -back)
-			w.promptly("1")
 		})
 	}
 }
@@ -124,15 +126,17 @@ func TestBooks_AnswerLostAndCommittedLate_AdoptedAndNotDoubled(t *testing.T) {
 	for _, operation := range []order.Operation{order.Record, order.Invoice, order.Receipt} {
 		t.Run(string(operation), func(t *testing.T) {
 			t.Parallel()
-			w := open(t, virtual.Options{})
-			for _, f := range []simulator.Fault{{Kind: simulator.Late, Delay: 20 * time.Second}, {Kind: simulator.ResponseLost}, {Kind: simulator.Twice}} {
-				f.Operation = operation
-				w.inject(w.ERP, f)
-			}
-			w.submit(0, anOrder("1"))
-			w.runs(10 * time.Hour) // removes the draft that came late
-			w.ends(4*day, "1", order.PhaseClosed, delivered())
-			w.promptly("1")
+			virtual.Bubble(t, func(t *testing.T) {
+				w := open(t, virtual.Options{})
+				for _, f := range []simulator.Fault{{Kind: simulator.Late, Delay: 20 * time.Second}, {Kind: simulator.ResponseLost}, {Kind: simulator.Twice}} {
+					f.Operation = operation
+					w.inject(w.ERP, f)
+				}
+				w.submit(0, anOrder("1"))
+				w.runs(10 * time.Hour) // removes the draft that came late
+				w.ends(4*day, "1", order.PhaseClosed, delivered())
+				w.promptly("1")
+			})
 		})
 	}
 }
@@ -159,82 +163,92 @@ func TestPeople_AbandonedCart_ClosedOnceTheOrderIsWon(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := open(t, virtual.Options{Carts: []crm.Cart{cart, {Cart: "cart-2", Customer: "c-2", Email: "2@example.com"}}})
-			o := anOrder("1")
-			if cart.Cart != "" {
-				o.CartID = cart.Cart
-			}
-			w.submit(0, o)
-			w.At(time.Hour, "look", func() {
-				all := w.people("").Carts
-				if len(all) != 1 || all[0].Properties["trueup_cart_id"] != "cart-2" {
-					t.Errorf("abandoned are %+v", all)
+			virtual.Bubble(t, func(t *testing.T) {
+				w := open(t, virtual.Options{Carts: []crm.Cart{cart, {Cart: "cart-2", Customer: "c-2", Email: "2@example.com"}}})
+				o := anOrder("1")
+				if cart.Cart != "" {
+					o.CartID = cart.Cart
 				}
+				w.submit(0, o)
+				w.At(time.Hour, "look", func() {
+					all := w.people("").Carts
+					if len(all) != 1 || all[0].Properties["trueup_cart_id"] != "cart-2" {
+						t.Errorf("abandoned are %+v", all)
+					}
+				})
+				w.ends(4*day, "1", order.PhaseClosed, delivered())
 			})
-			w.ends(4*day, "1", order.PhaseClosed, delivered())
 		})
 	}
 }
 
 func TestPeople_EditedByHandAndOptedOut_LeftAsTheyAre(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{})
-	w.submit(0, anOrder("1"))
-	w.At(30*time.Minute, "somebody in sales knows better", func() {
-		w.edit(w.CRM, `{"customer":"c-1","name":"Augusta King","phone":"+33 1 23","opted_out":true}`)
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{})
+		w.submit(0, anOrder("1"))
+		w.At(30*time.Minute, "somebody in sales knows better", func() {
+			w.edit(w.CRM, `{"customer":"c-1","name":"Augusta King","phone":"+33 1 23","opted_out":true}`)
+		})
+		w.At(3*day, "look", func() {
+			all := w.people("1").Contacts
+			if len(all) != 1 || all[0].Properties["firstname"] != "Augusta" || all[0].Properties["hs_email_optout"] != "true" {
+				t.Errorf("the contacts are %+v", all)
+			}
+		})
+		w.ends(4*day, "1", order.PhaseClosed, delivered()) // what an order brings is no advertisement
 	})
-	w.At(3*day, "look", func() {
-		all := w.people("1").Contacts
-		if len(all) != 1 || all[0].Properties["firstname"] != "Augusta" || all[0].Properties["hs_email_optout"] != "true" {
-			t.Errorf("the contacts are %+v", all)
-		}
-	})
-	w.ends(4*day, "1", order.PhaseClosed, delivered()) // what an order brings is no advertisement
 }
 
 func TestPeople_ContactsMerged_DealStaysWithWhatIsLeft(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{})
-	w.submit(0, anOrder("1"))
-	w.At(30*time.Minute, "two contacts are one person", func() {
-		w.Check(w.CRM.AddContact(crm.Contact{Customer: "c-old", Email: "old@example.com", Name: "A. Lovelace"}))
-		w.edit(w.CRM, `{"customer":"c-1","merge":"c-old"}`)
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{})
+		w.submit(0, anOrder("1"))
+		w.At(30*time.Minute, "two contacts are one person", func() {
+			w.Check(w.CRM.AddContact(crm.Contact{Customer: "c-old", Email: "old@example.com", Name: "A. Lovelace"}))
+			w.edit(w.CRM, `{"customer":"c-1","merge":"c-old"}`)
+		})
+		w.At(3*day, "look", func() {
+			s := w.people("1")
+			if len(s.Contacts) != 1 || len(s.Deals) != 1 || s.Deals[0].Revenue != 9980 || s.Contacts[0].Properties["trueup_customer_id"] != "c-1" {
+				t.Errorf("the CRM holds %+v", s)
+			}
+		})
+		w.ends(4*day, "1", order.PhaseClosed, delivered())
 	})
-	w.At(3*day, "look", func() {
-		s := w.people("1")
-		if len(s.Contacts) != 1 || len(s.Deals) != 1 || s.Deals[0].Revenue != 9980 || s.Contacts[0].Properties["trueup_customer_id"] != "c-1" {
-			t.Errorf("the CRM holds %+v", s)
-		}
-	})
-	w.ends(4*day, "1", order.PhaseClosed, delivered())
 }
 
 func TestPeople_TwoOrdersOfOneCustomer_OneContact(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{})
-	w.At(0, "two at once", func() {
-		w.Submit(ofCustomer("1", "c-1", "ada@example.com"))
-		w.Submit(ofCustomer("2", "c-1", "ada@example.com"))
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{})
+		w.At(0, "two at once", func() {
+			w.Submit(ofCustomer("1", "c-1", "ada@example.com"))
+			w.Submit(ofCustomer("2", "c-1", "ada@example.com"))
+		})
+		w.idle(4*day-time.Hour, "2")
+		want := delivered()
+		want.Levels, want.OnHand = stock(96, 98), stock(96, 98)
+		w.ends(4*day, "1", order.PhaseClosed, want)
+		if s := w.people(""); len(s.Contacts) != 1 || len(s.Deals) != 2 {
+			t.Errorf("the CRM holds %d contacts and %d deals", len(s.Contacts), len(s.Deals))
+		}
 	})
-	w.idle(4*day-time.Hour, "2")
-	want := delivered()
-	want.Levels, want.OnHand = stock(96, 98), stock(96, 98)
-	w.ends(4*day, "1", order.PhaseClosed, want)
-	if s := w.people(""); len(s.Contacts) != 1 || len(s.Deals) != 2 {
-		t.Errorf("the CRM holds %d contacts and %d deals", len(s.Contacts), len(s.Deals))
-	}
 }
 
 func TestPeople_EmailOfAContactWithoutID_AdoptedAndFilled(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{})
-	w.Check(w.CRM.AddContact(crm.Contact{Email: "1@example.com", Name: "A. L."}))
-	w.submit(0, anOrder("1"))
-	w.ends(4*day, "1", order.PhaseClosed, delivered())
-	all := w.people("").Contacts
-	if len(all) != 1 || all[0].Properties["trueup_customer_id"] != "c-1" || all[0].Properties["firstname"] != "A." {
-		t.Errorf("the contacts are %+v", all)
-	}
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{})
+		w.Check(w.CRM.AddContact(crm.Contact{Email: "1@example.com", Name: "A. L."}))
+		w.submit(0, anOrder("1"))
+		w.ends(4*day, "1", order.PhaseClosed, delivered())
+		all := w.people("").Contacts
+		if len(all) != 1 || all[0].Properties["trueup_customer_id"] != "c-1" || all[0].Properties["firstname"] != "A." {
+			t.Errorf("the contacts are %+v", all)
+		}
+	})
 }
 
 func TestPeople_EmailOfAnotherCustomer_OneCaseAndNotAskedAgain(t *testing.T) {
@@ -242,50 +256,56 @@ func TestPeople_EmailOfAnotherCustomer_OneCaseAndNotAskedAgain(t *testing.T) {
 	for _, as := range []workflows.Decision{workflows.DecideAccept, workflows.DecideByHand} {
 		t.Run(string(as), func(t *testing.T) {
 			t.Parallel()
-			w := open(t, virtual.Options{})
-			w.Check(w.CRM.AddContact(crm.Contact{Customer: "c-old", Email: "1@example.com"}))
-			w.submit(0, anOrder("1"))
-			var decided *replied
-			w.At(time.Hour, "a person decides, before the next upsert", func() {
-				w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.NeedsPerson)
-				if s := w.people("1"); len(s.Contacts) != 1 || s.Contacts[0].Properties["trueup_customer_id"] != "c-1" || s.Contacts[0].Properties["email"] != "" {
-					t.Errorf("the contacts of the order are %+v", s.Contacts)
+			virtual.Bubble(t, func(t *testing.T) {
+				w := open(t, virtual.Options{})
+				w.Check(w.CRM.AddContact(crm.Contact{Customer: "c-old", Email: "1@example.com"}))
+				w.submit(0, anOrder("1"))
+				var decided *replied
+				w.At(time.Hour, "a person decides, before the next upsert", func() {
+					w.stands("1", order.PhaseAccepted, reconcile.Succeeded, reconcile.NeedsPerson)
+					if s := w.people("1"); len(s.Contacts) != 1 || s.Contacts[0].Properties["trueup_customer_id"] != "c-1" || s.Contacts[0].Properties["email"] != "" {
+						t.Errorf("the contacts of the order are %+v", s.Contacts)
+					}
+					if as == workflows.DecideByHand {
+						w.edit(w.CRM, `{"customer":"c-old","email":"old@example.com"}`)
+					}
+					decided = w.decide("1", w.theCase("1", "crm.contact"), as)
+				})
+				got := w.ends(4*day, "1", order.PhaseClosed, delivered())
+				w.took("the decision", decided)
+				if len(got.Cases) != 1 {
+					t.Errorf("a person was asked %d times: %+v", len(got.Cases), got.Cases)
 				}
-				if as == workflows.DecideByHand {
-					w.edit(w.CRM, `{"customer":"c-old","email":"old@example.com"}`)
-				}
-				decided = w.decide("1", w.theCase("1", "crm.contact"), as)
 			})
-			got := w.ends(4*day, "1", order.PhaseClosed, delivered())
-			w.took("the decision", decided)
-			if len(got.Cases) != 1 {
-				t.Errorf("a person was asked %d times: %+v", len(got.Cases), got.Cases)
-			}
 		})
 	}
 }
 
 func TestPeople_DealMadeForADeclinedOrder_IsLostAndNobodyIsTold(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{ReconcileEvery: time.Hour})
-	w.submit(0, paidBy(declining))
-	w.At(3*time.Hour, "another program counts it as won", func() {
-		w.stands("1", order.PhaseFailed, reconcile.Failed, reconcile.Agreed)
-		w.edit(w.CRM, `{"order":"1","stage":"won","revenue":9980}`)
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{ReconcileEvery: time.Hour})
+		w.submit(0, paidBy(declining))
+		w.At(3*time.Hour, "another program counts it as won", func() {
+			w.stands("1", order.PhaseFailed, reconcile.Failed, reconcile.Agreed)
+			w.edit(w.CRM, `{"order":"1","stage":"won","revenue":9980}`)
+		})
+		want := untouched()
+		want.Deal = "lost"
+		w.idle(8*time.Hour, "1")
+		w.Run(9 * time.Hour)
+		w.expect("1", want)
 	})
-	want := untouched()
-	want.Deal = "lost"
-	w.idle(8*time.Hour, "1")
-	w.Run(9 * time.Hour)
-	w.expect("1", want)
 }
 
 func TestPeople_DealLostByHandWhileShipping_MailsAndMoneyOnce(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{})
-	w.submit(0, anOrder("1"))
-	w.At(90*time.Minute, "somebody loses the deal", func() { w.Check(w.CRM.Edit(json.RawMessage(`{"order":"1","stage":"lost"}`))) })
-	w.runs(4 * time.Hour)
-	w.ends(4*day, "1", order.PhaseClosed, delivered())
-	w.promptly("1")
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{})
+		w.submit(0, anOrder("1"))
+		w.At(90*time.Minute, "somebody loses the deal", func() { w.Check(w.CRM.Edit(json.RawMessage(`{"order":"1","stage":"lost"}`))) })
+		w.runs(4 * time.Hour)
+		w.ends(4*day, "1", order.PhaseClosed, delivered())
+		w.promptly("1")
+	})
 }

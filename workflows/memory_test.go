@@ -55,42 +55,44 @@ func TestVerdict_Fresh_ShowsWhatMemoryDoesNotKnow(t *testing.T) {
 		}
 		t.Run(string(system), func(t *testing.T) {
 			t.Parallel()
-			w := open(t, virtual.Options{Policy: "mode: report\nreturn_window: 240h\n", FollowEvery: 1000 * time.Hour, Pace: byHand})
-			w.submit(0, anOrder("1"))
-			if e.shipped {
-				w.At(time.Hour, "it ships", func() { w.work("1", 1, "shipped") })
-			}
-			w.At(90*time.Minute, "everything is read", func() { w.fresh("1", &reconcile.Verdict{}) })
-			written := 0
-			w.At(2*time.Hour, "the edit", func() {
-				w.stopWrites()
-				w.edit(e.desk(w), e.edit)
-				written = w.written("1")
-			})
-			var memory, fresh reconcile.Verdict
-			w.At(3*time.Hour, "ask", func() {
-				memory = w.Verdict("1")
-				w.fresh("1", &fresh)
-			})
-			w.At(4*time.Hour, "what it wrote", func() {
-				if now := w.written("1"); now != written {
-					t.Errorf("asking, or what came of it, wrote %d times", now-written)
+			virtual.Bubble(t, func(t *testing.T) {
+				w := open(t, virtual.Options{Policy: "mode: report\nreturn_window: 240h\n", FollowEvery: 1000 * time.Hour, Pace: byHand})
+				w.submit(0, anOrder("1"))
+				if e.shipped {
+					w.At(time.Hour, "it ships", func() { w.work("1", 1, "shipped") })
+				}
+				w.At(90*time.Minute, "everything is read", func() { w.fresh("1", &reconcile.Verdict{}) })
+				written := 0
+				w.At(2*time.Hour, "the edit", func() {
+					w.stopWrites()
+					w.edit(e.desk(w), e.edit)
+					written = w.written("1")
+				})
+				var memory, fresh reconcile.Verdict
+				w.At(3*time.Hour, "ask", func() {
+					memory = w.Verdict("1")
+					w.fresh("1", &fresh)
+				})
+				w.At(4*time.Hour, "what it wrote", func() {
+					if now := w.written("1"); now != written {
+						t.Errorf("asking, or what came of it, wrote %d times", now-written)
+					}
+				})
+				w.Run(5 * time.Hour)
+				if row, value := cellOf(memory, e.row, system); memory.Agreement != reconcile.Agreed || row.State != "agreed" || value != e.was {
+					t.Errorf("from memory %s says %q of %s; want %q, and that all agree\n%s", system, value, e.row, e.was, memory.Table())
+				}
+				row, value := cellOf(fresh, e.row, system)
+				if !fresh.Fresh || value != e.is {
+					t.Errorf("the fresh verdict has %s say %q of %s; want %q\n%s", system, value, e.row, e.is, fresh.Table())
+				}
+				if right := policy.Rule(e.field).Authority; row.Right != right {
+					t.Errorf("the fresh verdict calls %q right about %s; the policy says %q", row.Right, e.row, right)
+				}
+				if fresh.Agreement == reconcile.Agreed {
+					t.Errorf("the fresh verdict says that all agree:\n%s", fresh.Table())
 				}
 			})
-			w.Run(5 * time.Hour)
-			if row, value := cellOf(memory, e.row, system); memory.Agreement != reconcile.Agreed || row.State != "agreed" || value != e.was {
-				t.Errorf("from memory %s says %q of %s; want %q, and that all agree\n%s", system, value, e.row, e.was, memory.Table())
-			}
-			row, value := cellOf(fresh, e.row, system)
-			if !fresh.Fresh || value != e.is {
-				t.Errorf("the fresh verdict has %s say %q of %s; want %q\n%s", system, value, e.row, e.is, fresh.Table())
-			}
-			if right := policy.Rule(e.field).Authority; row.Right != right {
-				t.Errorf("the fresh verdict calls %q right about %s; the policy says %q", row.Right, e.row, right)
-			}
-			if fresh.Agreement == reconcile.Agreed {
-				t.Errorf("the fresh verdict says that all agree:\n%s", fresh.Table())
-			}
 		})
 	}
 }
@@ -132,21 +134,23 @@ func cellOf(v reconcile.Verdict, field string, system order.System) (reconcile.R
 // A fresh verdict reads all systems, also while a decision reads some.
 func TestVerdict_FreshVerdictWhileADecisionReads_IsFresh(t *testing.T) {
 	t.Parallel()
-	w := open(t, virtual.Options{Policy: allAuto, Payment: payment.Settings{RefundSettles: 12 * time.Hour}})
-	w.unannounced()
-	w.submit(0, anOrder("1"))
-	w.At(4*time.Hour, "a part", func() { w.refund("1", "a", 1000) })
-	w.At(10*time.Hour, "the bank sends it back", func() { w.edit(w.Payment, `{"order":"1","refund":"failed"}`) })
-	var first, v reconcile.Verdict
-	w.At(11*time.Hour, "look", func() { w.fresh("1", &first) })
-	w.At(12*time.Hour, "somebody loses the deal", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
-	w.At(13*time.Hour, "a decision, and in the same moment a fresh verdict", func() {
-		w.decide("1", w.theCase("1", reconcile.PaymentRefunded), workflows.DecideAccept)
-		w.fresh("1", &v)
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{Policy: allAuto, Payment: payment.Settings{RefundSettles: 12 * time.Hour}})
+		w.unannounced()
+		w.submit(0, anOrder("1"))
+		w.At(4*time.Hour, "a part", func() { w.refund("1", "a", 1000) })
+		w.At(10*time.Hour, "the bank sends it back", func() { w.edit(w.Payment, `{"order":"1","refund":"failed"}`) })
+		var first, v reconcile.Verdict
+		w.At(11*time.Hour, "look", func() { w.fresh("1", &first) })
+		w.At(12*time.Hour, "somebody loses the deal", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+		w.At(13*time.Hour, "a decision, and in the same moment a fresh verdict", func() {
+			w.decide("1", w.theCase("1", reconcile.PaymentRefunded), workflows.DecideAccept)
+			w.fresh("1", &v)
+		})
+		w.Run(14 * time.Hour)
+		r, said := cellOf(v, "deal", order.SystemCRM)
+		if v.Fresh && said != "lost" {
+			t.Errorf("a fresh verdict at 13h says that the deal is %s: %+v\n%s", said, r, v.Table())
+		}
 	})
-	w.Run(14 * time.Hour)
-	r, said := cellOf(v, "deal", order.SystemCRM)
-	if v.Fresh && said != "lost" {
-		t.Errorf("a fresh verdict at 13h says that the deal is %s: %+v\n%s", said, r, v.Table())
-	}
 }

@@ -35,26 +35,28 @@ func TestMend_WriteThatVanished_MadeAgainAndReadBack(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			w := open(t, virtual.Options{Policy: allAuto, ReconcileEvery: 2 * time.Hour})
-			w.submit(0, anOrder("1"))
-			vanishes := func() { w.inject(c.desk(w), simulator.Fault{Operation: c.op, Kind: simulator.Vanishes}) }
-			if c.from == 0 {
-				vanishes()
-			} else {
-				w.At(c.from, "it will vanish", vanishes)
-			}
-			w.At(30*time.Hour, "some of it goes back", func() { w.sendBack("1", "a", pieces(2, 1)) })
-			w.At(36*time.Hour, "it comes", func() { w.edit(w.Warehouse, `{"order":"1","return":{"state":"restocked"}}`) })
-			last := w.runAt(47*time.Hour, workflows.ReconcileInput{Orders: []order.ID{"1"}})
-			var v reconcile.Verdict
-			w.At(47*time.Hour+30*time.Minute, "look", func() { w.fresh("1", &v) })
-			w.Run(48 * time.Hour)
-			if f := c.desk(w).Frame().Faults(); len(f) != 1 || f[0].Fired != 1 {
-				t.Errorf("the faults are %+v", f)
-			}
-			if v.Agreement != reconcile.Agreed || last.Repaired+last.Cases+last.Left != 0 {
-				t.Errorf("it is %s\n%s\nand the last run said %q", v.Agreement, v.Table(), last.Lines)
-			}
+			virtual.Bubble(t, func(t *testing.T) {
+				w := open(t, virtual.Options{Policy: allAuto, ReconcileEvery: 2 * time.Hour})
+				w.submit(0, anOrder("1"))
+				vanishes := func() { w.inject(c.desk(w), simulator.Fault{Operation: c.op, Kind: simulator.Vanishes}) }
+				if c.from == 0 {
+					vanishes()
+				} else {
+					w.At(c.from, "it will vanish", vanishes)
+				}
+				w.At(30*time.Hour, "some of it goes back", func() { w.sendBack("1", "a", pieces(2, 1)) })
+				w.At(36*time.Hour, "it comes", func() { w.edit(w.Warehouse, `{"order":"1","return":{"state":"restocked"}}`) })
+				last := w.runAt(47*time.Hour, workflows.ReconcileInput{Orders: []order.ID{"1"}})
+				var v reconcile.Verdict
+				w.At(47*time.Hour+30*time.Minute, "look", func() { w.fresh("1", &v) })
+				w.Run(48 * time.Hour)
+				if f := c.desk(w).Frame().Faults(); len(f) != 1 || f[0].Fired != 1 {
+					t.Errorf("the faults are %+v", f)
+				}
+				if v.Agreement != reconcile.Agreed || last.Repaired+last.Cases+last.Left != 0 {
+					t.Errorf("it is %s\n%s\nand the last run said %q", v.Agreement, v.Table(), last.Lines)
+				}
+			})
 		})
 	}
 }

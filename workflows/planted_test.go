@@ -45,72 +45,86 @@ func (w *world) revenues(of order.ID) int {
 // usual run finds it in time and puts it right.
 func TestPlanted_RepairedByTheUsualRun(t *testing.T) {
 	t.Parallel()
-	w := withCanary(t, "auto", 15*time.Minute)
-	before := 0
-	w.At(6*time.Hour, "before", func() { before = w.revenues("1") })
-	w.Run(12*time.Hour + 50*time.Minute)
-	c := w.ended()
-	if c.Last.N < 9 || c.Missed != 0 || c.Late(w.Now(), 30*time.Minute) != "" {
-		t.Errorf("after half a day: %+v, last %+v", c, c.Last)
-	}
-	if p := c.Last; p.Found.Before(p.Made) || p.Found.After(p.Due) || p.Run == "" || p.Over.IsZero() || p.Reset {
-		t.Errorf("the last one was planted %s, due %s, found %s, over %s (reset %v)", p.Made, p.Due, p.Found, p.Over, p.Reset)
-	}
-	if n := w.revenues("1") - before; n < 12 {
-		t.Errorf("in six hours the revenue of the canary's deal changed %d times; want twice an hour", n)
-	}
-	if s := w.story("1"); s.Revenue != 9980 {
-		t.Errorf("in the end the canary's revenue is %d", s.Revenue)
-	}
-	if n := w.revenues("2"); n > 1 { // its own, when it was captured
-		t.Errorf("the revenue of another order changed %d times", n)
-	}
+	virtual.Bubble(t, func(t *testing.T) {
+		w := withCanary(t, "auto", 15*time.Minute)
+		before := 0
+		w.At(6*time.Hour, "before", func() { before = w.revenues("1") })
+		w.Run(12*time.Hour + 50*time.Minute)
+		c := w.ended()
+		if c.Last.N < 9 || c.Missed != 0 || c.Late(w.Now(), 30*time.Minute) != "" {
+			t.Errorf("after half a day: %+v, last %+v", c, c.Last)
+		}
+		if p := c.Last; p.Found.Before(p.Made) || p.Found.After(p.Due) || p.Run == "" || p.Over.IsZero() || p.Reset {
+			t.Errorf("the last one was planted %s, due %s, found %s, over %s (reset %v)", p.Made, p.Due, p.Found, p.Over, p.Reset)
+		}
+		if n := w.revenues("1") - before; n < 12 {
+			t.Errorf("in six hours the revenue of the canary's deal changed %d times; want twice an hour", n)
+		}
+		if s := w.story("1"); s.Revenue != 9980 {
+			t.Errorf("in the end the canary's revenue is %d", s.Revenue)
+		}
+		if n := w.revenues("2"); n > 1 { // its own, when it was captured
+			t.Errorf("the revenue of another order changed %d times", n)
+		}
+	})
 }
 
 // A policy that only reports finds it too; the planter takes away what it planted.
 func TestPlanted_Reported_ResetByThePlanter(t *testing.T) {
 	t.Parallel()
-	w := withCanary(t, "report", 15*time.Minute)
-	w.Run(8*time.Hour + 50*time.Minute)
-	c := w.ended()
-	if c.Last.Found.IsZero() || !c.Last.Reset || c.Missed != 0 {
-		t.Errorf("after some hours: %+v, last %+v", c, c.Last)
-	}
-	if s := w.story("1"); s.Revenue != 9980 {
-		t.Errorf("in the end the canary's revenue is %d", s.Revenue)
-	}
+	virtual.Bubble(t, func(t *testing.T) {
+		w := withCanary(t, "report", 15*time.Minute)
+		w.Run(8*time.Hour + 50*time.Minute)
+		c := w.ended()
+		if c.Last.Found.IsZero() || !c.Last.Reset || c.Missed != 0 {
+			t.Errorf("after some hours: %+v, last %+v", c, c.Last)
+		}
+		if s := w.story("1"); s.Revenue != 9980 {
+			t.Errorf("in the end the canary's revenue is %d", s.Revenue)
+		}
+	})
 }
 
 // Nothing runs any more: that is what the planted break is for. It is missed once
 // each, and taken away.
 func TestPlanted_NoRuns_MissedAndReset(t *testing.T) {
 	t.Parallel()
-	w := withCanary(t, "auto", 0)
-	w.At(8*time.Hour+5*time.Minute, "planted", func() { w.SuggestContinue(workflows.ReconciliationID) })
-	w.Run(9*time.Hour + 50*time.Minute)
-	c := w.ended()
-	if c.Missed < 4 || !c.LastFound.IsZero() || c.Last.Missed.IsZero() || !c.Last.Reset || c.Late(w.Now(), 30*time.Minute) == "" {
-		t.Errorf("without runs: %+v, last %+v", c, c.Last)
-	}
-	if s := w.story("1"); s.Revenue != 9980 {
-		t.Errorf("in the end the canary's revenue is %d", s.Revenue)
-	}
+	virtual.Bubble(t, func(t *testing.T) {
+		w := withCanary(t, "auto", 0)
+		w.At(8*time.Hour+5*time.Minute, "planted", func() { w.SuggestContinue(workflows.ReconciliationID) })
+		w.Run(9*time.Hour + 50*time.Minute)
+		c := w.ended()
+		if c.Missed < 4 || !c.LastFound.IsZero() || c.Last.Missed.IsZero() || !c.Last.Reset || c.Late(w.Now(), 30*time.Minute) == "" {
+			t.Errorf("without runs: %+v, last %+v", c, c.Last)
+		}
+		if s := w.story("1"); s.Revenue != 9980 {
+			t.Errorf("in the end the canary's revenue is %d", s.Revenue)
+		}
+	})
 }
 
 // Where it would have to be asked about each hour, or nothing agrees as it is,
 // nothing is planted and the status says why.
-func TestPlanted_NotWherePeopleAreAskedOrNothingAgrees(t *testing.T) {
+func TestPlanted_NotWherePeopleAreAsked(t *testing.T) {
 	t.Parallel()
-	w := withCanary(t, "ask", 15*time.Minute)
-	w.Run(8 * time.Hour)
-	if c := w.ended(); !strings.Contains(c.Last.Why, "mode") || !c.Last.Made.IsZero() {
-		t.Errorf("with mode ask: %+v", c.Last)
-	}
-	w = withCanary(t, "report", 0)
-	w.CRM.Frame().HandleNotifications("", simulator.Drop)
-	w.At(6*time.Hour+30*time.Minute, "somebody loses the deal", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
-	w.Run(8 * time.Hour)
-	if c := w.ended(); !strings.Contains(c.Last.Why, "does not agree") || !c.Last.Made.IsZero() {
-		t.Errorf("with a deal that is lost: %+v", c.Last)
-	}
+	virtual.Bubble(t, func(t *testing.T) {
+		w := withCanary(t, "ask", 15*time.Minute)
+		w.Run(8 * time.Hour)
+		if c := w.ended(); !strings.Contains(c.Last.Why, "mode") || !c.Last.Made.IsZero() {
+			t.Errorf("with mode ask: %+v", c.Last)
+		}
+	})
+}
+
+func TestPlanted_NotWhereTheOrderDoesNotAgree(t *testing.T) {
+	t.Parallel()
+	virtual.Bubble(t, func(t *testing.T) {
+		w := withCanary(t, "report", 0)
+		w.CRM.Frame().HandleNotifications("", simulator.Drop)
+		w.At(6*time.Hour+30*time.Minute, "somebody loses the deal", func() { w.edit(w.CRM, `{"order":"1","stage":"lost"}`) })
+		w.Run(8 * time.Hour)
+		if c := w.ended(); !strings.Contains(c.Last.Why, "does not agree") || !c.Last.Made.IsZero() {
+			t.Errorf("with a deal that is lost: %+v", c.Last)
+		}
+	})
 }

@@ -105,44 +105,46 @@ func TestDryRun_SaysExactlyWhatARunDoes(t *testing.T) {
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			s.options.Pace = byHand
-			w := open(t, s.options)
-			w.unannounced()
-			for _, e := range byHandEdits {
-				w.submit(0, anOrder(e.name))
-			}
-			w.At(10*time.Minute, "parcels leave", func() {
+			virtual.Bubble(t, func(t *testing.T) {
+				s.options.Pace = byHand
+				w := open(t, s.options)
+				w.unannounced()
 				for _, e := range byHandEdits {
-					if e.shipped {
-						w.work(order.ID(e.name), 1, "shipped")
+					w.submit(0, anOrder(e.name))
+				}
+				w.At(10*time.Minute, "parcels leave", func() {
+					for _, e := range byHandEdits {
+						if e.shipped {
+							w.work(order.ID(e.name), 1, "shipped")
+						}
 					}
+					if s.stop != "" {
+						_, err := w.Client.Switch(t.Context(), reconciliation.Stop{Kind: s.stop, Off: true, By: "me", Reason: "test"})
+						w.Check(err)
+					}
+				})
+				effects, grant, groups := 0, int64(0), 0
+				w.At(60*time.Minute, "somebody edits", func() { w.editAll(s.count) })
+				w.At(65*time.Minute, "before", func() { effects, grant, groups = w.written(""), w.status().NextGrant, len(w.status().Groups) })
+				dry := w.runAt(66*time.Minute, workflows.ReconcileInput{DryRun: true})
+				w.At(67*time.Minute, "after", func() {
+					if s := w.status(); w.written("") != effects || s.NextGrant != grant || len(s.Groups) != groups || !s.VerifiedThrough.Equal(virtual.Start) || len(s.Reports) > 0 {
+						t.Errorf("the dry run had %d effects, took %d grants, opened %d groups, verified through %s and reported %d times",
+							w.written("")-effects, s.NextGrant-grant, len(s.Groups)-groups, s.VerifiedThrough, len(s.Reports))
+					}
+				})
+				run := w.runAt(68*time.Minute, workflows.ReconcileInput{})
+				w.Run(80 * time.Minute)
+				if dry.Would == nil || *dry.Would != done(run) || dry.Found != run.Found || dry.Stock.Found != run.Stock.Found || dry.Settling != run.Settling {
+					t.Errorf("the dry run said %+v, found %d and %+v; the run did %+v, found %d and %+v", dry.Would, dry.Found, dry.Stock, done(run), run.Found, run.Stock)
 				}
-				if s.stop != "" {
-					_, err := w.Client.Switch(t.Context(), reconciliation.Stop{Kind: s.stop, Off: true, By: "me", Reason: "test"})
-					w.Check(err)
+				if !slices.Equal(dry.Lines, run.Lines) {
+					t.Errorf("the dry run said\n%s\nthe run did\n%s", strings.Join(dry.Lines, "\n"), strings.Join(run.Lines, "\n"))
+				}
+				if dry.Repaired+dry.Cases+dry.Adopted+dry.Stock.Repaired != 0 || run.Found+run.Stock.Found < s.least {
+					t.Errorf("the dry run says that it did %+v; the run found %d", dry, run.Found)
 				}
 			})
-			effects, grant, groups := 0, int64(0), 0
-			w.At(60*time.Minute, "somebody edits", func() { w.editAll(s.count) })
-			w.At(65*time.Minute, "before", func() { effects, grant, groups = w.written(""), w.status().NextGrant, len(w.status().Groups) })
-			dry := w.runAt(66*time.Minute, workflows.ReconcileInput{DryRun: true})
-			w.At(67*time.Minute, "after", func() {
-				if s := w.status(); w.written("") != effects || s.NextGrant != grant || len(s.Groups) != groups || !s.VerifiedThrough.Equal(virtual.Start) || len(s.Reports) > 0 {
-					t.Errorf("the dry run had %d effects, took %d grants, opened %d groups, verified through %s and reported %d times",
-						w.written("")-effects, s.NextGrant-grant, len(s.Groups)-groups, s.VerifiedThrough, len(s.Reports))
-				}
-			})
-			run := w.runAt(68*time.Minute, workflows.ReconcileInput{})
-			w.Run(80 * time.Minute)
-			if dry.Would == nil || *dry.Would != done(run) || dry.Found != run.Found || dry.Stock.Found != run.Stock.Found || dry.Settling != run.Settling {
-				t.Errorf("the dry run said %+v, found %d and %+v; the run did %+v, found %d and %+v", dry.Would, dry.Found, dry.Stock, done(run), run.Found, run.Stock)
-			}
-			if !slices.Equal(dry.Lines, run.Lines) {
-				t.Errorf("the dry run said\n%s\nthe run did\n%s", strings.Join(dry.Lines, "\n"), strings.Join(run.Lines, "\n"))
-			}
-			if dry.Repaired+dry.Cases+dry.Adopted+dry.Stock.Repaired != 0 || run.Found+run.Stock.Found < s.least {
-				t.Errorf("the dry run says that it did %+v; the run found %d", dry, run.Found)
-			}
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"strconv"
@@ -39,6 +40,10 @@ func anOrder(id string) order.Order {
 	}
 }
 
+// seed draws who comes first among what happens at one moment, in every world: a
+// test must hold whatever it is.
+var seed = flag.Uint64("seed", 0, "draw who comes first by this `number`")
+
 // world is a virtual world with what tests of workflows ask of it.
 type world struct {
 	*virtual.World
@@ -60,6 +65,7 @@ func open(t *testing.T, o virtual.Options) *world {
 	if o.Policy == "" { // few tests are about the month after the delivery
 		o.Policy = "mode: auto\nreturn_window: 24h\n"
 	}
+	o.Seed = *seed
 	return &world{virtual.Open(t, o), t}
 }
 

@@ -67,13 +67,13 @@ type Message struct {
 }
 
 // New returns the receiver at an address, to which is signed with each of the
-// secrets. Its error is that of Check.
-func New(address string, secrets []string, now func() time.Time) (*Receiver, error) {
+// secrets, over a transport (nil: the usual one). Its error is that of Check.
+func New(address string, secrets []string, transport http.RoundTripper, now func() time.Time) (*Receiver, error) {
 	if err := Check(address, secrets); err != nil {
 		return nil, err
 	}
 	r := &Receiver{address: address, now: now, client: &http.Client{
-		Timeout: timeout,
+		Timeout: timeout, Transport: transport,
 		// Where it leads to was not agreed on: a redirect is an answer like any other.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}

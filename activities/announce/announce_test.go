@@ -41,7 +41,7 @@ func post(t *testing.T, secrets []string, m announce.Message, answer http.Handle
 		answer(w, r)
 	}))
 	defer server.Close()
-	r, err := announce.New(server.URL, secrets, clock)
+	r, err := announce.New(server.URL, secrets, nil, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestPost_SlowReceiver_BoundedByTheCaller(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	r, err := announce.New(server.URL+"/hook?token=sesame", []string{secret}, clock)
+	r, err := announce.New(server.URL+"/hook?token=sesame", []string{secret}, nil, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestPost_DoesNotAnswer_LeftAloneForAMoment(t *testing.T) {
 		w.WriteHeader(http.StatusInternalServerError)
 	}))
 	defer server.Close()
-	r, err := announce.New(server.URL, []string{secret}, func() time.Time { return now })
+	r, err := announce.New(server.URL, []string{secret}, nil, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func TestAnnounceCase_OneLineOneCountOnePost(t *testing.T) {
 			a := &reconciliation.Activities{}
 			if c.status != 0 {
 				var err error
-				if a.Receiver, err = announce.New(server.URL, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, func() time.Time { return n.Deadline }); err != nil {
+				if a.Receiver, err = announce.New(server.URL, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, nil, func() time.Time { return n.Deadline }); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -142,7 +142,7 @@ func TestAnnounceGroup_OneLineOneCountOnePost(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { body, _ = io.ReadAll(q.Body) }))
 			defer server.Close()
 			noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-			receiver, err := announce.New(server.URL, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, func() time.Time { return noon })
+			receiver, err := announce.New(server.URL, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, nil, func() time.Time { return noon })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +184,7 @@ func TestAnnounceOrphan_OneLineOneCountOnePost(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { body, _ = io.ReadAll(q.Body) }))
 	defer server.Close()
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-	receiver, err := announce.New(server.URL, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, func() time.Time { return noon })
+	receiver, err := announce.New(server.URL, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, nil, func() time.Time { return noon })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,19 +103,32 @@ type parking struct {
 
 type parkingKey struct{}
 
-// wait waits for an answer that may need more virtual time.
+// wait waits for an answer that may need more virtual time, and in a bubble for as
+// long as whoever asks for it would.
 func (e *engine) wait(ctx context.Context, answered <-chan struct{}) error {
 	if p, ok := ctx.Value(parkingKey{}).(*parking); ok {
 		p.once.Do(func() { close(p.stands) })
 	}
-	select {
-	case <-answered:
-		e.world.goOn(ctx)
-		return nil
-	case <-ctx.Done():
-	case <-e.world.over:
+	until := e.world.untilOf(ctx)
+	for {
+		late, err := e.world.atLimit(ctx, until)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-answered:
+			e.world.goOn(ctx)
+			return nil
+		case <-late:
+			if e.world.isLate(ctx, until) {
+				return starters.ErrNotAnswered
+			}
+		case <-ctx.Done():
+			return starters.ErrNotAnswered
+		case <-e.world.over:
+			return starters.ErrNotAnswered
+		}
 	}
-	return starters.ErrNotAnswered
 }
 
 // inLoop runs f in the environment's main loop, for whoever ctx belongs to.
@@ -366,7 +379,11 @@ func (e *engine) message(ctx context.Context, id string, m starters.Message, res
 	}); err != nil {
 		return err
 	}
-	if err := e.wait(ctx, answered); err != nil || failed != nil {
+	err := e.wait(ctx, answered)
+	if err != nil { // it goes on, and its answer comes to nobody
+		err = errors.Join(err, e.inLoop(ctx, func() { wake() }))
+	}
+	if err != nil || failed != nil {
 		return fmt.Errorf("%s of %s: %w", m.Name, id, errors.Join(err, failed))
 	}
 	return carry(value, result)

@@ -45,3 +45,39 @@ func (w *World) Hang(ctx context.Context) {
 		p.spent = true
 	}
 }
+
+// untilOf is when whoever ctx belongs to gives up by itself, in virtual time; zero:
+// never. Only in a bubble, where the client's clock stands still.
+func (w *World) untilOf(ctx context.Context) time.Time {
+	limit, has := ctx.Deadline()
+	if !has || w.gate == nil {
+		return time.Time{}
+	}
+	return w.Now().Add(time.Until(limit))
+}
+
+// atLimit is closed when whoever ctx belongs to, and waits, gives up or is given up;
+// it is nil where nobody does.
+func (w *World) atLimit(ctx context.Context, until time.Time) (<-chan struct{}, error) {
+	if a := attemptOf(ctx); a != nil && (until.IsZero() || a.until().Before(until)) {
+		until = a.until()
+	}
+	if until.IsZero() || w.gate == nil {
+		return nil, nil
+	}
+	reached := make(chan struct{})
+	err := w.engine.inLoop(ctx, func() {
+		w.env.RegisterDelayedCallback(func() { close(reached) }, max(until.Sub(w.Now()), 0))
+	})
+	return reached, err
+}
+
+// isLate says whether a limit was reached, which for an attempt moves with each
+// heartbeat. The engine listens no more to an attempt that is over its own.
+func (w *World) isLate(ctx context.Context, until time.Time) bool {
+	if a := attemptOf(ctx); a != nil && !w.Now().Before(a.until()) {
+		a.die()
+		return true
+	}
+	return !until.IsZero() && !w.Now().Before(until)
+}

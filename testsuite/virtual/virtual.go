@@ -48,6 +48,7 @@ const (
 	erpHost       = "127.0.0.1:4"
 	crmHost       = "127.0.0.1:5"
 	gatewayHost   = "127.0.0.1:6"
+	receiverHost  = "127.0.0.1:7"
 )
 
 const (
@@ -97,10 +98,16 @@ type Options struct {
 	PlantEvery time.Duration
 	// Metrics is where the workflows measure; nil: nowhere.
 	Metrics *connect.Metrics
-	// Cases is where cases are announced; the zero value: nowhere.
-	Cases workers.Cases
+	// Cases is who is told of cases; the zero value: nobody.
+	Cases Cases
 	// Seed draws who comes first, of a world in a bubble.
 	Seed uint64
+}
+
+// Cases is who is told of cases.
+type Cases struct {
+	Secrets  []string     // that what is told is signed with
+	Receiver http.Handler // gets each POST; nil: nobody is told
 }
 
 // World is everything on one clock.
@@ -427,7 +434,12 @@ func (w *World) configure(o Options) error {
 			WonStage: "closedwon", LostStage: "closedlost", AbandonedStage: "abandonedcart",
 		},
 		Mail:  relay,
-		Cases: o.Cases,
+	}
+	if o.Cases.Receiver != nil {
+		w.transport[receiverHost] = o.Cases.Receiver
+		w.config.Cases = workers.Cases{
+			URL: "http://" + receiverHost + "/hook", Secret: o.Cases.Secrets, Transport: &calls{world: w, handlers: w.transport},
+		}
 	}
 	return nil
 }
