@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -35,6 +36,7 @@ func (w *Workflows) Stock(ctx workflow.Context, in StockInput) error {
 	s := &stockKeeper{sku: in.SKU, committed: in.Committed}
 	must(workflow.SetUpdateHandlerWithOptions(ctx, CommitUpdate, s.commit, workflow.UpdateHandlerOptions{
 		Description: "Sets inventory's level from the warehouse's count, after goods left or a person corrected the stock.",
+		Validator:   s.still,
 	}))
 	for {
 		seen := s.handled
@@ -87,8 +89,9 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 		}
 	}()
 	var count reconcile.Count
-	if err := workflow.ExecuteActivity(s.options(ctx, order.SystemWarehouse, change, "count"), depot.CountStock, s.sku).Get(ctx, &count); err != nil {
-		return reconcile.Level{}, err
+	err := workflow.ExecuteActivity(s.options(ctx, order.SystemWarehouse, change, "count"), depot.CountStock, s.sku).Get(ctx, &count)
+	if err != nil {
+		return reconcile.Level{}, tooLate(err, "the warehouse did not count it")
 	}
 	level := count.Quantity + change.Uncommitted
 	if change.Grant != nil {
@@ -99,10 +102,39 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 		level += s.behind()
 	}
 	var set reconcile.Level
-	err := workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, fmt.Sprintf("level %d for %s", level, change.Key)), stock.SetStockLevel,
+	err = workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, fmt.Sprintf("level %d for %s", level, change.Key)), stock.SetStockLevel,
 		repair.Write[inventory.SetLevelRequest]{Grant: change.Grant, Since: workflow.Now(ctx), Request: inventory.SetLevelRequest{SKU: s.sku, Stocked: level}},
 	).Get(ctx, &set)
-	return set, err
+	return set, tooLate(err, "inventory did not take it")
+}
+
+// still refuses what a run asks for while anything else is under way: what it has seen
+// moves, and to wait would end in nothing.
+func (s *stockKeeper) still(change reconciliation.StockChange) error {
+	if change.Grant == nil || len(s.waiting) == 0 {
+		return nil
+	}
+	why := "what has left is being committed"
+	if s.waiting[0].Grant != nil {
+		why = "another run is at it"
+	}
+	return temporal.NewNonRetryableApplicationError(why, reconciliation.LevelMovedReason, nil)
+}
+
+// runPatience is how long a call for a run goes on trying. The next run comes, and who
+// waits behind it has goods that have left.
+const runPatience = 2 * callTimeout
+
+// tooLate says of a call that a run has given up what did not happen.
+func tooLate(err error, what string) error {
+	if timeout, is := errors.AsType[*temporal.TimeoutError](err); is {
+		why := fmt.Sprintf("%s within %s", what, runPatience)
+		if cause, told := errors.AsType[*temporal.ApplicationError](timeout.Unwrap()); told {
+			why += ": " + plainly(cause)
+		}
+		return temporal.NewNonRetryableApplicationError(why, "unavailable", err)
+	}
+	return err
 }
 
 // behind counts the pieces of the changes that wait behind the first: those of a change
@@ -131,7 +163,7 @@ const CommittedMeanwhile = "what had left was committed meanwhile"
 func (s *stockKeeper) moved(ctx workflow.Context, change reconciliation.StockChange, count reconcile.Count) error {
 	var level reconcile.Level
 	if err := workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, "level"), stock.ReadStockLevel, s.sku).Get(ctx, &level); err != nil {
-		return err
+		return tooLate(err, "inventory did not say its level")
 	}
 	var why string
 	switch {
@@ -151,11 +183,12 @@ func (s *stockKeeper) moved(ctx workflow.Context, change reconciliation.StockCha
 // behind what has left.
 func (s *stockKeeper) options(ctx workflow.Context, system order.System, change reconciliation.StockChange, summary string) workflow.Context {
 	var priority temporal.Priority
+	var within time.Duration // an order's goods have left: it does not give up
 	if change.Grant != nil {
-		priority = forRuns
+		priority, within = forRuns, runPatience
 	}
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: SystemQueue(system), StartToCloseTimeout: callTimeout,
+		TaskQueue: SystemQueue(system), StartToCloseTimeout: callTimeout, ScheduleToCloseTimeout: within,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
 		Summary:     s.sku + ": " + summary, Priority: priority,
 	})

@@ -638,6 +638,39 @@ func TestStock_SetBackAgainAndAgain_LeftToWhoeverWritesIt(t *testing.T) {
 
 // An order whose goods are on their way for hours explains a small difference all the
 // time: that nobody can compare the level is said once it lasts too long, and ends.
+// A level that cannot be set, for inventory takes no writes, holds up no run and no
+// order: the run says so, does the rest and ends, and the next one sets it.
+func TestStock_InventoryTakesNoWrites_RunEndsAndSaysSo(t *testing.T) {
+	t.Parallel()
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{Pace: byHand})
+		w.submit(0, anOrder("1"))
+		w.At(2*time.Hour, "somebody types wrong, and loses a deal", func() {
+			w.inject(w.Inventory, simulator.Fault{Operation: order.Adjust, Kind: simulator.Unavailable, Times: -1})
+			w.edit(w.Inventory, `{"sku":"MUG","stocked":130}`)
+			w.edit(w.CRM, `{"order":"1","stage":"lost"}`)
+		})
+		first := w.runAt(2*time.Hour+10*time.Minute, workflows.ReconcileInput{})
+		w.At(2*time.Hour+15*time.Minute, "it has ended", func() {
+			if first.Finished.IsZero() || first.Repaired != 1 || first.Stock.Repaired != 0 ||
+				!says(first, "stock MUG: inventory says 130, the warehouse counts 100 and 0 have left uncommitted → not set: set stock level: set the stock level of MUG to 100: medusa: HTTP 503") {
+				t.Errorf("the run is %+v", first)
+			}
+		})
+		w.At(150*time.Minute, "inventory takes writes again", func() { w.Inventory.Frame().Clear("*") })
+		second := w.runAt(160*time.Minute, workflows.ReconcileInput{})
+		w.runAt(3*time.Hour, workflows.ReconcileInput{})
+		w.noneDiffers(190 * time.Minute)
+		w.Run(4 * time.Hour)
+		if second.Stock.Repaired != 1 {
+			t.Errorf("the second run is %+v", second)
+		}
+		if n := len(w.effects(w.Inventory, order.Adjust, "")); n != 1 {
+			t.Errorf("the level was set %d times", n)
+		}
+	})
+}
+
 func TestStock_InMotionForLong_NamedWithSinceWhen(t *testing.T) {
 	t.Parallel()
 	virtual.Bubble(t, func(t *testing.T) {

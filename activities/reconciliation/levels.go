@@ -124,7 +124,7 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 			continue
 		}
 		if err != nil {
-			x.out.StockLines = append(x.out.StockLines, line+" → not set: "+err.Error())
+			x.out.StockLines = append(x.out.StockLines, line+" → not set: "+notSet(ctx, s.SKU, err))
 			continue
 		}
 		x.out.Stock.Repaired++
@@ -136,6 +136,17 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 			x.tried(ctx, s, grant.Group)
 		}
 	}
+}
+
+// notSet says why a level was not set, as its workflow says it.
+func notSet(ctx context.Context, sku string, err error) string {
+	if a, is := errors.AsType[*temporal.ApplicationError](err); is {
+		return a.Message()
+	}
+	if ctx.Err() == nil && !over(err) {
+		return fmt.Sprintf("stock/%s did not answer within %s; the next run looks what came of it (%v)", sku, answerWithin, err)
+	}
+	return err.Error()
 }
 
 // grantOf returns the grant for a break, or nil.
@@ -160,7 +171,10 @@ func (x *acting) tried(ctx context.Context, s StockSuspect, group int) {
 
 // alignLevel has a level set in earnest.
 func (a *Activities) alignLevel(ctx context.Context, s StockSuspect, change StockChange) (reconcile.Level, error) {
-	return a.Orders.Align(ctx, s.SKU, change)
+	limited, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	defer heartbeat(ctx, s.SKU)
+	return a.Orders.Align(limited, s.SKU, change)
 }
 
 // levelWouldBe says to what a level would be set.
