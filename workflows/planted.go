@@ -62,9 +62,7 @@ func (k *keeper) plantNext(ctx workflow.Context) {
 	case p.Found.IsZero() && p.Missed.IsZero():
 		_, _ = workflow.AwaitWithTimeout(ctx, max(time.Second, p.Due.Sub(workflow.Now(ctx))), func() bool { return !p.Found.IsZero() })
 		if p.Found.IsZero() {
-			p.Missed = workflow.Now(ctx)
-			c.Missed++
-			_ = workflow.ExecuteActivity(k.planting(ctx, "a planted break was not found in time"), run.AlarmPlanted, *p).Get(ctx, nil)
+			k.miss(ctx, c, p)
 		}
 	default:
 		k.end(ctx, p)
@@ -79,6 +77,9 @@ func (k *keeper) prepare(ctx workflow.Context) {
 	due := c.Since.Add(c.Every)
 	if c.Last != nil {
 		next.N, due = c.Last.N+1, c.Last.Meant.Add(c.Every)
+		if c.Last.WrittenOver() { // another one has to prove it
+			due = c.Last.Over
+		}
 	}
 	if wait := due.Sub(workflow.Now(ctx)); wait > 0 {
 		was := k.settings.version
@@ -106,6 +107,20 @@ func (k *keeper) make(ctx workflow.Context, p *reconciliation.Planted) {
 	}
 	p.Made = workflow.Now(ctx)
 	p.Due = p.Made.Add(k.settings.Policy.Rule(reconcile.CRMRevenue).NoticeWithin + noticeGrace)
+}
+
+// miss takes note that nobody has found it in time: loudly, unless nobody could.
+func (k *keeper) miss(ctx workflow.Context, c *reconciliation.Canary, p *reconciliation.Planted) {
+	over := false
+	_ = workflow.ExecuteActivity(k.planting(ctx, "a planted break was not found in time"), run.AlarmPlanted, *p).Get(ctx, &over)
+	switch {
+	case !p.Found.IsZero(): // meanwhile
+	case over:
+		p.Why, p.Over = "the last one was written over before a run came", workflow.Now(ctx)
+	default:
+		p.Missed = workflow.Now(ctx)
+		c.Missed++
+	}
 }
 
 // end sees to it that the deal is right again.

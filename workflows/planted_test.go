@@ -85,6 +85,35 @@ func TestPlanted_Reported_ResetByThePlanter(t *testing.T) {
 	})
 }
 
+// What its order, or somebody, has written over before any run came cannot be found: it
+// is not missed, and nobody is woken. One that is still there is.
+func TestPlanted_WrittenOverBeforeARunCame_NotMissed(t *testing.T) {
+	t.Parallel()
+	virtual.Bubble(t, func(t *testing.T) {
+		w := withCanary(t, "auto", 0)
+		w.CRM.Frame().HandleNotifications("", simulator.Drop)
+		for hour := range 5 { // from the third on there is one to be found
+			w.runAt(time.Duration(hour+1)*time.Hour+10*time.Minute, workflows.ReconcileInput{})
+		}
+		w.At(6*time.Hour+5*time.Minute, "written over", func() { w.edit(w.CRM, `{"order":"1","revenue":9980}`) })
+		var before, c, after reconciliation.Canary
+		w.At(6*time.Hour, "before", func() { before = *w.status().Canary })
+		w.runAt(6*time.Hour+30*time.Minute, workflows.ReconcileInput{})
+		w.At(6*time.Hour+50*time.Minute, "another was planted at once, and found", func() { c = *w.status().Canary })
+		w.At(7*time.Hour+50*time.Minute, "this one was there", func() { after = *w.status().Canary })
+		w.Run(8 * time.Hour)
+		if c.Missed != before.Missed || c.Last.Made.Sub(w.Moment(6*time.Hour+20*time.Minute)).Abs() > time.Minute || c.Last.Found.IsZero() {
+			t.Errorf("after one was written over: %+v, %+v", c, c.Last)
+		}
+		if late := c.Late(w.Moment(6*time.Hour+50*time.Minute), 30*time.Minute); late != "" {
+			t.Errorf("somebody is woken: %s", late)
+		}
+		if after.Missed != c.Missed+1 || after.Last.Missed.IsZero() || !after.Last.Reset {
+			t.Errorf("the one that was there and not found is %+v, %+v", after, after.Last)
+		}
+	})
+}
+
 // Nothing runs any more: that is what the planted break is for. It is missed once
 // each, and taken away.
 func TestPlanted_NoRuns_MissedAndReset(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/log"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/crm"
@@ -42,6 +43,11 @@ type Planted struct {
 	Reset bool      `json:"reset,omitempty"`
 	// Why says why it was not planted, or not reset yet.
 	Why string `json:"why,omitempty"`
+}
+
+// WrittenOver says that it was gone before any run could find it: it proves nothing.
+func (p Planted) WrittenOver() bool {
+	return !p.Made.IsZero() && !p.Over.IsZero() && p.Found.IsZero() && p.Missed.IsZero()
 }
 
 // Canary is what reconciliation knows of the planted breaks.
@@ -169,11 +175,16 @@ func (a *Activities) EndPlanted(ctx context.Context, p Planted) (bool, error) {
 	return true, apierr.ToEngine("reset the planted break", err)
 }
 
-// AlarmPlanted says, loudly and once, that a planted break was not found in time.
-func (a *Activities) AlarmPlanted(ctx context.Context, p Planted) error {
-	activity.GetLogger(ctx).Error("a planted break was not found in time: do the reconciliation runs report? trueup status says what they did",
-		"order", string(p.Order), "field", string(p.Field), "planted", p.Made, "due", p.Due)
-	return nil
+// AlarmPlanted says, loudly and once, that a planted break was not found in time. It
+// returns true, and says so, when it was written over, so that nobody can find it.
+func (a *Activities) AlarmPlanted(ctx context.Context, p Planted) (over bool, err error) {
+	log := log.With(activity.GetLogger(ctx), "order", string(p.Order), "field", string(p.Field), "planted", p.Made, "due", p.Due)
+	if deal, err := a.dealOf(ctx, reconcile.Subject{Order: p.Order, Currency: p.Currency}); err == nil && deal != nil && deal.Revenue != p.Wrong {
+		log.Warn("a planted break was written over before a run came; a canary order should be one that is at rest")
+		return true, nil
+	}
+	log.Error("a planted break was not found in time: do the reconciliation runs report? trueup status says what they did")
+	return false, nil
 }
 
 // Planter writes the one wrong value of a planted break, and nothing else.

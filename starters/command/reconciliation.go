@@ -258,6 +258,8 @@ func planted(c *reconciliation.Canary, now time.Time) string {
 	case p == nil:
 	case !p.Missed.IsZero() && p.Found.IsZero():
 		text += fmt.Sprintf("; THE LAST ONE, %d, WAS NOT FOUND until %s", p.N, p.Due.UTC().Format(time.RFC3339))
+	case p.WrittenOver():
+		text += "; " + p.Why
 	case p.Why != "":
 		text += "; not planted: " + p.Why
 	case p.Over.IsZero():
