@@ -147,17 +147,41 @@ func (p *process) forget(system order.System) {
 // read reads one system and takes in what it says.
 func (p *process) read(ctx workflow.Context, system order.System) {
 	var seen reconcile.Observation
-	asked := workflow.Now(ctx)
+	b := p.barrier(system, workflow.Now(ctx))
 	if err := p.look(ctx, system, 0).Get(ctx, &seen); err != nil {
-		seen = reconcile.Read(system, p.Order.ID, asked, reconcile.Observation{}, err)
+		seen = reconcile.Read(system, p.Order.ID, b.at, reconcile.Observation{}, err)
 	}
-	p.take(asked, seen)
+	p.take(b, seen)
+}
+
+// barrier keeps a reading from hiding a write of ours. It is when the reading was asked
+// for, and how often an operation had ended in its system by then: what ends in the
+// same moment may have ended after it.
+type barrier struct {
+	at    time.Time
+	ended int
+}
+
+func (s *State) barrier(system order.System, now time.Time) barrier {
+	return barrier{now, s.endedIn(system)}
+}
+
+// endedIn counts how often an operation has ended in a system.
+func (s *State) endedIn(system order.System) int {
+	n := 0
+	for i := range s.Operations {
+		if op := &s.Operations[i]; op.System == system && op.Operation != order.Adjust && !op.Ended.IsZero() {
+			n += 1 + op.Repairs
+		}
+	}
+	return n
 }
 
 // take takes in a reading, unless an operation changed the system meanwhile:
 // then the reading may be older than the operation's own answer.
-func (p *process) take(asked time.Time, seen reconcile.Observation) {
-	if p.changed(seen.System).After(asked) {
+func (p *process) take(b barrier, seen reconcile.Observation) {
+	asked := b.at
+	if p.changed(seen.System).After(asked) || p.endedIn(seen.System) != b.ended {
 		if seen.State != reconcile.Unreadable {
 			return
 		}
@@ -194,23 +218,25 @@ func (p *process) readSystems(ctx workflow.Context, systems []order.System, agai
 		}
 	}
 	p.reading, p.readingOf = true, systems
-	asked := workflow.Now(ctx)
+	now := workflow.Now(ctx)
+	barriers := make([]barrier, len(systems))
 	futures := make([]workflow.Future, len(systems))
 	for i, system := range systems {
+		barriers[i] = p.barrier(system, now)
 		futures[i] = p.look(ctx, system, again)
 	}
 	seen := make([]reconcile.Observation, len(systems))
 	for i, system := range systems {
 		if err := futures[i].Get(ctx, &seen[i]); err != nil {
-			seen[i] = reconcile.Read(system, p.Order.ID, asked, reconcile.Observation{}, err)
+			seen[i] = reconcile.Read(system, p.Order.ID, now, reconcile.Observation{}, err)
 		}
 	}
 	for i := range seen {
-		p.take(asked, seen[i])
+		p.take(barriers[i], seen[i])
 	}
 	p.reading = false
 	if len(systems) == len(order.Systems()) {
-		p.readAt = asked
+		p.readAt = now
 	}
 	p.touch()
 }

@@ -19,11 +19,33 @@ func TestTake_ReadByAClockThatIsBehind_CountsFromWhenItWasAsked(t *testing.T) {
 	read := func(at time.Time, version string) reconcile.Observation {
 		return reconcile.Observation{System: order.SystemCRM, Order: "1", State: reconcile.Present, At: at, Strong: true, Version: version, CRM: &reconcile.CRM{}}
 	}
-	p.take(now, read(now.Add(time.Second), "a"))
+	p.take(p.barrier(order.SystemCRM, now), read(now.Add(time.Second), "a"))
 	asked := now.Add(time.Minute)
-	p.take(asked, read(now.Add(-time.Hour), "b"))
+	p.take(p.barrier(order.SystemCRM, asked), read(now.Add(-time.Hour), "b"))
 	if o := p.observed(order.SystemCRM); o.Version != "b" || o.At.Before(asked) {
 		t.Errorf("what was read last is not what is known: %+v", o)
+	}
+}
+
+// A reading that was asked for before a write of ours ended may not show it, also when
+// both are of one moment: what the write itself read back stays known.
+func TestTake_OurWriteEndsInTheMomentInWhichItWasAsked_IsNotTaken(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	refund := Operation{System: order.SystemPayment, Operation: order.Refund, N: 1, Status: Open}
+	p := &process{State: &State{Order: order.Order{ID: "1", Currency: "EUR"}, Phase: order.PhaseCancelling, Operations: []Operation{refund}}}
+	read := func(version string) reconcile.Observation {
+		return reconcile.Observation{System: order.SystemPayment, Order: "1", State: reconcile.Present, At: now, Strong: true, Version: version, Payment: &reconcile.Payment{}}
+	}
+	before := p.barrier(order.SystemPayment, now)
+	p.Operations[0].Status, p.Operations[0].Ended = Done, now
+	p.take(before, read("before"))
+	if o := p.observed(order.SystemPayment); o.Version == "before" {
+		t.Errorf("a reading from before the write is what is known: %+v", o)
+	}
+	p.take(p.barrier(order.SystemPayment, now), read("after"))
+	if o := p.observed(order.SystemPayment); o.Version != "after" {
+		t.Errorf("a reading that was asked for after it is not taken: %+v", o)
 	}
 }
 

@@ -59,7 +59,7 @@ func (p *process) rehearse(in reconciliation.Rehearsal) (reconciliation.Rehearse
 // readAs takes in a reading as if the order itself had made it.
 func (p *process) readAs(r reconciliation.Reading) {
 	for _, o := range r.Seen {
-		p.take(r.Asked, o)
+		p.take(p.barrier(o.System, r.Asked), o)
 	}
 	if len(r.Seen) == len(order.Systems()) {
 		p.readAt = r.Asked

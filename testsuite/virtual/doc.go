@@ -28,7 +28,7 @@
 //
 // To keep it so, nothing that runs in a world may hold a mutex while it calls
 // out, start goroutines whose first act is not a call through a port, use a real
-// socket (Options.Cases with an address does), or let the order of a map out.
+// socket, or let the order of a map out.
 //
 // # What it cannot show
 //

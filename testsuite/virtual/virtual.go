@@ -433,7 +433,7 @@ func (w *World) configure(o Options) error {
 			URL: "http://" + crmHost, Token: "pat-simulated", Pipeline: "default", OpenStage: "checkoutpending",
 			WonStage: "closedwon", LostStage: "closedlost", AbandonedStage: "abandonedcart",
 		},
-		Mail:  relay,
+		Mail: relay,
 	}
 	if o.Cases.Receiver != nil {
 		w.transport[receiverHost] = o.Cases.Receiver
