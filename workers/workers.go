@@ -124,7 +124,7 @@ func ActivityQueues() []string {
 	for _, s := range order.Systems() {
 		queues = append(queues, workflows.SystemQueue(s))
 	}
-	return append(queues, workflows.ReconciliationQueue)
+	return append(queues, workflows.ReconciliationQueue, workflows.CommitQueue)
 }
 
 // stopTimeout is how long a stopping worker waits for calls under way, longer
@@ -217,10 +217,14 @@ func (s *Set) Workers(engine client.Client, c Config, fatal func(error)) []worke
 	s.RegisterWorkflows(w)
 	all := []worker.Worker{w}
 	for _, queue := range ActivityQueues() {
+		parallel := c.Parallel
+		if queue == workflows.CommitQueue { // they only wait
+			parallel *= 10
+		}
 		w := worker.New(engine, queue, worker.Options{
 			WorkerStopTimeout: stopTimeout, DisableRegistrationAliasing: true, DisableWorkflowWorker: true, OnFatalError: fatal,
 			Interceptors:                       []interceptor.WorkerInterceptor{repair.Doubts()},
-			MaxConcurrentActivityExecutionSize: c.Parallel, TaskQueueActivitiesPerSecond: c.PerSecond,
+			MaxConcurrentActivityExecutionSize: parallel, TaskQueueActivitiesPerSecond: c.PerSecond,
 			ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{InitialNumberOfPollers: 2}),
 		})
 		w.RegisterActivity(s.ActivitiesOf(queue))

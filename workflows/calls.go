@@ -158,7 +158,7 @@ func (p *process) restock(ctx workflow.Context, op Operation) error {
 
 func (p *process) setLevels(ctx workflow.Context, op Operation, lines []order.Quantity) error {
 	options := workflow.GetActivityOptions(ctx)
-	options.TaskQueue = ReconciliationQueue
+	options.TaskQueue = CommitQueue
 	_, attempt, _ := strings.Cut(options.ActivityID, " ") // see again
 	options.ActivityID += " levels"
 	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), run.CommitStock, reconciliation.StockCommit{

@@ -26,6 +26,9 @@ import (
 const (
 	Queue               = "trueup"
 	ReconciliationQueue = "trueup-reconciliation"
+	// CommitQueue is that of activities which wait for a level to be set: while its system
+	// takes no writes they are many, and runs and feeds must not wait behind them.
+	CommitQueue = "trueup-commits"
 )
 
 // SystemQueue is the task queue of one system's activities.

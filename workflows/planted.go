@@ -133,8 +133,8 @@ func (k *keeper) end(ctx workflow.Context, p *reconciliation.Planted) {
 	p.Over = workflow.Now(ctx)
 }
 
-// sighted takes note when a run reports the planted break: the usual run, of
-// all orders. A late one ends the alarm.
+// sighted takes note when a run reports the planted break, or reports without it: the
+// usual run, of all orders. A late one ends the alarm.
 func (k *keeper) sighted(now time.Time, r reconciliation.RunReport) {
 	if k.Status.Canary == nil || k.Status.Canary.Last == nil || r.Only || r.DryRun {
 		return
@@ -142,9 +142,12 @@ func (k *keeper) sighted(now time.Time, r reconciliation.RunReport) {
 	p := k.Status.Canary.Last
 	for _, s := range r.Sights {
 		if s.Shows(*p) && p.Found.IsZero() {
-			p.Found, p.Run = now, r.Run
+			p.Found, p.Run, p.Why = now, r.Run, ""
 			k.Status.Canary.LastFound = now
 		}
+	}
+	if p.Passed.IsZero() && !p.Made.IsZero() && r.Started.After(p.Made) && r.Complete() && p.Found.IsZero() {
+		p.Passed = now
 	}
 }
 

@@ -85,14 +85,15 @@ func TestPlanted_Reported_ResetByThePlanter(t *testing.T) {
 	})
 }
 
-// What its order, or somebody, has written over before any run came cannot be found: it
-// is not missed, and nobody is woken. One that is still there is.
+// What its order, or somebody, has written over before a run came cannot be found: when
+// the run has reported it is not missed, and nobody is woken. One that is still there is,
+// and one that is gone though no run has reported.
 func TestPlanted_WrittenOverBeforeARunCame_NotMissed(t *testing.T) {
 	t.Parallel()
 	virtual.Bubble(t, func(t *testing.T) {
 		w := withCanary(t, "auto", 0)
 		w.CRM.Frame().HandleNotifications("", simulator.Drop)
-		for hour := range 5 { // from the third on there is one to be found
+		for hour := range 6 { // from the third on there is one to be found, and none in the sixth
 			w.runAt(time.Duration(hour+1)*time.Hour+10*time.Minute, workflows.ReconcileInput{})
 		}
 		w.At(6*time.Hour+5*time.Minute, "written over", func() { w.edit(w.CRM, `{"order":"1","revenue":9980}`) })
@@ -101,7 +102,13 @@ func TestPlanted_WrittenOverBeforeARunCame_NotMissed(t *testing.T) {
 		w.runAt(6*time.Hour+30*time.Minute, workflows.ReconcileInput{})
 		w.At(6*time.Hour+50*time.Minute, "another was planted at once, and found", func() { c = *w.status().Canary })
 		w.At(7*time.Hour+50*time.Minute, "this one was there", func() { after = *w.status().Canary })
-		w.Run(8 * time.Hour)
+		w.At(8*time.Hour+25*time.Minute, "written over, and nothing runs", func() { w.edit(w.CRM, `{"order":"1","revenue":9980}`) })
+		var silent reconciliation.Canary
+		w.At(8*time.Hour+50*time.Minute, "nobody knows whether they run", func() { silent = *w.status().Canary })
+		w.Run(9 * time.Hour)
+		if silent.Missed != after.Missed+1 || silent.Last.Missed.IsZero() {
+			t.Errorf("the one that was gone before anything ran is %+v, %+v", silent, silent.Last)
+		}
 		if c.Missed != before.Missed || c.Last.Made.Sub(w.Moment(6*time.Hour+20*time.Minute)).Abs() > time.Minute || c.Last.Found.IsZero() {
 			t.Errorf("after one was written over: %+v, %+v", c, c.Last)
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/workflow"
+
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -636,8 +638,22 @@ func TestStock_SetBackAgainAndAgain_LeftToWhoeverWritesIt(t *testing.T) {
 	})
 }
 
-// An order whose goods are on their way for hours explains a small difference all the
-// time: that nobody can compare the level is said once it lasts too long, and ends.
+// Those who wait for a level to be set have a queue of their own: while inventory takes no
+// writes they would fill the one by which feeds are followed and runs are made.
+func TestStock_CommitsWait_InAQueueOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	virtual.Bubble(t, func(t *testing.T) {
+		w := open(t, virtual.Options{})
+		queues := map[string]string{}
+		w.Scheduled = func(_, activity string, o workflow.ActivityOptions) { queues[activity] = o.TaskQueue }
+		w.submit(0, anOrder("1"))
+		w.Run(2 * day)
+		if queues["CommitStock"] != workflows.CommitQueue || queues["FollowChanges"] != workflows.ReconciliationQueue {
+			t.Errorf("the queues are %v", queues)
+		}
+	})
+}
+
 // A level that cannot be set, for inventory takes no writes, holds up no run and no
 // order: the run says so, does the rest and ends, and the next one sets it.
 func TestStock_InventoryTakesNoWrites_RunEndsAndSaysSo(t *testing.T) {
@@ -671,6 +687,8 @@ func TestStock_InventoryTakesNoWrites_RunEndsAndSaysSo(t *testing.T) {
 	})
 }
 
+// An order whose goods are on their way for hours explains a small difference all the
+// time: that nobody can compare the level is said once it lasts too long, and ends.
 func TestStock_InMotionForLong_NamedWithSinceWhen(t *testing.T) {
 	t.Parallel()
 	virtual.Bubble(t, func(t *testing.T) {

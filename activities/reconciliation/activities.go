@@ -231,7 +231,9 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 			}
 		}
 		found.began = append(found.began, cursor)
-		if err := a.pollSystem(ctx, &cursor, &found, alive); err != nil {
+		var err error
+		beatingWhile(func() { recordHeartbeat(ctx, old) }, func() { err = a.pollSystem(ctx, &cursor, &found, alive) })
+		if err != nil {
 			activity.GetLogger(ctx).Warn("change feed could not be read; it is read again at the next poll", "system", system, "error", err)
 		}
 		cursors = append(cursors, cursor)

@@ -210,11 +210,23 @@ func (a *Activities) confirmAt(ctx context.Context, in Confirm, perSecond float6
 		if err := look.turn(ctx); err != nil {
 			return Confirmed{}, err
 		}
-		limited, cancel := context.WithTimeout(ctx, answerWithin)
+		within := answerWithin
+		if l.silent { // it has not answered a moment ago
+			within = silentWithin
+		}
+		limited, cancel := context.WithTimeout(ctx, within)
 		defer cancel()
 		return a.Orders.Confirm(limited, l.suspect.Order, c)
 	}
-	return a.act(ctx, in, &acting{look: look, grant: a.Keeper.Grant, confirm: confirm, align: a.alignLevel, parts: grantsAtOnce})
+	return a.act(ctx, in, &acting{look: look, grant: a.Keeper.Grant, confirm: confirm, align: a.alignLevel, parts: grantsAtOnce, until: a.actUntil(in)})
+}
+
+// actUntil is when a run has acted for long enough. A sweep takes batch after batch.
+func (a *Activities) actUntil(in Confirm) time.Time {
+	if in.Batch > 0 {
+		return time.Time{}
+	}
+	return a.Now().Add(actBudget)
 }
 
 // RehearseRun says what ConfirmSuspects would do, by the same steps: it only
@@ -231,6 +243,13 @@ const grantsAtOnce = 20
 // answerWithin is how long an order that looks again is waited for, from its turn on.
 const answerWithin = 3 * time.Minute
 
+// silentWithin is how long one is waited for that could not even be asked.
+const silentWithin = 30 * time.Second
+
+// actBudget is how long a run acts at most. What is left is for the next one: a run that
+// never ends reports nothing, and keeps the next from beginning.
+const actBudget = 30 * time.Minute
+
 // acting is how a run acts: in earnest, or as a rehearsal.
 type acting struct {
 	look    *looking
@@ -240,9 +259,12 @@ type acting struct {
 	parts   int // orders that ask for grants together; 0: all of them
 	// imagined are the incidents that a rehearsal would have met by now.
 	imagined []Group
+	until    time.Time // nothing is begun after it; zero: no limit
 
 	out ConfirmedAll
 }
+
+func (x *acting) late(now time.Time) bool { return !x.until.IsZero() && now.After(x.until) }
 
 // act looks at each suspect as its order would, recognizes incidents, and then,
 // part by part, asks for grants and hands them out.
@@ -322,6 +344,15 @@ func (a *Activities) handOut(ctx context.Context, in Confirm, part []looked, gra
 				defer mu.Unlock()
 				x.out.Orders = append(x.out.Orders, left)
 				x.out.ToIncidents = append(x.out.ToIncidents, left.Order)
+				return nil
+			}
+			if x.late(a.Now()) {
+				mu.Lock()
+				defer mu.Unlock()
+				x.out.Unanswered = append(x.out.Unanswered, l.suspect.Order)
+				for _, g := range c.Grants {
+					x.out.Unused = append(x.out.Unused, g.N)
+				}
 				return nil
 			}
 			answer, err := x.confirm(inner, l, c)

@@ -85,66 +85,94 @@ func levelWants(levels []levelLooked) []reconcile.Want {
 }
 
 // alignStock has the levels set that still differ; the policy must allow it and
-// each takes a grant.
+// each takes a grant. Each run begins with another one, so that none is always behind
+// those that cannot be set.
 func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelLooked, granted Granted, x *acting) {
 	grants, refused := granted.of("")
-	for _, l := range levels {
-		s, c := l.suspect, Confirmation{Groups: granted.Groups, Refused: refused}
-		line := fmt.Sprintf("stock %s: inventory says %d, the warehouse counts %d and %d have left uncommitted", s.SKU, s.Level, s.Count, s.Uncommitted)
-		if b := l.step.Break; b.FirstSeen.Before(s.Seen) { // an earlier run has seen it
-			line += ", as seen since " + since(b.FirstSeen, a.Now())
-		}
-		x.out.Levels = append(x.out.Levels, l.step.Break)
-		x.out.Stock.Found++
-		grant := grantOf(grants, l.step.Break)
-		g, left := c.LeftTo(l.step)
-		switch {
-		case l.step.Decision != reconcile.Repair:
-			x.out.StockLines = append(x.out.StockLines, line+" → reported")
-			continue
-		case left:
-			x.out.StockLines = append(x.out.StockLines, line+" → left to "+g.Waits())
-			continue
-		case l.fought != "":
-			x.out.StockLines = append(x.out.StockLines, line+" → "+l.fought)
-			continue
-		case s.Moving > 0:
-			x.out.StockLines = append(x.out.StockLines, fmt.Sprintf("%s, and no more than %d are on their way → set once these are still", line, s.Moving))
-			continue
-		case grant == nil:
-			x.out.StockLines = append(x.out.StockLines, line+" → not granted: "+c.NotGranted(l.step))
+	said := make([]string, len(levels))
+	x.out.Levels = make([]reconcile.Break, len(levels))
+	x.out.Stock.Found += len(levels)
+	var inventory misses
+	for _, n := range turned(numbers(len(levels)), in.Run) {
+		l, c := levels[n], Confirmation{Groups: granted.Groups, Refused: refused}
+		x.out.Levels[n] = l.step.Break
+		said[n] = a.levelLine(l)
+		if why := l.notAligned(c, grantOf(grants, l.step.Break)); why != "" {
+			said[n] += why
 			continue
 		}
-		set, err := x.align(ctx, s, StockChange{
-			Key: "align/" + in.Run, Uncommitted: s.Uncommitted, Grant: grant, Level: s.Level, Count: s.Count, Asked: s.Asked,
-		})
-		if moved, is := errors.AsType[*temporal.ApplicationError](err); is && moved.Type() == LevelMovedReason {
-			x.out.Unused = append(x.out.Unused, grant.N)
-			x.out.StockLines = append(x.out.StockLines, line+" → left to the next run: "+moved.Message())
-			continue
-		}
-		if err != nil {
-			x.out.StockLines = append(x.out.StockLines, line+" → not set: "+notSet(ctx, s.SKU, err))
-			continue
-		}
-		x.out.Stock.Repaired++
-		b := &x.out.Levels[len(x.out.Levels)-1]
-		b.Repaired = a.Now()
-		b.Owned = b.Repaired
-		x.out.StockLines = append(x.out.StockLines, fmt.Sprintf("%s → set to %d", line, set.Stocked))
-		if grant.Group != 0 {
-			x.tried(ctx, s, grant.Group)
+		outcome, repaired := a.align(ctx, in, l, grantOf(grants, l.step.Break), &inventory, x)
+		said[n] += " → " + outcome
+		if repaired {
+			x.out.Levels[n].Repaired, x.out.Levels[n].Owned = a.Now(), a.Now()
 		}
 	}
+	x.out.StockLines = append(x.out.StockLines, said...)
 }
 
-// notSet says why a level was not set, as its workflow says it.
-func notSet(ctx context.Context, sku string, err error) string {
+// levelLine says how a level differs.
+func (a *Activities) levelLine(l levelLooked) string {
+	s := l.suspect
+	line := fmt.Sprintf("stock %s: inventory says %d, the warehouse counts %d and %d have left uncommitted", s.SKU, s.Level, s.Count, s.Uncommitted)
+	if b := l.step.Break; b.FirstSeen.Before(s.Seen) { // an earlier run has seen it
+		line += ", as seen since " + since(b.FirstSeen, a.Now())
+	}
+	return line
+}
+
+// notAligned ends the line of a level that is not set now with why; it is empty for one
+// that is to be.
+func (l levelLooked) notAligned(c Confirmation, grant *repair.Grant) string {
+	g, left := c.LeftTo(l.step)
+	switch {
+	case l.step.Decision != reconcile.Repair:
+		return " → reported"
+	case left:
+		return " → left to " + g.Waits()
+	case l.fought != "":
+		return " → " + l.fought
+	case l.suspect.Moving > 0:
+		return fmt.Sprintf(", and no more than %d are on their way → set once these are still", l.suspect.Moving)
+	case grant == nil:
+		return " → not granted: " + c.NotGranted(l.step)
+	}
+	return ""
+}
+
+// align has a level set with a grant, and says what came of it. While inventory takes
+// nothing the rest is left to the next run: grants do not live for long, and orders wait
+// for theirs.
+func (a *Activities) align(ctx context.Context, in Confirm, l levelLooked, grant *repair.Grant, inventory *misses, x *acting) (outcome string, repaired bool) {
+	s := l.suspect
+	if err := inventory.missed(); err != nil {
+		x.out.Unused = append(x.out.Unused, grant.N)
+		return "left to the next run: " + err.Error(), false
+	}
+	if x.late(a.Now()) {
+		x.out.Unused = append(x.out.Unused, grant.N)
+		return "left to the next run: this one has taken too long", false
+	}
+	set, err := x.align(ctx, s, StockChange{
+		Key: "align/" + in.Run, Uncommitted: s.Uncommitted, Grant: grant, Level: s.Level, Count: s.Count, Asked: s.Asked,
+	})
+	if moved, is := errors.AsType[*temporal.ApplicationError](err); is && moved.Type() == LevelMovedReason {
+		x.out.Unused = append(x.out.Unused, grant.N)
+		return "left to the next run: " + moved.Message(), false
+	}
+	if _ = inventory.heard(err); err != nil {
+		return "not set: " + plainly(err), false
+	}
+	x.out.Stock.Repaired++
+	if grant.Group != 0 {
+		x.tried(ctx, s, grant.Group)
+	}
+	return fmt.Sprintf("set to %d", set.Stocked), true
+}
+
+// plainly is what the workflow of a level says of an error.
+func plainly(err error) string {
 	if a, is := errors.AsType[*temporal.ApplicationError](err); is {
 		return a.Message()
-	}
-	if ctx.Err() == nil && !over(err) {
-		return fmt.Sprintf("stock/%s did not answer within %s; the next run looks what came of it (%v)", sku, answerWithin, err)
 	}
 	return err.Error()
 }
@@ -173,8 +201,12 @@ func (x *acting) tried(ctx context.Context, s StockSuspect, group int) {
 func (a *Activities) alignLevel(ctx context.Context, s StockSuspect, change StockChange) (reconcile.Level, error) {
 	limited, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	defer heartbeat(ctx, s.SKU)
-	return a.Orders.Align(limited, s.SKU, change)
+	level, err := a.Orders.Align(limited, s.SKU, change)
+	heartbeat(ctx, s.SKU)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("stock/%s did not answer within %s; it may still set it, and the next run looks: %w", s.SKU, answerWithin, err)
+	}
+	return level, err
 }
 
 // levelWouldBe says to what a level would be set.

@@ -33,8 +33,11 @@ type Planted struct {
 	Meant    time.Time       `json:"meant"`
 	Made     time.Time       `json:"made,omitzero"`
 	// Due is until when a run has to report it.
-	Due    time.Time `json:"due,omitzero"`
-	Found  time.Time `json:"found,omitzero"`
+	Due   time.Time `json:"due,omitzero"`
+	Found time.Time `json:"found,omitzero"`
+	// Passed is when a usual run that began after it was made, and was complete, had
+	// first reported without it.
+	Passed time.Time `json:"passed,omitzero"`
 	Run    string    `json:"run,omitempty"` // that found it
 	Missed time.Time `json:"missed,omitzero"`
 	// Over is when the deal was seen to be right again, and Reset whether the
@@ -175,17 +178,27 @@ func (a *Activities) EndPlanted(ctx context.Context, p Planted) (bool, error) {
 	return true, apierr.ToEngine("reset the planted break", err)
 }
 
-// AlarmPlanted says, loudly and once, that a planted break was not found in time. It
-// returns true, and says so, when it was written over, so that nobody can find it.
+// AlarmPlanted says, loudly, that a planted break was not found in time. It returns
+// true, and only mentions it, when it was written over: it is not there any more, and
+// a run that would have reported it has reported without it.
 func (a *Activities) AlarmPlanted(ctx context.Context, p Planted) (over bool, err error) {
 	log := log.With(activity.GetLogger(ctx), "order", string(p.Order), "field", string(p.Field), "planted", p.Made, "due", p.Due)
-	if deal, err := a.dealOf(ctx, reconcile.Subject{Order: p.Order, Currency: p.Currency}); err == nil && deal != nil && deal.Revenue != p.Wrong {
+	limited, cancel := context.WithTimeout(ctx, alarmWithin)
+	defer cancel()
+	if p.Passed.IsZero() {
+		log.Error("a planted break was not found in time: do the reconciliation runs report? trueup status says what they did")
+		return false, nil
+	}
+	if deal, err := a.dealOf(limited, reconcile.Subject{Order: p.Order, Currency: p.Currency}); err == nil && deal != nil && deal.Revenue != p.Wrong {
 		log.Warn("a planted break was written over before a run came; a canary order should be one that is at rest")
 		return true, nil
 	}
 	log.Error("a planted break was not found in time: do the reconciliation runs report? trueup status says what they did")
 	return false, nil
 }
+
+// alarmWithin is how long the CRM is asked before the alarm: it is not held up by it.
+const alarmWithin = 8 * time.Second
 
 // Planter writes the one wrong value of a planted break, and nothing else.
 type Planter interface {

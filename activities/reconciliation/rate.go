@@ -3,6 +3,7 @@ package reconciliation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -132,12 +133,44 @@ type looking struct {
 	a         *Activities
 	perSecond float64
 	paces     map[order.System]*pace
+	// shelves are how often in a row a level or a count could not be read.
+	shelves map[order.System]*misses
+}
+
+// misses are the calls of one system that failed in a row, and of what the last did.
+type misses struct {
+	n   int
+	err error
+}
+
+// missed says whether a system has failed so often in a row that it is asked no more:
+// one that hangs would be waited for once for each SKU.
+func (m *misses) missed() error {
+	if m.n < mostFailed {
+		return nil
+	}
+	return fmt.Errorf("it was not asked, after %d calls in a row that failed: %w", m.n, m.err)
+}
+
+// heard takes note of what came of a call.
+func (m *misses) heard(err error) error {
+	if err == nil {
+		m.n = 0
+		return nil
+	}
+	switch apierr.CodeOf(err) {
+	case apierr.Unavailable, apierr.Unauthorized, apierr.InDoubt:
+		m.n, m.err = m.n+1, err
+	default: // it answers
+		m.n = 0
+	}
+	return err
 }
 
 func (a *Activities) looking(perSecond float64) *looking {
-	l := &looking{a: a, perSecond: perSecond, paces: map[order.System]*pace{}}
+	l := &looking{a: a, perSecond: perSecond, paces: map[order.System]*pace{}, shelves: map[order.System]*misses{}}
 	for _, system := range order.Systems() {
-		l.paces[system] = &pace{}
+		l.paces[system], l.shelves[system] = &pace{}, &misses{}
 	}
 	return l
 }
@@ -169,20 +202,28 @@ func (l *looking) lookup(ctx context.Context, system order.System, s reconcile.S
 
 // level reads the level of a SKU.
 func (l *looking) level(ctx context.Context, sku string) (level reconcile.Level, err error) {
+	m := l.shelves[order.SystemInventory]
+	if err := m.missed(); err != nil {
+		return level, err
+	}
 	err = l.call(ctx, order.SystemInventory, func(ctx context.Context) (err error) {
 		level, err = l.a.Levels.Level(ctx, sku)
 		return err
 	})
-	return level, err
+	return level, m.heard(err)
 }
 
 // count reads what the warehouse counts of a SKU.
 func (l *looking) count(ctx context.Context, sku string) (count reconcile.Count, err error) {
+	m := l.shelves[order.SystemWarehouse]
+	if err := m.missed(); err != nil {
+		return count, err
+	}
 	err = l.call(ctx, order.SystemWarehouse, func(ctx context.Context) (err error) {
 		count, err = l.a.Counts.Count(ctx, sku)
 		return err
 	})
-	return count, err
+	return count, m.heard(err)
 }
 
 // shelf reads both.

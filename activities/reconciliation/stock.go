@@ -82,7 +82,7 @@ func (a *Activities) compareStock(ctx context.Context, known []Known, out *Scree
 		return
 	}
 	if more := len(odd) - mostOdd; more > 0 {
-		odd = turned(odd, a.Now())
+		odd = turned(odd, a.Now().UTC().Format(time.RFC3339Nano))
 		out.Unseen, odd = append(out.Unseen, odd[mostOdd:]...), odd[:mostOdd]
 		out.Missed = append(out.Missed, fmt.Sprintf("stock: %d levels are at odds besides the %d that one run takes, and wait for one of the next; what causes so many is looked for first", more, mostOdd))
 	}
@@ -99,11 +99,23 @@ const mostOdd = 1000
 
 // turned begins a list at another place in each run, so that each of a list that is
 // too long has its turn.
-func turned(all []string, run time.Time) []string {
+func turned[T any](all []T, run string) []T {
+	if len(all) == 0 {
+		return nil
+	}
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(run.UTC().Format(time.RFC3339Nano)))
+	_, _ = h.Write([]byte(run))
 	n := int(h.Sum32() % uint32(len(all)))
 	return slices.Concat(all[n:], all[:n])
+}
+
+// numbers are those from 0 to below n.
+func numbers(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // shelf is one SKU as it was read, and what orders have of it.

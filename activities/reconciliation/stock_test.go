@@ -62,6 +62,7 @@ type depot struct {
 	asked, looked int
 	rule          func(*reconcile.Rule) // of levels; nil: the built-in one
 	unread        string                // a SKU whose level cannot be read
+	away          bool                  // no level can be
 	later         time.Duration         // after noon, when it is compared
 }
 
@@ -78,7 +79,7 @@ func (d *depot) rules() reconcile.Policy {
 
 func (d *depot) Level(_ context.Context, sku string) (reconcile.Level, error) {
 	d.looked++
-	if sku == d.unread {
+	if sku == d.unread || d.away {
 		return reconcile.Level{}, errors.New("no answer")
 	}
 	return reconcile.Level{SKU: sku, Stocked: d.level[sku], Reserved: d.reserved[sku]}, nil

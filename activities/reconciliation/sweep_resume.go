@@ -234,3 +234,28 @@ func unpacked(data []byte, n int) ([]mark, error) {
 func absent(st *stream, k Known, at time.Time) reconcile.Observation {
 	return reconcile.Observation{System: st.system, Order: k.Intent.Order, State: reconcile.Absent, At: at}
 }
+
+// beatEvery is how often it is said that a call which takes long is still waited for.
+const beatEvery = 5 * time.Second
+
+// beatingWhile calls beat every few seconds until do returns: a system may take longer to
+// answer, or to be given up, than an activity may say nothing.
+func beatingWhile(beat, do func()) {
+	done := make(chan struct{})
+	var beats sync.WaitGroup
+	beats.Go(func() {
+		every := time.NewTicker(beatEvery)
+		defer every.Stop()
+		for {
+			select {
+			case <-every.C:
+				beat()
+			case <-done:
+				return
+			}
+		}
+	})
+	do()
+	close(done)
+	beats.Wait()
+}
