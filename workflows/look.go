@@ -155,8 +155,8 @@ func (p *process) read(ctx workflow.Context, system order.System) {
 }
 
 // barrier keeps a reading from hiding a write of ours. It is when the reading was asked
-// for, and how often an operation had ended in its system by then: what ends in the
-// same moment may have ended after it.
+// for, and what had ended in its system by then: what ends in the same moment may have
+// ended after it.
 type barrier struct {
 	at    time.Time
 	ended int
@@ -166,7 +166,7 @@ func (s *State) barrier(system order.System, now time.Time) barrier {
 	return barrier{now, s.endedIn(system)}
 }
 
-// endedIn counts how often an operation has ended in a system.
+// endedIn counts the operations that have ended in a system, and their repairs.
 func (s *State) endedIn(system order.System) int {
 	n := 0
 	for i := range s.Operations {
@@ -181,7 +181,8 @@ func (s *State) endedIn(system order.System) int {
 // then the reading may be older than the operation's own answer.
 func (p *process) take(b barrier, seen reconcile.Observation) {
 	asked := b.at
-	if p.changed(seen.System).After(asked) || p.endedIn(seen.System) != b.ended {
+	changed := p.changed(seen.System)
+	if changed.After(asked) || changed.Equal(asked) && p.endedIn(seen.System) != b.ended {
 		if seen.State != reconcile.Unreadable {
 			return
 		}

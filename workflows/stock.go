@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/inventory"
 	"github.com/trueup-orders/trueup/activities/reconciliation"
 	"github.com/trueup-orders/trueup/activities/repair"
@@ -91,7 +92,7 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 	var count reconcile.Count
 	err := workflow.ExecuteActivity(s.options(ctx, order.SystemWarehouse, change, "count"), depot.CountStock, s.sku).Get(ctx, &count)
 	if err != nil {
-		return reconcile.Level{}, tooLate(err, "the warehouse did not count it")
+		return reconcile.Level{}, cannotTell(change, "the warehouse does not count it", err)
 	}
 	level := count.Quantity + change.Uncommitted
 	if change.Grant != nil {
@@ -105,7 +106,14 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 	err = workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, fmt.Sprintf("level %d for %s", level, change.Key)), stock.SetStockLevel,
 		repair.Write[inventory.SetLevelRequest]{Grant: change.Grant, Since: workflow.Now(ctx), Request: inventory.SetLevelRequest{SKU: s.sku, Stocked: level}},
 	).Get(ctx, &set)
-	return set, tooLate(err, "inventory did not take it")
+	if err != nil && change.Grant != nil {
+		// What is still under way lands before anybody else's level.
+		if err := workflow.Sleep(ctx, callTimeout); err != nil {
+			return set, err
+		}
+		return set, notKnown(err)
+	}
+	return set, err
 }
 
 // still refuses what a run asks for while anything else is under way: what it has seen
@@ -125,16 +133,21 @@ func (s *stockKeeper) still(change reconciliation.StockChange) error {
 // waits behind it has goods that have left.
 const runPatience = 2 * callTimeout
 
-// tooLate says of a call that a run has given up what did not happen.
-func tooLate(err error, what string) error {
-	if timeout, is := errors.AsType[*temporal.TimeoutError](err); is {
-		why := fmt.Sprintf("%s within %s", what, runPatience)
-		if cause, told := errors.AsType[*temporal.ApplicationError](timeout.Unwrap()); told {
-			why += ": " + plainly(cause)
-		}
-		return temporal.NewNonRetryableApplicationError(why, "unavailable", err)
+// cannotTell says what could not be read for a run, which has then written nothing.
+func cannotTell(change reconciliation.StockChange, what string, err error) error {
+	if change.Grant == nil {
+		return err
 	}
-	return err
+	return temporal.NewNonRetryableApplicationError(what+": "+plainly(err), reconciliation.LevelUnreadReason, err)
+}
+
+// notKnown says of a write that was given up what its time-out does not.
+func notKnown(err error) error {
+	if _, is := errors.AsType[*temporal.TimeoutError](err); !is {
+		return err
+	}
+	why := fmt.Sprintf("inventory did not answer within %s, so that nobody knows whether it was set", runPatience)
+	return temporal.NewNonRetryableApplicationError(why, string(apierr.InDoubt), err)
 }
 
 // behind counts the pieces of the changes that wait behind the first: those of a change
@@ -163,7 +176,7 @@ const CommittedMeanwhile = "what had left was committed meanwhile"
 func (s *stockKeeper) moved(ctx workflow.Context, change reconciliation.StockChange, count reconcile.Count) error {
 	var level reconcile.Level
 	if err := workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, "level"), stock.ReadStockLevel, s.sku).Get(ctx, &level); err != nil {
-		return tooLate(err, "inventory did not say its level")
+		return cannotTell(change, "inventory does not say its level", err)
 	}
 	var why string
 	switch {

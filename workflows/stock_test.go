@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/activities/repair"
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
 	"github.com/trueup-orders/trueup/starters/connect"
@@ -652,6 +655,56 @@ func TestStock_CommitsWait_InAQueueOfTheirOwn(t *testing.T) {
 			t.Errorf("the queues are %v", queues)
 		}
 	})
+}
+
+// What a run asks of a level is refused at once while anything else is under way with
+// it: a commit, or another run. And where a system cannot be read nothing is written, and
+// the run's grant is free again.
+func TestStock_RunAsksWhileItIsBusyOrUnread_LeftToTheNextRun(t *testing.T) {
+	t.Parallel()
+	asks := func(w *world, key string, into *error) {
+		w.Later(func(ctx context.Context) {
+			_, *into = w.Client.Align(ctx, "MUG", reconciliation.StockChange{
+				Key: key, Level: 100, Count: 100, Asked: w.Now(), Grant: &repair.Grant{N: 1, Expires: w.Now().Add(10 * time.Minute), For: reconcile.Want{
+					Kind: reconcile.Kind{System: order.SystemInventory, Field: reconcile.InventoryLevel, Situation: reconcile.Mismatch}, Item: "MUG",
+				}},
+			})
+		})
+	}
+	for name, c := range map[string]struct {
+		before       func(w *world, first *error)
+		reason, want string
+	}{
+		"a commit is under way": {func(w *world, first *error) {
+			w.Later(func(ctx context.Context) {
+				_, *first = w.Client.Align(ctx, "MUG", reconciliation.StockChange{Key: "order/1/commit/1", Quantity: 2})
+			})
+		}, reconciliation.LevelMovedReason, "what has left is being committed"},
+		"another run is at it": {func(w *world, first *error) { asks(w, "run 1", first) }, reconciliation.LevelMovedReason, "another run is at it"},
+		"the warehouse is down": {func(w *world, _ *error) {
+			w.inject(w.Warehouse, simulator.Fault{Operation: "*", Kind: simulator.Unavailable, Times: -1})
+		}, reconciliation.LevelUnreadReason, "the warehouse does not count it: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			virtual.Bubble(t, func(t *testing.T) {
+				w := open(t, virtual.Options{Pace: byHand})
+				w.submit(0, anOrder("1"))
+				var first, second error
+				w.At(time.Hour, "something is under way", func() {
+					w.inject(w.Inventory, simulator.Fault{Operation: order.Adjust, Kind: simulator.Unavailable, Times: -1})
+					c.before(w, &first)
+				})
+				w.At(time.Hour+20*time.Second, "a run asks", func() { asks(w, "run 2", &second) })
+				w.At(2*time.Hour, "all is well again", func() { w.Inventory.Frame().Clear("*"); w.Warehouse.Frame().Clear("*") })
+				w.Run(4 * time.Hour)
+				told, is := errors.AsType[*temporal.ApplicationError](second)
+				if !is || told.Type() != c.reason || !strings.HasPrefix(told.Message(), c.want) {
+					t.Errorf("it is answered %v", second)
+				}
+			})
+		})
+	}
 }
 
 // A level that cannot be set, for inventory takes no writes, holds up no run and no

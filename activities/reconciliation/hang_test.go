@@ -116,7 +116,9 @@ func TestAlignStock_InventoryTakesNothing_TheRestIsLeft(t *testing.T) {
 		a := &Activities{Orders: o, Now: func() time.Time { return noon }}
 		x := &acting{align: a.alignLevel}
 		levels, granted := levelsAtOdds(40)
-		inActivity(t, func(ctx context.Context) { a.alignStock(ctx, Confirm{Run: fmt.Sprint("run ", run)}, levels, granted, x) })
+		inActivity(t, func(ctx context.Context) {
+			a.alignStock(ctx, Confirm{Run: fmt.Sprint("run ", run)}, levels, granted, x)
+		})
 		if o.asked != mostFailed || len(x.out.Unused) != 40-mostFailed || x.out.Stock.Repaired != 0 || x.out.Stock.Found != 40 {
 			t.Fatalf("of 40 levels %d were tried and %d grants given back: %+v", o.asked, len(x.out.Unused), x.out.Stock)
 		}

@@ -40,6 +40,10 @@ type StockChange struct {
 // it is not any more what this one has seen.
 const LevelMovedReason = "level_moved"
 
+// LevelUnreadReason is the type of the error when a system could not be read before a
+// level was to be set: nothing was written.
+const LevelUnreadReason = "level_unread"
+
 // ID names the change to the engine, which knows by it what came of the change: an
 // attempt that went well is not made again.
 func (c StockChange) ID() string {

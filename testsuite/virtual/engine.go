@@ -104,8 +104,8 @@ type parking struct {
 type parkingKey struct{}
 
 // wait waits for an answer that may need more virtual time, and in a bubble for as
-// long as whoever asks for it would.
-func (e *engine) wait(ctx context.Context, answered <-chan struct{}) error {
+// long as whoever asks for it would; wake ends its sleep when it gives up.
+func (e *engine) wait(ctx context.Context, answered <-chan struct{}, wake func()) error {
 	if p, ok := ctx.Value(parkingKey{}).(*parking); ok {
 		p.once.Do(func() { close(p.stands) })
 	}
@@ -120,8 +120,12 @@ func (e *engine) wait(ctx context.Context, answered <-chan struct{}) error {
 			e.world.goOn(ctx)
 			return nil
 		case <-late:
-			if e.world.isLate(ctx, until) {
-				return starters.ErrNotAnswered
+			if late, dies := e.world.isLate(ctx, until); late {
+				err := e.inLoop(ctx, wake)
+				if dies {
+					attemptOf(ctx).die()
+				}
+				return errors.Join(starters.ErrNotAnswered, err)
 			}
 		case <-ctx.Done():
 			return starters.ErrNotAnswered
@@ -379,10 +383,7 @@ func (e *engine) message(ctx context.Context, id string, m starters.Message, res
 	}); err != nil {
 		return err
 	}
-	err := e.wait(ctx, answered)
-	if err != nil { // it goes on, and its answer comes to nobody
-		err = errors.Join(err, e.inLoop(ctx, func() { wake() }))
-	}
+	err := e.wait(ctx, answered, func() { wake() })
 	if err != nil || failed != nil {
 		return fmt.Errorf("%s of %s: %w", m.Name, id, errors.Join(err, failed))
 	}
@@ -478,16 +479,18 @@ func (e *engine) Result(ctx context.Context, id string, result any) error {
 // awaitEnd waits until a run is closed. Who goes on beside the steps lets time
 // pass meanwhile.
 func (e *engine) awaitEnd(ctx context.Context, id string, closed <-chan struct{}) error {
+	wake := func() {}
 	if err := e.inLoop(ctx, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if r := e.runs[id]; !r.isClosed() {
-			r.wake = append(r.wake, e.world.asleep.lie(ctx))
+			wake = e.world.asleep.lie(ctx)
+			r.wake = append(r.wake, wake)
 		}
 	}); err != nil {
 		return err
 	}
-	return e.wait(ctx, closed)
+	return e.wait(ctx, closed, func() { wake() })
 }
 
 var byID = regexp.MustCompile(`'(order/[^']+)'`)

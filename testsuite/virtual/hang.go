@@ -73,11 +73,11 @@ func (w *World) atLimit(ctx context.Context, until time.Time) (<-chan struct{}, 
 }
 
 // isLate says whether a limit was reached, which for an attempt moves with each
-// heartbeat. The engine listens no more to an attempt that is over its own.
-func (w *World) isLate(ctx context.Context, until time.Time) bool {
+// heartbeat, and whether the attempt dies of it: the engine listens no more to one
+// that is over its own.
+func (w *World) isLate(ctx context.Context, until time.Time) (late, dies bool) {
 	if a := attemptOf(ctx); a != nil && !w.Now().Before(a.until()) {
-		a.die()
-		return true
+		return true, true
 	}
-	return !until.IsZero() && !w.Now().Before(until)
+	return !until.IsZero() && !w.Now().Before(until), false
 }
