@@ -260,6 +260,8 @@ type acting struct {
 	// imagined are the incidents that a rehearsal would have met by now.
 	imagined []Group
 	until    time.Time // nothing is begun after it; zero: no limit
+	// inventory is how often in a row a level could not be set.
+	inventory misses
 
 	out ConfirmedAll
 }

@@ -92,7 +92,6 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 	said := make([]string, len(levels))
 	x.out.Levels = make([]reconcile.Break, len(levels))
 	x.out.Stock.Found += len(levels)
-	var failed misses
 	for _, n := range turned(numbers(len(levels)), in.Run) {
 		l, c := levels[n], Confirmation{Groups: granted.Groups, Refused: refused}
 		x.out.Levels[n] = l.step.Break
@@ -101,7 +100,7 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 			said[n] += why
 			continue
 		}
-		outcome, repaired := a.align(ctx, in, l, grantOf(grants, l.step.Break), &failed, x)
+		outcome, repaired := a.align(ctx, in, l, grantOf(grants, l.step.Break), x)
 		said[n] += " → " + outcome
 		if repaired {
 			x.out.Levels[n].Repaired, x.out.Levels[n].Owned = a.Now(), a.Now()
@@ -142,9 +141,9 @@ func (l levelLooked) notAligned(c Confirmation, grant *repair.Grant) string {
 // align has a level set with a grant, and says what came of it. While inventory takes
 // nothing the rest is left to the next run: grants do not live for long, and orders wait
 // for theirs.
-func (a *Activities) align(ctx context.Context, in Confirm, l levelLooked, grant *repair.Grant, failed *misses, x *acting) (outcome string, repaired bool) {
+func (a *Activities) align(ctx context.Context, in Confirm, l levelLooked, grant *repair.Grant, x *acting) (outcome string, repaired bool) {
 	s := l.suspect
-	if err := failed.missed(); err != nil {
+	if err := x.inventory.missed(); err != nil {
 		x.out.Unused = append(x.out.Unused, grant.N)
 		return "left to the next run: " + err.Error(), false
 	}
@@ -157,12 +156,12 @@ func (a *Activities) align(ctx context.Context, in Confirm, l levelLooked, grant
 	})
 	if told, is := errors.AsType[*temporal.ApplicationError](err); is && (told.Type() == LevelMovedReason || told.Type() == LevelUnreadReason) {
 		if told.Type() == LevelUnreadReason {
-			_ = failed.heard(apierr.New(apierr.Unavailable, LevelUnreadReason, told))
+			_ = x.inventory.heard(apierr.New(apierr.Unavailable, LevelUnreadReason, told))
 		}
 		x.out.Unused = append(x.out.Unused, grant.N)
 		return "left to the next run: " + told.Message(), false
 	}
-	if _ = failed.heard(err); err != nil {
+	if _ = x.inventory.heard(err); err != nil {
 		return "not set: " + plainly(err), false
 	}
 	x.out.Stock.Repaired++
