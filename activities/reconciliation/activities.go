@@ -231,8 +231,7 @@ func (a *Activities) poll(ctx context.Context, f Follow, old []Cursor) ([]Cursor
 			}
 		}
 		found.began = append(found.began, cursor)
-		var err error
-		beatingWhile(func() { recordHeartbeat(ctx, old) }, func() { err = a.pollSystem(ctx, &cursor, &found, alive) })
+		err := withBeat(func() { recordHeartbeat(ctx, old) }, func() error { return a.pollSystem(ctx, &cursor, &found, alive) })
 		if err != nil {
 			activity.GetLogger(ctx).Warn("change feed could not be read; it is read again at the next poll", "system", system, "error", err)
 		}

@@ -2,6 +2,7 @@ package reconciliation
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -41,6 +42,31 @@ func TestHeartbeat_APartIsOver_TheActivityIsNotCancelled(t *testing.T) {
 		if _, ends := ctx.Deadline(); ends || ctx.Err() != nil {
 			t.Errorf("heartbeat %d is sent with a context that is over: %v", n+1, ctx.Err())
 		}
+	}
+}
+
+// What is asked while the activity says that it lives answers as it would without, also
+// where there is no activity.
+func TestBeatingWhile_ReturnsWhatItsCallDoes(t *testing.T) {
+	t.Parallel()
+	wrong := errors.New("wrong")
+	if err := beatingWhile(t.Context(), "x", func() error { return wrong }); !errors.Is(err, wrong) {
+		t.Errorf("without an activity it says %v", err)
+	}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	asked := func(ctx context.Context) (string, error) {
+		err := beatingWhile(ctx, "x", func() error { return wrong })
+		return err.Error(), nil
+	}
+	env.RegisterActivity(asked)
+	value, err := env.ExecuteActivity(asked)
+	var said string
+	if err == nil {
+		err = value.Get(&said)
+	}
+	if err != nil || said != wrong.Error() {
+		t.Errorf("in an activity it says %q, %v", said, err)
 	}
 }
 

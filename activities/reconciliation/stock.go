@@ -221,9 +221,13 @@ func (c comparing) sayEnough(known []Known) {
 	}
 }
 
-// promised returns the orders to which any of the SKUs is promised, the oldest first.
-func (c comparing) promised(ctx context.Context, skus []string) ([]Known, error) {
-	all, err := c.a.Keeper.Intents(ctx, IntentQuery{SKUs: skus, Limit: mostOrders + 1})
+// promised returns the orders to which any of the SKUs is promised, the oldest first. For
+// that every order that is remembered is walked past, which may take minutes.
+func (c comparing) promised(ctx context.Context, skus []string) (all []Known, err error) {
+	err = beatingWhile(ctx, "promised", func() (err error) {
+		all, err = c.a.Keeper.Intents(ctx, IntentQuery{SKUs: skus, Limit: mostOrders + 1})
+		return err
+	})
 	if err != nil {
 		c.out.Unread = appendNew(c.out.Unread, order.SystemInventory)
 		return nil, fmt.Errorf("list the orders to which %d SKUs are promised: %w", len(skus), err)

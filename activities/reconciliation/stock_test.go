@@ -8,9 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/trueup-orders/trueup/order"
 	"github.com/trueup-orders/trueup/reconcile"
@@ -64,6 +67,8 @@ type depot struct {
 	unread        string                // a SKU whose level cannot be read
 	away          bool                  // no level can be
 	later         time.Duration         // after noon, when it is compared
+	slow          time.Duration         // to list what is promised
+	heard         *hearing              // what is told of it meanwhile; nil: nobody listens
 }
 
 // rules is the policy by which levels are compared.
@@ -92,6 +97,7 @@ func (d *depot) Count(_ context.Context, sku string) (reconcile.Count, error) {
 
 func (d *depot) Intents(_ context.Context, q IntentQuery) ([]Known, error) {
 	d.asked++
+	time.Sleep(d.slow)
 	var all []Known
 	for _, k := range append(append([]Known{}, d.known...), d.elsewhere...) {
 		if k.Promises(q.SKUs...) && len(all) < q.Limit {
@@ -113,6 +119,9 @@ func (d *depot) compare(t *testing.T, perSecond float64, skus ...string) (Screen
 	out := Screened{SKUs: skus}
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
+	if d.heard != nil {
+		env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{d.heard}})
+	}
 	act := func(ctx context.Context) error { a.compareStock(ctx, d.known, &out); return nil }
 	env.RegisterActivity(act)
 	if _, err := env.ExecuteActivity(act); err != nil {
@@ -311,6 +320,24 @@ func TestCompareStock_AtOdds_PromisedIsListedOnce(t *testing.T) {
 	if want := fmt.Sprintf("%+v", []StockSuspect{{SKU: "C", Level: 10, Count: 5, Uncommitted: 2, Asked: noon, Seen: noon}}); fmt.Sprintf("%+v", out.Stock) != want || out.Truncated {
 		t.Errorf("suspected are %+v, want %s", out.Stock, want)
 	}
+}
+
+// To list what is promised every remembered order is walked past. A run is not given up for
+// lost meanwhile, and nothing is told any more when it has them.
+func TestCompareStock_PromisedTakesMinutes_SaysThatItLives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &depot{level: map[string]int64{"A": 2}, count: map[string]int64{"A": 1}, slow: 9*time.Minute + time.Second, heard: &hearing{}}
+		d.compare(t, 0, "A")
+		beats := len(d.heard.contexts)
+		if want := 9 * 60 / 20; beats < want || beats > want+8 { // and one after each read
+			t.Errorf("within nine minutes %d heartbeats were told, want %d", beats, want)
+		}
+		time.Sleep(time.Minute)
+		if more := len(d.heard.contexts) - beats; more > 0 {
+			t.Errorf("%d heartbeats were told after it was over", more)
+		}
+	})
 }
 
 // Ten thousand other orders take nothing away from those that are asked for; more of

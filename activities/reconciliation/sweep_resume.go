@@ -81,6 +81,38 @@ func heartbeat(ctx context.Context, at string) {
 	recordHeartbeat(ctx, at)
 }
 
+// beatEvery is how often it is said that a call which takes long is still waited for.
+const beatEvery = 5 * time.Second
+
+// beatingWhile calls f, which may take longer than an activity may say nothing, and says
+// meanwhile that the activity is alive.
+func beatingWhile(ctx context.Context, at string, f func() error) error {
+	if !activity.IsActivity(ctx) {
+		return f()
+	}
+	return withBeat(func() { heartbeat(ctx, at) }, f)
+}
+
+// withBeat calls beat every few seconds until f returns, and not after that.
+func withBeat(beat func(), f func() error) error {
+	over, beats := make(chan struct{}), sync.WaitGroup{}
+	beats.Go(func() {
+		ticker := time.NewTicker(beatEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				beat()
+			case <-over:
+				return
+			}
+		}
+	})
+	defer beats.Wait()
+	defer close(over)
+	return f()
+}
+
 // beatAfter is how long a sweep says nothing at most.
 const beatAfter = 5 * time.Second
 
@@ -233,29 +265,4 @@ func unpacked(data []byte, n int) ([]mark, error) {
 // absent is an order of which a system has listed nothing.
 func absent(st *stream, k Known, at time.Time) reconcile.Observation {
 	return reconcile.Observation{System: st.system, Order: k.Intent.Order, State: reconcile.Absent, At: at}
-}
-
-// beatEvery is how often it is said that a call which takes long is still waited for.
-const beatEvery = 5 * time.Second
-
-// beatingWhile calls beat every few seconds until do returns: a system may take longer to
-// answer, or to be given up, than an activity may say nothing.
-func beatingWhile(beat, do func()) {
-	done := make(chan struct{})
-	var beats sync.WaitGroup
-	beats.Go(func() {
-		every := time.NewTicker(beatEvery)
-		defer every.Stop()
-		for {
-			select {
-			case <-every.C:
-				beat()
-			case <-done:
-				return
-			}
-		}
-	})
-	do()
-	close(done)
-	beats.Wait()
 }
