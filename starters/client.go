@@ -63,7 +63,6 @@ func (c *Client) Submit(ctx context.Context, o order.Order) (workflows.Submitted
 	}
 	o = o.Normalize()
 	input := workflows.OrderInput{Order: o, Fingerprint: o.Fingerprint(), EngineSince: c.engineSince(ctx)}
-	answer := workflows.Submitted{Order: o.ID, Phase: order.PhaseReceived, Outcome: reconcile.InProgress}
 	start := Start{
 		Type: workflows.OrderType, ID: workflows.OrderWorkflowID(o.ID), Input: input, Reject: true, Fingerprint: input.Fingerprint,
 		Summary: fmt.Sprintf("%s · %d lines · %s", order.Amount{Minor: o.Total, Currency: o.Currency}, len(o.Lines), o.Channel),
@@ -71,14 +70,25 @@ func (c *Client) Submit(ctx context.Context, o order.Order) (workflows.Submitted
 		Outcome: string(reconcile.InProgress), Agreement: string(reconcile.AgreeSettle),
 	}
 	message := Message{Name: workflows.SubmitUpdate, ID: "submit-" + input.Fingerprint, Argument: workflows.Submit{Fingerprint: input.Fingerprint}}
-	err := c.Engine.Submit(ctx, start, message, &answer)
+	var answer workflows.Submitted
+	err := whileItOpens(func() (err error) {
+		answer, err = c.submit(ctx, o.ID, start, message)
+		return err
+	})
+	return answer, err
+}
+
+// submit hands an order over once.
+func (c *Client) submit(ctx context.Context, id order.ID, start Start, m Message) (workflows.Submitted, error) {
+	answer := workflows.Submitted{Order: id, Phase: order.PhaseReceived, Outcome: reconcile.InProgress}
+	err := c.Engine.Submit(ctx, start, m, &answer)
 	if errors.Is(err, ErrClosed) {
-		return c.known(ctx, o.ID, input.Fingerprint)
+		return c.known(ctx, id, start.Fingerprint)
 	}
 	if err == nil && mayBeOver(answer) {
-		return c.submittedNow(ctx, o.ID, message)
+		return c.submittedNow(ctx, id, m)
 	}
-	return answer, c.say(o.ID, err)
+	return answer, c.say(id, err)
 }
 
 // mayBeOver says whether an answer to a submission is of a moment that passes:
@@ -130,15 +140,41 @@ func (c *Client) known(ctx context.Context, id order.ID, fingerprint string) (wo
 	return workflows.Submitted{Order: id, Phase: state.Phase, Outcome: v.Outcome, Why: state.Failed}, err
 }
 
+// leftWithin is how long the engine takes at most to say what a closed run has left. Of
+// one that is open it says so when that closes, which may be in weeks.
+const leftWithin = 5 * time.Second
+
+// errRunsAgain: an order was closed, and what its run left did not come: somebody else
+// has re-opened it in the same moment, so that it takes messages again.
+var errRunsAgain = errors.New("it was closed and seems to have been re-opened in the same moment, but takes nothing; send the same again")
+
 // left is the state that the last run of a closed order has left to go on from. ErrStopped
-// when it left none.
+// when it left none, and errRunsAgain when it is not the last one any more.
 func (c *Client) left(ctx context.Context, id order.ID) (workflows.State, error) {
 	var state workflows.State
-	err := c.Engine.Result(ctx, workflows.OrderWorkflowID(id), &state)
-	if errors.Is(err, ErrNoResult) {
+	bounded, cancel := context.WithTimeout(ctx, leftWithin)
+	defer cancel()
+	err := c.Engine.Result(bounded, workflows.OrderWorkflowID(id), &state)
+	switch {
+	case errors.Is(err, ErrNoResult):
 		err = fmt.Errorf("%w %s: %w", ErrStopped, workflows.OrderWorkflowID(id), err)
+	case err != nil && ctx.Err() == nil && (bounded.Err() != nil || errors.Is(err, ErrNotAnswered)):
+		// How it waited in vain is left out: nothing was sent yet that could be durable.
+		err = fmt.Errorf("what the last run of order %s left did not come within %s: %w", id, leftWithin, errRunsAgain)
 	}
 	return state, err
+}
+
+// mostAgain is how often a message is sent again to an order that is re-opened just then.
+const mostAgain = 2
+
+// whileItOpens sends something to an order, and again when it was closed and runs again.
+func whileItOpens(send func() error) error {
+	err := send()
+	for n := 0; n < mostAgain && errors.Is(err, errRunsAgain); n++ {
+		err = send()
+	}
+	return err
 }
 
 // Verdict answers whether the order succeeded, with the proof. Fresh reads all
@@ -154,11 +190,13 @@ func (c *Client) Verdict(ctx context.Context, id order.ID, fresh bool) (reconcil
 
 // message sends an update to an order, and re-opens it when it is closed.
 func (c *Client) message(ctx context.Context, id order.ID, m Message, result any) error {
-	err := c.Engine.Message(ctx, workflows.OrderWorkflowID(id), m, result)
-	if errors.Is(err, ErrClosed) {
-		err = c.reopen(ctx, id, m, result)
-	}
-	return c.say(id, err)
+	return c.say(id, whileItOpens(func() error {
+		err := c.Engine.Message(ctx, workflows.OrderWorkflowID(id), m, result)
+		if errors.Is(err, ErrClosed) {
+			err = c.reopen(ctx, id, m, result)
+		}
+		return err
+	}))
 }
 
 // reopen starts the next run of a closed order from the state that the last one

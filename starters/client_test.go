@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -52,6 +53,17 @@ func (r *remembers) Submit(_ context.Context, s starters.Start, _ starters.Messa
 	return starters.ErrNotAnswered
 }
 
+// oneMug is the order 1.
+func oneMug(placed time.Time) order.Order {
+	return order.Order{
+		ID: "1", PlacedAt: placed, Channel: "shop",
+		Customer: order.Customer{ID: "c-1", Email: "ada@example.com", Name: "Ada Lovelace"},
+		ShipTo:   order.Address{Name: "Ada Lovelace", Street: "1 Main St", City: "Paris", PostalCode: "75001", Country: "FR"},
+		Currency: "EUR", Lines: []order.Line{{SKU: "MUG", Quantity: 1, UnitPrice: 2500}}, Total: 2500,
+		Payment: order.Payment{Method: "pm_card_visa", Capture: order.CaptureOnShip},
+	}
+}
+
 // submitted is an order of an hour ago.
 func (r *remembers) submitted(t *testing.T, c *starters.Client) {
 	t.Helper()
@@ -60,14 +72,7 @@ func (r *remembers) submitted(t *testing.T, c *starters.Client) {
 
 func (r *remembers) submittedBy(ctx context.Context, t *testing.T, c *starters.Client) {
 	t.Helper()
-	o := order.Order{
-		ID: "1", PlacedAt: c.Now().Add(-time.Hour), Channel: "shop",
-		Customer: order.Customer{ID: "c-1", Email: "ada@example.com", Name: "Ada Lovelace"},
-		ShipTo:   order.Address{Name: "Ada Lovelace", Street: "1 Main St", City: "Paris", PostalCode: "75001", Country: "FR"},
-		Currency: "EUR", Lines: []order.Line{{SKU: "MUG", Quantity: 1, UnitPrice: 2500}}, Total: 2500,
-		Payment: order.Payment{Method: "pm_card_visa", Capture: order.CaptureOnShip},
-	}
-	if _, err := c.Submit(ctx, o); !errors.Is(err, starters.ErrNotAnswered) {
+	if _, err := c.Submit(ctx, oneMug(c.Now().Add(-time.Hour))); !errors.Is(err, starters.ErrNotAnswered) {
 		t.Fatal(err)
 	}
 }
@@ -303,6 +308,87 @@ func TestCancel_RefusedBefore_IsAskedAnew(t *testing.T) {
 	if a := cancel(2); !a.Cancelled {
 		t.Errorf("asked again the answer is %+v", a)
 	}
+}
+
+// opening is an engine on which somebody else re-opens an order as soon as a message was
+// told that it is closed, so often; what its run leaves is known when that closes.
+type opening struct {
+	starters.Engine
+	times int
+	sent  int
+}
+
+func (o *opening) closed() bool {
+	o.sent++
+	return o.sent <= o.times
+}
+
+func (o *opening) Message(ctx context.Context, id string, m starters.Message, result any) error {
+	if o.closed() {
+		return starters.ErrClosed
+	}
+	return o.Engine.Message(ctx, id, m, result)
+}
+
+func (o *opening) Submit(ctx context.Context, s starters.Start, m starters.Message, result any) error {
+	if o.closed() {
+		return starters.ErrClosed
+	}
+	return o.Engine.Submit(ctx, s, m, result)
+}
+
+func (o *opening) Result(ctx context.Context, _ string, _ any) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Two have news of a closed order, and the other one has re-opened it: it takes the
+// message as it runs, and nobody waits until it closes.
+func TestMessage_ReopenedBySomebodyElse_SentAgain(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]func(ctx context.Context, c *starters.Client) error{
+		"news": func(ctx context.Context, c *starters.Client) error {
+			return c.Notify(ctx, reconciliation.Notices{Order: "1", Notices: []reconciliation.Notice{{ID: "n", System: order.SystemERP}}})
+		},
+		"the order itself": func(ctx context.Context, c *starters.Client) error {
+			_, err := c.Submit(ctx, oneMug(clock().Add(-time.Hour)))
+			return err
+		},
+	} {
+		for times, sent := range map[int]bool{1: true, 2: true, 3: false} {
+			synctest.Test(t, func(t *testing.T) {
+				engine := &opening{Engine: &memory.Engine{}, times: times}
+				if name == "news" {
+					started(t, engine.Engine)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				before := time.Now()
+				err := send(ctx, &starters.Client{Engine: engine, Now: clock})
+				if took := time.Since(before); (err == nil) != sent || took > 20*time.Second {
+					t.Errorf("%s of an order that was re-opened %d times meanwhile: %v after %s", name, times, err, took)
+				}
+				if !sent && (errors.Is(err, starters.ErrNotAnswered) || !strings.Contains(err.Error(), "send the same again")) {
+					t.Errorf("%s is answered %v", name, err)
+				}
+			})
+		}
+	}
+}
+
+// Who gives up before the engine has answered is told that, and nothing is sent again.
+func TestMessage_CallerGivesUpMeanwhile_NotSentAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		engine := &opening{Engine: &memory.Engine{}, times: 1}
+		started(t, engine.Engine)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := (&starters.Client{Engine: engine, Now: clock}).Notify(ctx, reconciliation.Notices{Order: "1"})
+		if !errors.Is(err, context.DeadlineExceeded) || engine.sent != 1 {
+			t.Errorf("it is answered %v after %d messages", err, engine.sent)
+		}
+	})
 }
 
 // A cancellation that came to nothing in the engine, as when somebody cancelled the

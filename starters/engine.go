@@ -44,8 +44,8 @@ type Engine interface {
 	// one of a workflow belongs. The engine says so, without a worker.
 	Chain(ctx context.Context, workflowID string) (string, error)
 
-	// Result reads what the last run of a closed workflow returned. ErrNoResult when it
-	// failed or was stopped instead.
+	// Result reads what the last run of a closed workflow returned, and waits for that of
+	// an open one. ErrNoResult when it failed or was stopped instead.
 	Result(ctx context.Context, workflowID string, result any) error
 
 	// List lists workflows by a visibility query, a page at a time. It finds

@@ -221,6 +221,36 @@ func TestEngine_OrderThatWasTerminated_SaidAndHoldsUpNothing(t *testing.T) {
 	}
 }
 
+// wasClosed is an engine that said of an order that it is closed, just before somebody
+// else re-opened it.
+type wasClosed struct {
+	starters.Engine
+	said bool
+}
+
+func (w *wasClosed) Message(ctx context.Context, id string, m starters.Message, result any) error {
+	if !w.said {
+		w.said = true
+		return starters.ErrClosed
+	}
+	return w.Engine.Message(ctx, id, m, result)
+}
+
+// The engine waits for what an open run leaves until that closes. Who has news of it
+// does not.
+func TestEngine_OrderReopenedMeanwhile_NobodyWaitsUntilItCloses(t *testing.T) {
+	t.Parallel()
+	c := &starters.Client{Engine: &wasClosed{Engine: &starters.Temporal{Client: realEngine(t)}}, Now: time.Now}
+	if err := c.Engine.Submit(t.Context(), starters.Start{Type: workflows.OrderType, ID: workflows.OrderWorkflowID("43")}, starters.Message{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := c.Notify(ctx, reconciliation.Notices{Order: "43", Notices: []reconciliation.Notice{{ID: "n", System: order.SystemERP}}}); err != nil {
+		t.Errorf("a notice is answered %v", err)
+	}
+}
+
 // A run by hand that failed says why. Nothing of it is to be let go on: the next run
 // does what it did not, and what is to be done of an order that was stopped is not said.
 func TestEngine_RunByHandThatFailed_SaysWhy(t *testing.T) {
