@@ -169,7 +169,7 @@ func (i *inbox) handOver(ctx workflow.Context) error {
 			break
 		}
 		var err error
-		if placed, err = i.give(ctx, i.Order, i.Notices); err != nil {
+		if placed, _, err = i.hand(ctx); err != nil {
 			return err
 		}
 		if !placed || i.signals.Len() == 0 {
@@ -273,9 +273,24 @@ func (i *inbox) hear(n reconciliation.Notice) {
 // one says so.
 const mostNotices = 50
 
-// give gives notices that are kept to an order, and says whether there is one.
+// hand gives what is kept to its order, and says whether there is one and whether that is
+// known now. While it is not, the inbox goes on all the same, and tries it again later: a
+// person is asked, reminded and obeyed, and the horizon is kept.
+func (i *inbox) hand(ctx workflow.Context) (placed, known bool, err error) {
+	placed, err = i.give(ctx, i.Order, i.Notices)
+	if ctx.Err() != nil || err == nil {
+		return placed, true, err
+	}
+	workflow.GetLogger(ctx).Warn("what is kept of a record could not be given to its order; it is tried again later",
+		"system", string(i.System), "record", i.Record, "order", string(i.Order), "error", plainly(err))
+	return false, false, nil
+}
+
+// give gives notices that are kept to an order, and says whether there is one. It fails
+// when the order takes them never, and when nobody has answered within lookWithin.
 func (i *inbox) give(ctx workflow.Context, to order.ID, all []reconciliation.Notice) (bool, error) {
 	options := inboxOptions("does " + i.Record + " have an order by now? " + string(to))
+	options.ScheduleToCloseTimeout = lookWithin
 	var placed bool
 	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), run.GiveNotices, reconciliation.Notices{Order: to, Notices: all}).Get(ctx, &placed)
 	return placed, err
@@ -311,8 +326,8 @@ func (i *inbox) ask(ctx workflow.Context) error {
 // kind is how the case is listed.
 func (i *inbox) kind() string { return string(i.System) + ".orphan.unexpected" }
 
-// lookWithin is how long it is tried to read what a case rests on: who is to be told
-// of it is told also while the systems do not answer.
+// lookWithin is how long it is tried to read what a case rests on, and to find its order:
+// who is to be told of it is told also while the systems do not answer.
 const lookWithin = 10 * time.Minute
 
 // look reads what the case rests on, and says whether that was possible. What a
@@ -460,9 +475,27 @@ func (i *inbox) end(ctx workflow.Context) error {
 		i.Notices = nil
 		i.take()
 		if len(i.Notices) > 0 && (i.Order != "" || i.Decided == nil) && i.Closed.Before(i.Until) {
-			if _, err := i.give(ctx, i.Order, i.Notices); err != nil {
+			if err := i.follow(ctx); err != nil {
 				return err
 			}
 		}
+	}
+}
+
+// follow gives what came after the end to the order that has the record, at growing
+// intervals up to the horizon while it cannot be given.
+func (i *inbox) follow(ctx workflow.Context) error {
+	for {
+		if _, known, err := i.hand(ctx); err != nil || known {
+			return err
+		}
+		wait := min(max(10*time.Minute, i.age(ctx)/10), i.Until.Sub(workflow.Now(ctx)))
+		if wait <= 0 {
+			return nil
+		}
+		if err := workflow.Sleep(ctx, wait); err != nil {
+			return err
+		}
+		i.take()
 	}
 }

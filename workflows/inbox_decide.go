@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/reconciliation"
+	"github.com/trueup-orders/trueup/order"
 )
 
 // What a person decides about a record that no order claims. As about any case, it
@@ -70,13 +72,8 @@ func (i *inbox) decide(ctx workflow.Context, d DecideInbox) (InboxCase, error) {
 			i.System, i.Record, strings.Join(i.Evidence, "; "), i.Token)
 	}
 	if d.Link != "" {
-		placed, err := i.give(ctx, d.Link, i.linked(workflow.Now(ctx)))
-		if err != nil {
+		if err := i.link(ctx, d.Link); err != nil {
 			return i.InboxCase, err
-		}
-		if !placed {
-			return i.InboxCase, refusedInbox(
-				"no order %s is known; if it may be older than the engine's memory, submit it again: it is adopted from the systems as it stands", d.Link)
 		}
 		if err := i.decidable(d); err != nil { // its own order came first, and has it too
 			return i.InboxCase, err
@@ -85,6 +82,27 @@ func (i *inbox) decide(ctx workflow.Context, d DecideInbox) (InboxCase, error) {
 	}
 	i.Decided = &d
 	return i.InboxCase, nil
+}
+
+// link gives the record to the order that a person names. Nothing is decided when that
+// cannot be: nobody has decided yet, and the next decision must not wait for this one.
+func (i *inbox) link(ctx workflow.Context, to order.ID) error {
+	placed, err := i.give(ctx, to, i.linked(workflow.Now(ctx)))
+	if ctx.Err() != nil {
+		return err
+	}
+	if refused, is := errors.AsType[*temporal.ApplicationError](err); is && refused.Type() == reconciliation.RefusedReason {
+		return refusedInbox("order %s takes nothing, and nothing was decided: if it was stopped in the engine, let it go on there and decide again, or link the record to another order (%s)",
+			to, plainly(err))
+	}
+	switch {
+	case err != nil:
+		return refusedInbox("nobody says now whether order %s takes it, and nothing was decided: decide again later (%s)", to, plainly(err))
+	case !placed:
+		return refusedInbox(
+			"no order %s is known; if it may be older than the engine's memory, submit it again: it is adopted from the systems as it stands", to)
+	}
+	return nil
 }
 
 // linked are the notices as a person gives them to an order. The record may have been

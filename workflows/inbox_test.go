@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -244,5 +245,106 @@ func TestInbox_LinkedAgain_OrderLooksAgain(t *testing.T) {
 			})
 		}
 		w.Run(25 * time.Hour)
+	})
+}
+
+// An order whose workflow somebody stopped in the engine takes nothing before it goes on.
+// Who links a record to it is told so, and decides otherwise.
+func TestInbox_LinkedToAnOrderThatWasStopped_RefusedAndAnotherDecisionHolds(t *testing.T) {
+	t.Parallel()
+	virtual.Bubble(t, func(t *testing.T) {
+		w := deaf(t, virtual.Options{})
+		for _, id := range []string{"1", "2"} {
+			w.submit(time.Minute, anOrder(id))
+		}
+		w.At(5*time.Minute, "it is taken back", func() { w.Cancel(workflows.OrderWorkflowID("1")) })
+		record := w.nameless()
+		w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+		w.At(20*time.Hour, "a person names an order that was stopped", func() {
+			w.Stop(workflows.OrderWorkflowID("1"))
+			err := w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Link: "1"})
+			if !errors.Is(err, starters.ErrNotNow) || !strings.Contains(err.Error(), "order 1 takes nothing, and nothing was decided") || !strings.Contains(err.Error(), "temporal workflow reset") {
+				t.Errorf("linked to an order that was stopped: %v", err)
+			}
+			if k := w.unclaimed(order.SystemPayment, *record); k.Decided != nil || !k.Closed.IsZero() {
+				t.Errorf("the case is %+v", k)
+			}
+		})
+		w.At(20*time.Hour+time.Minute, "and then another one", func() {
+			w.Check(w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Link: "2"}))
+		})
+		w.At(21*time.Hour, "it has ended", func() {
+			if _, _, open := w.Runs(workflows.InboxWorkflowID(order.SystemPayment, *record)); open {
+				t.Error("what was linked is open")
+			}
+		})
+		w.Run(22 * time.Hour)
+	})
+}
+
+// Whose a payment is that names no order only its gateway can say. While that says
+// nothing a person is asked all the same, and the horizon is kept.
+func TestInbox_NobodySaysWhoseItIs_AskedAndForgottenAllTheSame(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []simulator.FaultKind{simulator.Unavailable, simulator.Unauthorized} {
+		t.Run(string(fault), func(t *testing.T) {
+			t.Parallel()
+			virtual.Bubble(t, func(t *testing.T) {
+				w := deaf(t, virtual.Options{})
+				id := workflows.InboxWorkflowID(order.SystemPayment, "pi_unknown")
+				w.At(time.Hour, "a payment of a gateway that answers nothing", func() {
+					w.inject(w.Payment, simulator.Fault{Operation: "*", Kind: fault, Times: -1})
+					w.Check(w.Client.Keep(t.Context(), "", reconciliation.Notice{ID: "evt_1", System: order.SystemPayment, Record: "pi_unknown", Type: "payment_intent.succeeded", At: w.Now()}))
+				})
+				w.At(3*time.Hour, "a person is asked", func() {
+					if k := w.unclaimed(order.SystemPayment, "pi_unknown"); k.Asked.IsZero() || !k.Closed.IsZero() {
+						t.Errorf("the case is %+v", k)
+					}
+				})
+				w.At(13*day, "it is waited for", func() {
+					if _, _, open := w.Runs(id); !open {
+						t.Error("it was forgotten within the horizon")
+					}
+				})
+				w.At(16*day, "and forgotten", func() {
+					if k := w.unclaimed(order.SystemPayment, "pi_unknown"); !strings.Contains(k.Outcome, "older than the horizon") {
+						t.Errorf("beyond the horizon it is %+v", k)
+					}
+					if _, _, open := w.Runs(id); open {
+						t.Error("beyond the horizon it is still open")
+					}
+				})
+				w.Run(16*day + time.Hour)
+			})
+		})
+	}
+}
+
+// What comes after the end waits for the order that has the record, and no longer than
+// until the horizon.
+func TestInbox_MoreComesForAnOrderThatWasStopped_HeldUntilTheHorizon(t *testing.T) {
+	t.Parallel()
+	virtual.Bubble(t, func(t *testing.T) {
+		silent := receive(t, func(int, delivery) int { return http.StatusServiceUnavailable }) // so that how it ended is said for a day
+		w := deaf(t, virtual.Options{Cases: silent.settings()})
+		w.submit(time.Minute, anOrder("1"))
+		w.At(5*time.Minute, "it is taken back", func() { w.Cancel(workflows.OrderWorkflowID("1")) })
+		record := w.nameless()
+		w.sweep(18*time.Hour, workflows.SweepInput{Day: firstDay})
+		w.At(20*time.Hour, "a person knows whose it is", func() {
+			w.Check(w.decideInbox(order.SystemPayment, *record, workflows.DecideInbox{Link: "1"}))
+		})
+		w.At(26*time.Hour, "it was stopped, and more comes", func() {
+			w.Stop(workflows.OrderWorkflowID("1"))
+			w.Check(w.Client.Keep(t.Context(), "", reconciliation.Notice{ID: "evt_x", System: order.SystemPayment, Record: *record, Type: "charge.refunded", At: w.Now()}))
+		})
+		for at, open := range map[time.Duration]bool{3 * day: true, 16 * day: false} {
+			w.At(at, "look", func() {
+				if _, _, is := w.Runs(workflows.InboxWorkflowID(order.SystemPayment, *record)); is != open {
+					t.Errorf("after %s it is open: %t", at, is)
+				}
+			})
+		}
+		w.Run(17 * day)
 	})
 }

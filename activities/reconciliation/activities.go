@@ -60,6 +60,10 @@ var ErrUnknownOrder = errors.New("unknown order")
 // not before somebody has let its order's workflow go on.
 var ErrRefused = errors.New("refused for good")
 
+// RefusedReason is the type of the error of GiveNotices that no further attempt is made
+// after: ErrRefused, as the engine carries it.
+const RefusedReason = "refused_for_good"
+
 // SystemReader is the reader of one system.
 type SystemReader struct {
 	System order.System
@@ -139,7 +143,8 @@ func over(err error) bool {
 
 // GiveNotices gives notices to their order, and says whether there is one. What
 // named no order when it came may name one by now: a payment that was begun at
-// the checkout gets our reference when its order adopts it.
+// the checkout gets our reference when its order adopts it. What is refused for good is
+// not tried again: that would hold up who asks for as long.
 func (a *Activities) GiveNotices(ctx context.Context, n Notices) (bool, error) {
 	if n.Order == "" && len(n.Notices) > 0 && a.Owner != nil {
 		owner, err := a.Owner(ctx, n.Notices[0].System, n.Notices[0].Record)
@@ -152,8 +157,11 @@ func (a *Activities) GiveNotices(ctx context.Context, n Notices) (bool, error) {
 		return false, nil
 	}
 	err := a.Orders.Notify(ctx, n)
-	if errors.Is(err, ErrUnknownOrder) {
+	switch {
+	case errors.Is(err, ErrUnknownOrder):
 		return false, nil
+	case errors.Is(err, ErrRefused):
+		return false, temporal.NewNonRetryableApplicationError(fmt.Sprintf("give notices to order %s: %v", n.Order, err), RefusedReason, nil)
 	}
 	return err == nil, err
 }

@@ -2,11 +2,14 @@ package reconciliation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/trueup-orders/trueup/order"
@@ -60,6 +63,31 @@ func TestFollowChanges_NoticeRefusedForGood_FeedsGoOn(t *testing.T) {
 	for _, c := range cursors {
 		if !c.Through.After(f.Since) {
 			t.Errorf("%s is followed no further than %s", c.System, c.Through)
+		}
+	}
+}
+
+// told answers each notice alike.
+type told struct {
+	Orders
+	err error
+}
+
+func (o told) Notify(context.Context, Notices) error { return o.err }
+
+// What an order takes never is not given to it each minute for ever.
+func TestGiveNotices_RefusedForGood_NotTriedAgain(t *testing.T) {
+	t.Parallel()
+	stopped := fmt.Errorf("let it go on there: %w", ErrRefused)
+	for want, err := range map[bool]error{true: stopped, false: errors.New("no answer")} {
+		a := &Activities{Orders: told{err: err}}
+		_, got := a.GiveNotices(t.Context(), Notices{Order: "1"})
+		failed, is := errors.AsType[*temporal.ApplicationError](got)
+		if never := is && failed.NonRetryable() && failed.Type() == RefusedReason; got == nil || never != want {
+			t.Errorf("%v is not tried again: %t, want %t: %v", err, never, want, got)
+		}
+		if want && is && !strings.Contains(failed.Message(), "order 1: let it go on there") {
+			t.Errorf("it says %q", failed.Message())
 		}
 	}
 }

@@ -471,7 +471,7 @@ func (e *engine) Result(ctx context.Context, id string, result any) error {
 		return err
 	}
 	if r.err != nil {
-		return r.err
+		return fmt.Errorf("%w: %w", starters.ErrNoResult, r.err)
 	}
 	return json.Unmarshal(r.result, result)
 }
@@ -621,6 +621,19 @@ func (w *World) Runs(id string) (runs, continued int, open bool) {
 func (w *World) Cancel(id string) {
 	w.env.CancelWorkflowByID(id, "")
 	w.goOn(w.ctx)
+}
+
+// Stop leaves a closed workflow as one whose last run was terminated in the engine: it has
+// nothing to go on from. The environment can terminate none that is open.
+func (w *World) Stop(id string) {
+	w.engine.mu.Lock()
+	defer w.engine.mu.Unlock()
+	r := w.engine.runs[id]
+	if r == nil || !r.isClosed() {
+		w.t.Errorf("%s is not closed, and cannot be stopped here", id)
+		return
+	}
+	r.outcome = &outcome{err: errors.New("terminated"), closed: r.closed}
 }
 
 // SuggestContinue lets the engine suggest to a run that it continue as new. The
