@@ -158,11 +158,19 @@ func (c *Client) left(ctx context.Context, id order.ID) (workflows.State, error)
 	switch {
 	case errors.Is(err, ErrNoResult):
 		err = fmt.Errorf("%w %s: %w", ErrStopped, workflows.OrderWorkflowID(id), err)
-	case err != nil && ctx.Err() == nil && (bounded.Err() != nil || errors.Is(err, ErrNotAnswered)):
+	case (waitedInVain(err) || errors.Is(err, ErrNotAnswered)) && endsBefore(bounded, ctx):
 		// How it waited in vain is left out: nothing was sent yet that could be durable.
 		err = fmt.Errorf("what the last run of order %s left did not come within %s: %w", id, leftWithin, errRunsAgain)
 	}
 	return state, err
+}
+
+// endsBefore says that a wait ended by its own limit, and not by that of whoever waits. The
+// engine says that time is over a moment before it is, so the limits are compared.
+func endsBefore(bounded, whole context.Context) bool {
+	own, _ := bounded.Deadline()
+	until, has := whole.Deadline()
+	return whole.Err() == nil && (!has || own.Before(until))
 }
 
 // mostAgain is how often a message is sent again to an order that is re-opened just then.
