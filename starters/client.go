@@ -146,7 +146,7 @@ const leftWithin = 5 * time.Second
 
 // errRunsAgain: an order was closed, and what its run left did not come: somebody else
 // has re-opened it in the same moment, so that it takes messages again.
-var errRunsAgain = errors.New("it was closed and seems to have been re-opened in the same moment, but takes nothing; send the same again")
+var errRunsAgain = errors.New("it was closed and seems to have been re-opened in the same moment, or the engine is slow; send the same again")
 
 // left is the state that the last run of a closed order has left to go on from. ErrStopped
 // when it left none, and errRunsAgain when it is not the last one any more.

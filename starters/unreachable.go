@@ -20,6 +20,6 @@ func Unreachable(err error) bool {
 	var notReady *serviceerror.WorkflowNotReady   // its first task was not worked on yet
 	return errors.As(err, &unavailable) || errors.As(err, &late) || errors.As(err, &exhausted) || errors.As(err, &canceled) ||
 		errors.As(err, &noWorker) || errors.As(err, &notReady) ||
-		errors.Is(err, ErrNotAnswered) || errors.Is(err, connect.ErrUnreachable) ||
+		errors.Is(err, ErrNotAnswered) || errors.Is(err, errRunsAgain) || errors.Is(err, connect.ErrUnreachable) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }

@@ -97,7 +97,7 @@ func (i *inbox) link(ctx workflow.Context, to order.ID) error {
 	}
 	switch {
 	case err != nil:
-		return refusedInbox("nobody says now whether order %s takes it, and nothing was decided: decide again later (%s)", to, plainly(err))
+		return refusedInbox("nobody says now whether order %s takes it, and nothing was decided; it may have got it all the same: link it to %s again later, or look at that order first (%s)", to, to, plainly(err))
 	case !placed:
 		return refusedInbox(
 			"no order %s is known; if it may be older than the engine's memory, submit it again: it is adopted from the systems as it stands", to)

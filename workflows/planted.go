@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -146,7 +147,7 @@ func (k *keeper) sighted(now time.Time, r reconciliation.RunReport) {
 			k.Status.Canary.LastFound = now
 		}
 	}
-	if p.Passed.IsZero() && !p.Made.IsZero() && r.Started.After(p.Made) && r.Complete() && p.Found.IsZero() {
+	if p.Passed.IsZero() && !p.Made.IsZero() && r.Started.After(p.Made) && r.Complete() && p.Found.IsZero() && !slices.Contains(r.Exceptions, p.Order) {
 		p.Passed = now
 	}
 }

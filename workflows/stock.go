@@ -106,8 +106,8 @@ func (s *stockKeeper) commit(ctx workflow.Context, change reconciliation.StockCh
 	err = workflow.ExecuteActivity(s.options(ctx, order.SystemInventory, change, fmt.Sprintf("level %d for %s", level, change.Key)), stock.SetStockLevel,
 		repair.Write[inventory.SetLevelRequest]{Grant: change.Grant, Since: workflow.Now(ctx), Request: inventory.SetLevelRequest{SKU: s.sku, Stocked: level}},
 	).Get(ctx, &set)
-	if err != nil && change.Grant != nil {
-		// What is still under way lands before anybody else's level.
+	if err != nil && change.Grant != nil && mayLand(err) {
+		// It does before anybody else's level is set.
 		if err := workflow.Sleep(ctx, callTimeout); err != nil {
 			return set, err
 		}
@@ -141,12 +141,20 @@ func cannotTell(change reconciliation.StockChange, what string, err error) error
 	return temporal.NewNonRetryableApplicationError(what+": "+plainly(err), reconciliation.LevelUnreadReason, err)
 }
 
+// mayLand says that a write which failed may still have its effect.
+func mayLand(err error) bool {
+	if stopped, doubt := repair.WasStopped(err); stopped {
+		return doubt
+	}
+	return !apierr.Final(err)
+}
+
 // notKnown says of a write that was given up what its time-out does not.
 func notKnown(err error) error {
 	if _, is := errors.AsType[*temporal.TimeoutError](err); !is {
 		return err
 	}
-	why := fmt.Sprintf("inventory did not answer within %s, so that nobody knows whether it was set", runPatience)
+	why := fmt.Sprintf("inventory did not answer within %s, and may have taken it all the same", runPatience)
 	return temporal.NewNonRetryableApplicationError(why, string(apierr.InDoubt), err)
 }
 

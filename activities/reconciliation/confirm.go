@@ -218,15 +218,15 @@ func (a *Activities) confirmAt(ctx context.Context, in Confirm, perSecond float6
 		defer cancel()
 		return a.Orders.Confirm(limited, l.suspect.Order, c)
 	}
-	return a.act(ctx, in, &acting{look: look, grant: a.Keeper.Grant, confirm: confirm, align: a.alignLevel, parts: grantsAtOnce, until: a.actUntil(in)})
+	return a.act(ctx, in, &acting{look: look, grant: a.Keeper.Grant, confirm: confirm, align: a.alignLevel, parts: grantsAtOnce, budget: budgetOf(in)})
 }
 
-// actUntil is when a run has acted for long enough. A sweep takes batch after batch.
-func (a *Activities) actUntil(in Confirm) time.Time {
+// budgetOf is how long a run acts. A sweep takes batch after batch.
+func budgetOf(in Confirm) time.Duration {
 	if in.Batch > 0 {
-		return time.Time{}
+		return 0
 	}
-	return a.Now().Add(actBudget)
+	return actBudget
 }
 
 // RehearseRun says what ConfirmSuspects would do, by the same steps: it only
@@ -246,6 +246,9 @@ const answerWithin = 3 * time.Minute
 // silentWithin is how long one is waited for that could not even be asked.
 const silentWithin = 30 * time.Second
 
+// freshGrants is how old grants may be when they are handed out: they live for minutes.
+const freshGrants = 2 * time.Minute
+
 // actBudget is how long a run acts at most. What is left is for the next one: a run that
 // never ends reports nothing, and keeps the next from beginning.
 const actBudget = 30 * time.Minute
@@ -259,9 +262,12 @@ type acting struct {
 	parts   int // orders that ask for grants together; 0: all of them
 	// imagined are the incidents that a rehearsal would have met by now.
 	imagined []Group
-	until    time.Time // nothing is begun after it; zero: no limit
-	// inventory is how often in a row a level could not be set.
+	budget   time.Duration // how long it acts; 0: no limit
+	until    time.Time     // nothing is begun after it
+	// inventory is how often in a row a level could not be set, left how many orders
+	// were not asked.
 	inventory misses
+	left      int
 
 	out ConfirmedAll
 }
@@ -289,6 +295,9 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	if len(all) == 0 && len(levels) == 0 {
 		return x.out, nil
 	}
+	if x.budget > 0 { // looking has limits of its own
+		x.until = a.Now().Add(x.budget)
+	}
 	first := GrantRequest{Run: in.Run, Part: in.part(0), Only: in.Only, Incidents: x.out.Incidents, Wants: levelWants(levels)}
 	parts := inParts(all, cmp.Or(x.parts, max(1, len(all))))
 	if len(parts) == 1 { // then one question is enough
@@ -301,12 +310,25 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 			return x.out, fmt.Errorf("ask for %d grants: %w", len(first.Wants), err)
 		}
 	}
+	ask := len(parts) > 1
+	began := a.Now()
 	a.alignStock(ctx, in, levels, granted, x)
+	if took := a.Now().Sub(began); !ask && took > freshGrants { // those of the orders have aged meanwhile
+		ask = true
+		for _, g := range granted.Grants {
+			if g.For.Order != "" {
+				x.out.Unused = append(x.out.Unused, g.N)
+			}
+		}
+	}
 	in.Short = a.stillShort(ctx, shortUnless(granted.Groups, in.Short), x.look) // setting levels takes its time
 	x.sayShort(in.Short)
-	ask := len(parts) > 1
 	parts = inParts(concernedBy(all, suspected, in), cmp.Or(x.parts, max(1, len(all))))
 	for n, part := range parts {
+		if x.late(a.Now()) {
+			x.leave(part)
+			continue
+		}
 		if request := (GrantRequest{Run: in.Run, Only: in.Only, Part: in.part(n + 1), Wants: wantsOf(part), Unused: x.out.Unused}); ask && len(request.Wants) > 0 {
 			if granted, err = x.grant(ctx, request); err != nil {
 				return x.out, fmt.Errorf("ask for %d grants: %w", len(request.Wants), err)
@@ -317,8 +339,19 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 			return x.out, err
 		}
 	}
+	if x.left > 0 {
+		x.out.StockLines = append(x.out.StockLines, fmt.Sprintf("%d orders were left to the next run: this one has acted for %s", x.left, x.budget))
+	}
 	x.say(granted.Groups)
 	return x.out, nil
+}
+
+// leave leaves orders to the next run, which looks at them again.
+func (x *acting) leave(part []looked) {
+	for _, l := range part {
+		x.out.Unanswered = append(x.out.Unanswered, l.suspect.Order)
+	}
+	x.left += len(part)
 }
 
 // part numbers the n-th request for grants of the run.
@@ -351,7 +384,7 @@ func (a *Activities) handOut(ctx context.Context, in Confirm, part []looked, gra
 			if x.late(a.Now()) {
 				mu.Lock()
 				defer mu.Unlock()
-				x.out.Unanswered = append(x.out.Unanswered, l.suspect.Order)
+				x.leave([]looked{l})
 				for _, g := range c.Grants {
 					x.out.Unused = append(x.out.Unused, g.N)
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -147,7 +148,7 @@ func (a *Activities) align(ctx context.Context, in Confirm, l levelLooked, grant
 		x.out.Unused = append(x.out.Unused, grant.N)
 		return "left to the next run: " + err.Error(), false
 	}
-	if x.late(a.Now()) {
+	if now := a.Now(); x.late(now) || !grant.Expires.IsZero() && now.After(grant.Expires) {
 		x.out.Unused = append(x.out.Unused, grant.N)
 		return "left to the next run: this one has taken too long", false
 	}
@@ -161,9 +162,16 @@ func (a *Activities) align(ctx context.Context, in Confirm, l levelLooked, grant
 		x.out.Unused = append(x.out.Unused, grant.N)
 		return "left to the next run: " + told.Message(), false
 	}
-	if _ = x.inventory.heard(err); err != nil {
-		return "not set: " + plainly(err), false
+	if err != nil {
+		said := plainly(err)
+		if why, stopped := repair.Refused(said); stopped {
+			_ = x.inventory.heard(apierr.New(apierr.Unavailable, repair.StoppedReason, errors.New(why)))
+			return "not set: " + said, false
+		}
+		_ = x.inventory.heard(err)
+		return "not set: " + said, false
 	}
+	_ = x.inventory.heard(nil)
 	x.out.Stock.Repaired++
 	if grant.Group != 0 {
 		x.tried(ctx, s, grant.Group)
@@ -201,11 +209,12 @@ func (x *acting) tried(ctx context.Context, s StockSuspect, group int) {
 
 // alignLevel has a level set in earnest.
 func (a *Activities) alignLevel(ctx context.Context, s StockSuspect, change StockChange) (reconcile.Level, error) {
+	asked := a.Now()
 	limited, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	level, err := a.Orders.Align(limited, s.SKU, change)
 	heartbeat(ctx, s.SKU)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+	if err != nil && !over(err) && ctx.Err() == nil && a.Now().Sub(asked) >= answerWithin-time.Second {
 		err = fmt.Errorf("stock/%s did not answer within %s; it may still set it, and the next run looks: %w", s.SKU, answerWithin, err)
 	}
 	return level, err

@@ -322,20 +322,21 @@ func (c comparing) read(ctx context.Context, skus []string) []shelf {
 	var levels map[string]reconcile.Level
 	var counts map[string]reconcile.Count
 	var g errgroup.Group
-	if many, can := c.a.Levels.(ManyLevels); can && len(skus) > 1 {
+	shelves := c.look.shelves
+	if many, can := c.a.Levels.(ManyLevels); can && len(skus) > 1 && shelves[order.SystemInventory].missed() == nil {
 		g.Go(func() error {
-			return c.look.call(ctx, order.SystemInventory, func(ctx context.Context) (err error) {
+			return shelves[order.SystemInventory].heard(c.look.call(ctx, order.SystemInventory, func(ctx context.Context) (err error) {
 				levels, err = many.Levels(ctx, skus)
 				return err
-			})
+			}))
 		})
 	}
-	if many, can := c.a.Counts.(ManyCounts); can && len(skus) > 1 {
+	if many, can := c.a.Counts.(ManyCounts); can && len(skus) > 1 && shelves[order.SystemWarehouse].missed() == nil {
 		g.Go(func() error {
-			return c.look.call(ctx, order.SystemWarehouse, func(ctx context.Context) (err error) {
+			return shelves[order.SystemWarehouse].heard(c.look.call(ctx, order.SystemWarehouse, func(ctx context.Context) (err error) {
 				counts, err = many.CountMany(ctx, skus)
 				return err
-			})
+			}))
 		})
 	}
 	if err := g.Wait(); err != nil {

@@ -41,7 +41,7 @@ type attempts struct {
 
 // InterceptWorkflow has every activity tell how patient it is.
 func (x *attempts) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
-	i := &schedulingIn{}
+	i := &schedulingIn{world: x.world}
 	i.Next = next
 	return i
 }
@@ -55,16 +55,38 @@ func (x *attempts) InterceptActivity(_ context.Context, next interceptor.Activit
 
 type schedulingIn struct {
 	interceptor.WorkflowInboundInterceptorBase
+	world *World
 }
 
 func (s *schedulingIn) Init(outbound interceptor.WorkflowOutboundInterceptor) error {
-	o := &scheduling{}
+	o := &scheduling{world: s.world}
 	o.Next = outbound
 	return s.Next.Init(o)
 }
 
 type scheduling struct {
 	interceptor.WorkflowOutboundInterceptorBase
+	world *World
+	at    time.Time // when it last asked for the time
+	n     int       // how often in that moment
+}
+
+// mostAsked is how often a run asks for the time in one moment at most. The engine's own
+// watch over workflow code that never yields is asleep in a bubble.
+const mostAsked = 100_000
+
+// Now fails the world of a workflow that goes round in circles, and ends the workflow.
+func (s *scheduling) Now(ctx workflow.Context) time.Time {
+	now := s.Next.Now(ctx)
+	if !now.Equal(s.at) {
+		s.at, s.n = now, 0
+	}
+	if s.n++; s.n > mostAsked {
+		id := workflow.GetInfo(ctx).WorkflowExecution.ID
+		s.world.t.Errorf("%s goes round in circles at %s: it has asked for the time %d times in one moment", id, s.world.Age(), s.n)
+		panic(id + " goes round in circles")
+	}
+	return now
 }
 
 func (s *scheduling) ExecuteActivity(ctx workflow.Context, activityType string, args ...any) workflow.Future {

@@ -128,7 +128,7 @@ func (e *engine) wait(ctx context.Context, answered <-chan struct{}, wake func()
 				return errors.Join(starters.ErrNotAnswered, err)
 			}
 		case <-ctx.Done():
-			return starters.ErrNotAnswered
+			return errors.Join(starters.ErrNotAnswered, e.inLoop(context.WithoutCancel(ctx), wake))
 		case <-e.world.over:
 			return starters.ErrNotAnswered
 		}
