@@ -350,6 +350,9 @@ func (c *Client) Members(ctx context.Context) ([]reconciliation.Members, error) 
 func (c *Client) Grant(ctx context.Context, r reconciliation.GrantRequest) (reconciliation.Granted, error) {
 	var granted reconciliation.Granted
 	m := Message{Name: workflows.GrantUpdate, ID: fmt.Sprintf("grant-%s-%d", r.Run, r.Part), Argument: r}
+	if r.Attempt > 1 {
+		m.ID += fmt.Sprintf(" again %d", r.Attempt)
+	}
 	return granted, c.Engine.Message(ctx, workflows.ReconciliationID, m, &granted)
 }
 

@@ -143,10 +143,8 @@ func cannotTell(change reconciliation.StockChange, what string, err error) error
 
 // mayLand says that a write which failed may still have its effect.
 func mayLand(err error) bool {
-	if stopped, doubt := repair.WasStopped(err); stopped {
-		return doubt
-	}
-	return !apierr.Final(err)
+	stopped, doubt := repair.WasStopped(err)
+	return !stopped || doubt // a refusal is one of its last attempt
 }
 
 // notKnown says of a write that was given up what its time-out does not.

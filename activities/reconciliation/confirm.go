@@ -298,7 +298,7 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	if x.budget > 0 { // looking has limits of its own
 		x.until = a.Now().Add(x.budget)
 	}
-	first := GrantRequest{Run: in.Run, Part: in.part(0), Only: in.Only, Incidents: x.out.Incidents, Wants: levelWants(levels)}
+	first := GrantRequest{Run: in.Run, Part: in.part(0), Attempt: attemptOf(ctx), Only: in.Only, Incidents: x.out.Incidents, Wants: levelWants(levels)}
 	parts := inParts(all, cmp.Or(x.parts, max(1, len(all))))
 	if len(parts) == 1 { // then one question is enough
 		first.Wants = append(first.Wants, wantsOf(parts[0])...)
@@ -313,6 +313,8 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 	ask := len(parts) > 1
 	began := a.Now()
 	a.alignStock(ctx, in, levels, granted, x)
+	in.Short = a.stillShort(ctx, shortUnless(granted.Groups, in.Short), x.look) // setting levels takes its time
+	x.sayShort(in.Short)
 	if took := a.Now().Sub(began); !ask && took > freshGrants { // those of the orders have aged meanwhile
 		ask = true
 		for _, g := range granted.Grants {
@@ -321,15 +323,13 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 			}
 		}
 	}
-	in.Short = a.stillShort(ctx, shortUnless(granted.Groups, in.Short), x.look) // setting levels takes its time
-	x.sayShort(in.Short)
 	parts = inParts(concernedBy(all, suspected, in), cmp.Or(x.parts, max(1, len(all))))
 	for n, part := range parts {
 		if x.late(a.Now()) {
 			x.leave(part)
 			continue
 		}
-		if request := (GrantRequest{Run: in.Run, Only: in.Only, Part: in.part(n + 1), Wants: wantsOf(part), Unused: x.out.Unused}); ask && len(request.Wants) > 0 {
+		if request := (GrantRequest{Run: in.Run, Only: in.Only, Part: in.part(n + 1), Attempt: attemptOf(ctx), Wants: wantsOf(part), Unused: x.out.Unused}); ask && len(request.Wants) > 0 {
 			if granted, err = x.grant(ctx, request); err != nil {
 				return x.out, fmt.Errorf("ask for %d grants: %w", len(request.Wants), err)
 			}
@@ -339,11 +339,19 @@ func (a *Activities) act(ctx context.Context, in Confirm, x *acting) (ConfirmedA
 			return x.out, err
 		}
 	}
-	if x.left > 0 {
-		x.out.StockLines = append(x.out.StockLines, fmt.Sprintf("%d orders were left to the next run: this one has acted for %s", x.left, x.budget))
-	}
 	x.say(granted.Groups)
+	if x.left > 0 {
+		x.out.Groups = append(x.out.Groups, fmt.Sprintf("%d orders were left to the next run: this one has acted for %.0f minutes", x.left, x.budget.Minutes()))
+	}
 	return x.out, nil
+}
+
+// attemptOf is the number of the activity's attempt; 0 where there is none.
+func attemptOf(ctx context.Context) int32 {
+	if !activity.IsActivity(ctx) {
+		return 0
+	}
+	return activity.GetInfo(ctx).Attempt
 }
 
 // leave leaves orders to the next run, which looks at them again.

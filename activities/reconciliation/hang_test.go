@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/trueup-orders/trueup/activities/apierr"
 	"github.com/trueup-orders/trueup/activities/repair"
@@ -44,7 +46,7 @@ func TestFollowChanges_AFeedHangs_HeartbeatsGoOn(t *testing.T) {
 		if _, err := env.ExecuteActivity(a.FollowChanges, Follow{Systems: []order.System{order.SystemMail}, Since: time.Now(), Polls: 1}); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(heard.contexts); n < 6 {
+		if n := len(heard.contexts()); n < 6 {
 			t.Errorf("in half a minute %d heartbeats were told", n)
 		}
 	})
@@ -107,32 +109,75 @@ func inActivity(t *testing.T, do func(ctx context.Context)) {
 }
 
 // While inventory takes nothing a run tries some levels, leaves the others to the next
-// with their grants, and each run begins with another one.
+// with their grants, and each run begins with another one. Where repairs are stopped no
+// grant is used.
 func TestAlignStock_InventoryTakesNothing_TheRestIsLeft(t *testing.T) {
 	t.Parallel()
-	firsts := map[int]bool{}
-	for run := range 20 {
-		o := &takesNothing{err: apierr.New(apierr.Unavailable, "", errors.New("HTTP 503"))}
-		a := &Activities{Orders: o, Now: func() time.Time { return noon }}
-		x := &acting{align: a.alignLevel}
-		levels, granted := levelsAtOdds(40)
-		inActivity(t, func(ctx context.Context) {
-			a.alignStock(ctx, Confirm{Run: fmt.Sprint("run ", run)}, levels, granted, x)
+	for name, c := range map[string]struct {
+		err    error
+		unused int
+	}{
+		"it is down":             {apierr.New(apierr.Unavailable, "", errors.New("HTTP 503")), 40 - mostFailed},
+		"it lets us wait":        {apierr.New(apierr.RateLimited, "", errors.New("HTTP 429")), 40 - mostFailed},
+		"it cannot be read":      {temporal.NewNonRetryableApplicationError("the warehouse does not count it", LevelUnreadReason, nil), 40},
+		"it is stopped":          {stoppedRepair(repair.StoppedReason), 40},
+		"it is stopped too late": {stoppedRepair("repair_stopped_in_doubt"), 40 - mostFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			firsts := map[int]bool{}
+			for run := range 20 {
+				o := &takesNothing{err: c.err}
+				a := &Activities{Orders: o, Now: func() time.Time { return noon }}
+				x := &acting{align: a.alignLevel}
+				levels, granted := levelsAtOdds(40)
+				inActivity(t, func(ctx context.Context) {
+					a.alignStock(ctx, Confirm{Run: fmt.Sprint("run ", run)}, levels, granted, x)
+				})
+				if o.asked != mostFailed || len(x.out.Unused) != c.unused || x.out.Stock.Repaired != 0 || x.out.Stock.Found != 40 {
+					t.Fatalf("of 40 levels %d were tried and %d grants given back: %+v", o.asked, len(x.out.Unused), x.out.Stock)
+				}
+				for n, line := range x.out.StockLines {
+					if !strings.HasPrefix(line, fmt.Sprintf("stock SKU-%02d: ", n)) {
+						t.Fatalf("line %d is %q", n, line)
+					}
+					if !strings.Contains(line, "it was not asked, after 3 calls in a row that failed: ") {
+						firsts[n] = true
+					}
+				}
+			}
+			if len(firsts) < 20 {
+				t.Errorf("in 20 runs only %d of 40 were tried", len(firsts))
+			}
 		})
-		if o.asked != mostFailed || len(x.out.Unused) != 40-mostFailed || x.out.Stock.Repaired != 0 || x.out.Stock.Found != 40 {
-			t.Fatalf("of 40 levels %d were tried and %d grants given back: %+v", o.asked, len(x.out.Unused), x.out.Stock)
-		}
-		for n, line := range x.out.StockLines {
-			if !strings.HasPrefix(line, fmt.Sprintf("stock SKU-%02d: ", n)) {
-				t.Fatalf("line %d is %q", n, line)
-			}
-			if strings.Contains(line, "not set: ") {
-				firsts[n] = true
-			}
-		}
 	}
-	if len(firsts) < 20 {
-		t.Errorf("in 20 runs only %d of 40 were tried", len(firsts))
+}
+
+// stoppedRepair is the error of a repair that was stopped at the last hop.
+func stoppedRepair(reason string) error {
+	return temporal.NewApplicationErrorWithOptions("repair refused: it is stopped", string(apierr.Declined), temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{reason}})
+}
+
+// The attempts of a run ask for grants under ids of their own: the engine would answer the
+// second with the grants of the first, which may have given them back.
+func TestConfirmSuspects_SecondAttempt_AsksForGrantsAnew(t *testing.T) {
+	t.Parallel()
+	var got []int32
+	act := func(ctx context.Context) error {
+		got = append(got, attemptOf(ctx))
+		if len(got) == 1 {
+			return errors.New("the worker is tired")
+		}
+		return nil
+	}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.RegisterActivity(act)
+	env.ExecuteWorkflow(func(ctx workflow.Context) error {
+		return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute}), act).Get(ctx, nil)
+	})
+	if !slices.Equal(got, []int32{1, 2}) || attemptOf(t.Context()) != 0 {
+		t.Errorf("the attempts are %v", got)
 	}
 }
 

@@ -3,6 +3,8 @@ package reconciliation
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,10 +37,10 @@ func TestHeartbeat_APartIsOver_TheActivityIsNotCancelled(t *testing.T) {
 	if _, err := env.ExecuteActivity(parts); err != nil {
 		t.Fatal(err)
 	}
-	if len(heard.contexts) != 3 {
-		t.Fatalf("%d heartbeats were told, want 3", len(heard.contexts))
+	if len(heard.contexts()) != 3 {
+		t.Fatalf("%d heartbeats were told, want 3", len(heard.contexts()))
 	}
-	for n, ctx := range heard.contexts {
+	for n, ctx := range heard.contexts() {
 		if _, ends := ctx.Deadline(); ends || ctx.Err() != nil {
 			t.Errorf("heartbeat %d is sent with a context that is over: %v", n+1, ctx.Err())
 		}
@@ -75,7 +77,16 @@ type hearing struct {
 	interceptor.WorkerInterceptorBase
 	interceptor.ActivityInboundInterceptorBase
 	interceptor.ActivityOutboundInterceptorBase
-	contexts []context.Context
+
+	mu  sync.Mutex
+	all []context.Context
+}
+
+// contexts are those of the heartbeats so far.
+func (h *hearing) contexts() []context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.all)
 }
 
 func (h *hearing) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
@@ -93,6 +104,8 @@ func (h *hearing) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteAc
 }
 
 func (h *hearing) RecordHeartbeat(ctx context.Context, details ...any) {
-	h.contexts = append(h.contexts, ctx)
+	h.mu.Lock()
+	h.all = append(h.all, ctx)
+	h.mu.Unlock()
 	h.ActivityOutboundInterceptorBase.RecordHeartbeat(ctx, details...)
 }

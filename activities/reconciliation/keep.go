@@ -58,8 +58,10 @@ func (c StockChange) ID() string {
 // next request or with its report.
 type GrantRequest struct {
 	Run string `json:"run"`
-	// Part tells the requests of one run apart.
-	Part int `json:"part,omitempty"`
+	// Part tells the requests of one run apart, Attempt those of its attempts: a later one
+	// must not hear again of grants that the one before has given back.
+	Part    int   `json:"part,omitempty"`
+	Attempt int32 `json:"attempt,omitempty"`
 	// Wants are granted in their order, as far as the budgets go.
 	Wants  []reconcile.Want `json:"wants,omitempty"`
 	Unused []int64          `json:"unused,omitempty"`

@@ -157,19 +157,13 @@ func (a *Activities) align(ctx context.Context, in Confirm, l levelLooked, grant
 	})
 	if told, is := errors.AsType[*temporal.ApplicationError](err); is && (told.Type() == LevelMovedReason || told.Type() == LevelUnreadReason) {
 		if told.Type() == LevelUnreadReason {
-			_ = x.inventory.heard(apierr.New(apierr.Unavailable, LevelUnreadReason, told))
+			x.inventory.miss(errors.New(told.Message()))
 		}
 		x.out.Unused = append(x.out.Unused, grant.N)
 		return "left to the next run: " + told.Message(), false
 	}
 	if err != nil {
-		said := plainly(err)
-		if why, stopped := repair.Refused(said); stopped {
-			_ = x.inventory.heard(apierr.New(apierr.Unavailable, repair.StoppedReason, errors.New(why)))
-			return "not set: " + said, false
-		}
-		_ = x.inventory.heard(err)
-		return "not set: " + said, false
+		return x.notSet(err, grant), false
 	}
 	_ = x.inventory.heard(nil)
 	x.out.Stock.Repaired++
@@ -177,6 +171,22 @@ func (a *Activities) align(ctx context.Context, in Confirm, l levelLooked, grant
 		x.tried(ctx, s, grant.Group)
 	}
 	return fmt.Sprintf("set to %d", set.Stocked), true
+}
+
+// notSet says why a level was not set, and counts that where the next may fare no better.
+// A repair that was stopped before anything was sent has not used its grant.
+func (x *acting) notSet(err error, grant *repair.Grant) string {
+	said := plainly(err)
+	stopped, doubt := repair.WasStopped(err)
+	if stopped && !doubt {
+		x.out.Unused = append(x.out.Unused, grant.N)
+	}
+	if stopped || !apierr.Final(err) {
+		x.inventory.miss(errors.New(said))
+	} else {
+		_ = x.inventory.heard(err)
+	}
+	return "not set: " + said
 }
 
 // plainly is what the workflow of a level says of an error.

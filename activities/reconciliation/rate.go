@@ -152,6 +152,8 @@ func (m *misses) missed() error {
 	return fmt.Errorf("it was not asked, after %d calls in a row that failed: %w", m.n, m.err)
 }
 
+func (m *misses) miss(err error) { m.n, m.err = m.n+1, err }
+
 // heard takes note of what came of a call.
 func (m *misses) heard(err error) error {
 	if err == nil {
@@ -160,7 +162,7 @@ func (m *misses) heard(err error) error {
 	}
 	switch apierr.CodeOf(err) {
 	case apierr.Unavailable, apierr.Unauthorized, apierr.InDoubt:
-		m.n, m.err = m.n+1, err
+		m.miss(err)
 	default: // it answers
 		m.n = 0
 	}

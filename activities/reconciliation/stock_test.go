@@ -329,12 +329,12 @@ func TestCompareStock_PromisedTakesMinutes_SaysThatItLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &depot{level: map[string]int64{"A": 2}, count: map[string]int64{"A": 1}, slow: 9*time.Minute + time.Second, heard: &hearing{}}
 		d.compare(t, 0, "A")
-		beats := len(d.heard.contexts)
+		beats := len(d.heard.contexts())
 		if want := 9 * 60 / int(beatEvery.Seconds()); beats < want || beats > want+8 { // and one after each read
 			t.Errorf("within nine minutes %d heartbeats were told, want %d", beats, want)
 		}
 		time.Sleep(time.Minute)
-		if more := len(d.heard.contexts) - beats; more > 0 {
+		if more := len(d.heard.contexts()) - beats; more > 0 {
 			t.Errorf("%d heartbeats were told after it was over", more)
 		}
 	})
