@@ -212,9 +212,9 @@ func (k *keeper) follow(ctx workflow.Context) error {
 		options := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 			TaskQueue:           ReconciliationQueue,
 			StartToCloseTimeout: time.Duration(k.settings.FollowPolls)*(k.settings.FollowEvery+time.Minute) + time.Minute,
-			// A worker that died is missed soon: nobody follows the systems meanwhile. The SDK
-			// sends a heartbeat when four fifths of this have passed since the last.
-			HeartbeatTimeout: k.settings.FollowEvery + 2*callTimeout,
+			// A worker that died is missed soon: nobody follows the systems meanwhile. While one
+			// hangs there are heartbeats, which the SDK sends after four fifths of this at the latest.
+			HeartbeatTimeout: k.settings.FollowEvery + callTimeout,
 			RetryPolicy:      &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 			Summary:          "follow what changed in systems that announce nothing",
 			Priority:         temporal.Priority{PriorityKey: 4},
