@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -234,6 +235,34 @@ func TestCancel_AskedAgainByWhoDoesNotWait_TwoUpdatesAtMost(t *testing.T) {
 			t.Errorf("%s: %d updates were sent; want %d", name, len(engine.ids), wants.ids)
 		}
 	}
+}
+
+// The attempts of a run ask for grants under ids of their own: the engine would answer the
+// second with the grants of the first, which may have given them back.
+func TestGrant_EachPartOfEachAttempt_AnIDOfItsOwn(t *testing.T) {
+	t.Parallel()
+	engine := &grants{}
+	c := &starters.Client{Engine: engine, Now: time.Now}
+	for _, r := range []reconciliation.GrantRequest{{Attempt: 1}, {Attempt: 1, Part: 1}, {Attempt: 2}, {Attempt: 2, Part: 1}, {Attempt: 2}} {
+		r.Run = "run"
+		if _, err := c.Grant(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"grant-run-0", "grant-run-1", "grant-run-0 again 2", "grant-run-1 again 2", "grant-run-0 again 2"}; !slices.Equal(engine.ids, want) {
+		t.Errorf("the ids are %q, want %q", engine.ids, want)
+	}
+}
+
+// grants is an engine that keeps the ids of what it is asked.
+type grants struct {
+	starters.Engine
+	ids []string
+}
+
+func (g *grants) Message(_ context.Context, _ string, m starters.Message, _ any) error {
+	g.ids = append(g.ids, m.ID)
+	return nil
 }
 
 // sends is an engine that has refused a cancellation once and keeps the next one open.

@@ -259,10 +259,7 @@ func (p *process) summary(op Operation) string {
 
 // plainly is the innermost message of an error, for people.
 func plainly(err error) string {
-	message := err.Error()
-	if a, ok := errors.AsType[*temporal.ApplicationError](err); ok {
-		message = a.Message()
-	}
+	message := apierr.Message(err)
 	if len(message) > 300 {
 		message = message[:300] + "…"
 	}

@@ -85,6 +85,15 @@ func CodeOf(err error) Code {
 	return InDoubt
 }
 
+// Message is what an error says to people: of one that came through the engine what was
+// said at its origin, without what the engine put around it.
+func Message(err error) string {
+	if a, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return a.Message()
+	}
+	return err.Error()
+}
+
 // ReasonOf returns the system's own code, or "".
 func ReasonOf(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok {

@@ -158,9 +158,8 @@ func stoppedRepair(reason string) error {
 	return temporal.NewApplicationErrorWithOptions("repair refused: it is stopped", string(apierr.Declined), temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{reason}})
 }
 
-// The attempts of a run ask for grants under ids of their own: the engine would answer the
-// second with the grants of the first, which may have given them back.
-func TestConfirmSuspects_SecondAttempt_AsksForGrantsAnew(t *testing.T) {
+// An activity knows which attempt it is.
+func TestAttemptOf_TheSecond(t *testing.T) {
 	t.Parallel()
 	var got []int32
 	act := func(ctx context.Context) error {

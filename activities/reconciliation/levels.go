@@ -93,7 +93,9 @@ func (a *Activities) alignStock(ctx context.Context, in Confirm, levels []levelL
 	said := make([]string, len(levels))
 	x.out.Levels = make([]reconcile.Break, len(levels))
 	x.out.Stock.Found += len(levels)
-	for _, n := range turned(numbers(len(levels)), in.Run) {
+	first := turn(len(levels), in.Run)
+	for k := range levels {
+		n := (first + k) % len(levels)
 		l, c := levels[n], Confirmation{Groups: granted.Groups, Refused: refused}
 		x.out.Levels[n] = l.step.Break
 		said[n] = a.levelLine(l)
@@ -165,7 +167,7 @@ func (a *Activities) align(ctx context.Context, in Confirm, l levelLooked, grant
 	if err != nil {
 		return x.notSet(err, grant), false
 	}
-	_ = x.inventory.heard(nil)
+	x.inventory = misses{}
 	x.out.Stock.Repaired++
 	if grant.Group != 0 {
 		x.tried(ctx, s, grant.Group)
@@ -176,7 +178,7 @@ func (a *Activities) align(ctx context.Context, in Confirm, l levelLooked, grant
 // notSet says why a level was not set, and counts that where the next may fare no better.
 // A repair that was stopped before anything was sent has not used its grant.
 func (x *acting) notSet(err error, grant *repair.Grant) string {
-	said := plainly(err)
+	said := apierr.Message(err)
 	stopped, doubt := repair.WasStopped(err)
 	if stopped && !doubt {
 		x.out.Unused = append(x.out.Unused, grant.N)
@@ -184,17 +186,9 @@ func (x *acting) notSet(err error, grant *repair.Grant) string {
 	if stopped || !apierr.Final(err) {
 		x.inventory.miss(errors.New(said))
 	} else {
-		_ = x.inventory.heard(err)
+		x.inventory = misses{}
 	}
 	return "not set: " + said
-}
-
-// plainly is what the workflow of a level says of an error.
-func plainly(err error) string {
-	if a, is := errors.AsType[*temporal.ApplicationError](err); is {
-		return a.Message()
-	}
-	return err.Error()
 }
 
 // grantOf returns the grant for a break, or nil.
@@ -224,6 +218,7 @@ func (a *Activities) alignLevel(ctx context.Context, s StockSuspect, change Stoc
 	defer cancel()
 	level, err := a.Orders.Align(limited, s.SKU, change)
 	heartbeat(ctx, s.SKU)
+	// The engine says that time is over a moment before it is.
 	if err != nil && !over(err) && ctx.Err() == nil && a.Now().Sub(asked) >= answerWithin-time.Second {
 		err = fmt.Errorf("stock/%s did not answer within %s; it may still set it, and the next run looks: %w", s.SKU, answerWithin, err)
 	}

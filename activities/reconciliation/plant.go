@@ -181,20 +181,23 @@ func (a *Activities) EndPlanted(ctx context.Context, p Planted) (bool, error) {
 // AlarmPlanted says, loudly, that a planted break was not found in time. It returns
 // true, and only mentions it, when it was written over: it is not there any more, and
 // a run that would have reported it has reported without it.
-func (a *Activities) AlarmPlanted(ctx context.Context, p Planted) (over bool, err error) {
+func (a *Activities) AlarmPlanted(ctx context.Context, p Planted) (writtenOver bool, err error) {
 	log := log.With(activity.GetLogger(ctx), "order", string(p.Order), "field", string(p.Field), "planted", p.Made, "due", p.Due)
-	limited, cancel := context.WithTimeout(ctx, alarmWithin)
-	defer cancel()
-	if p.Passed.IsZero() {
-		log.Error("a planted break was not found in time: do the reconciliation runs report? trueup status says what they did")
-		return false, nil
-	}
-	if deal, err := a.dealOf(limited, reconcile.Subject{Order: p.Order, Currency: p.Currency}); err == nil && deal != nil && deal.Revenue != p.Wrong {
+	if !p.Passed.IsZero() && a.isGone(ctx, p) {
 		log.Warn("a planted break was written over before a run came; a canary order should be one that is at rest")
 		return true, nil
 	}
 	log.Error("a planted break was not found in time: do the reconciliation runs report? trueup status says what they did")
 	return false, nil
+}
+
+// isGone says that the planted value is not in the deal any more, as far as that can be
+// read soon.
+func (a *Activities) isGone(ctx context.Context, p Planted) bool {
+	limited, cancel := context.WithTimeout(ctx, alarmWithin)
+	defer cancel()
+	deal, err := a.dealOf(limited, reconcile.Subject{Order: p.Order, Currency: p.Currency})
+	return err == nil && deal != nil && deal.Revenue != p.Wrong
 }
 
 // alarmWithin is how long the CRM is asked before the alarm: it is not held up by it.

@@ -99,23 +99,16 @@ const mostOdd = 1000
 
 // turned begins a list at another place in each run, so that each of a list that is
 // too long has its turn.
-func turned[T any](all []T, run string) []T {
-	if len(all) == 0 {
-		return nil
-	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(run))
-	n := int(h.Sum32() % uint32(len(all)))
+func turned(all []string, run string) []string {
+	n := turn(len(all), run)
 	return slices.Concat(all[n:], all[:n])
 }
 
-// numbers are those from 0 to below n.
-func numbers(n int) []int {
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	return all
+// turn is with which of n a run begins, of at least one.
+func turn(n int, run string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(run))
+	return int(h.Sum32() % uint32(max(1, n)))
 }
 
 // shelf is one SKU as it was read, and what orders have of it.

@@ -191,11 +191,7 @@ func WasStopped(err error) (stopped, doubt bool) {
 // stoppedInDoubt returns an error of the engine's by which a repair was stopped as
 // one after an attempt that may have got through.
 func stoppedInDoubt(err error) error {
-	message := err.Error()
-	if a, ok := errors.AsType[*temporal.ApplicationError](err); ok {
-		message = a.Message()
-	}
-	return temporal.NewApplicationErrorWithOptions(message+"; an earlier attempt may have got through", string(apierr.Declined), temporal.ApplicationErrorOptions{
+	return temporal.NewApplicationErrorWithOptions(apierr.Message(err)+"; an earlier attempt may have got through", string(apierr.Declined), temporal.ApplicationErrorOptions{
 		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{doubtReason},
 	})
 }
